@@ -1,0 +1,7 @@
+//! The director as pure logic.
+
+pub mod destination;
+pub mod frame;
+pub mod operations;
+pub mod protocol;
+pub mod service;
