@@ -5,3 +5,4 @@ pub mod frame;
 pub mod operations;
 pub mod protocol;
 pub mod service;
+pub mod wire;
