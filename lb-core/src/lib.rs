@@ -5,4 +5,5 @@ pub mod frame;
 pub mod operations;
 pub mod protocol;
 pub mod service;
+pub mod state;
 pub mod wire;
