@@ -30,7 +30,7 @@ mod field {
 /// Length of the header without options.
 pub const HEADER_LEN: usize = 20;
 
-/// Protocol numbers that no virtual service has (those are in [`crate::protocol::Protocol`]).
+/// Values of the protocol field as bytes; [`crate::protocol::Protocol`] has those of services.
 pub mod protocol {
     pub const ICMP: u8 = 1;
     pub const IPIP: u8 = 4;
