@@ -23,10 +23,7 @@ pub fn answer(
     mac: MacAddress,
     is_ours: impl Fn(Ipv4Addr) -> bool,
 ) -> Result<(), Refusal> {
-    let bytes = frame
-        .bytes()
-        .get(network_offset..)
-        .ok_or(Malformed::Truncated)?;
+    let bytes = frame.bytes().get(network_offset..).ok_or(Malformed::Truncated)?;
     let request = Packet::check(bytes)?;
     if request.operation() != Operation::REQUEST {
         return Err(Refusal::NotAsked);
@@ -73,11 +70,7 @@ pub fn request(
     let mut header = ethernet::Header::over(window_mut(buffer, 0)?);
     header.set_destination(to);
     header.set_source(sender.0);
-    header.set_ether_type(if vlan.is_some() {
-        EtherType::VLAN
-    } else {
-        EtherType::ARP
-    });
+    header.set_ether_type(if vlan.is_some() { EtherType::VLAN } else { EtherType::ARP });
     if let Some(id) = vlan {
         let mut tag = Tag::over(window_mut(buffer, ethernet::HEADER_LEN)?);
         tag.set_id(id);
@@ -121,10 +114,7 @@ mod tests {
 
     #[test]
     fn answers_byte_for_byte() {
-        let link = Link {
-            destination: MacAddress::BROADCAST,
-            ..Link::default()
-        };
+        let link = Link { destination: MacAddress::BROADCAST, ..Link::default() };
         let request = Arp::who_has("10.0.0.100", "10.0.1.2", link.source);
         #[rustfmt::skip]
         let expected = [
@@ -135,14 +125,7 @@ mod tests {
         ];
         assert_eq!(ask(&request, &link).unwrap(), expected);
 
-        let tagged = ask(
-            &request,
-            &Link {
-                vlan: Some(9),
-                ..link
-            },
-        )
-        .unwrap();
+        let tagged = ask(&request, &Link { vlan: Some(9), ..link }).unwrap();
         assert_eq!(tagged[12..18], [0x81, 0, 0, 9, 8, 6]);
         assert_eq!(tagged[18..], expected[14..]);
 
@@ -152,43 +135,16 @@ mod tests {
 
     #[test]
     fn refuses_the_rest() {
-        let link = Link {
-            destination: MacAddress::BROADCAST,
-            ..Link::default()
-        };
+        let link = Link { destination: MacAddress::BROADCAST, ..Link::default() };
         let good = Arp::who_has("10.0.0.100", "10.0.1.2", link.source);
         let refusal = |arp: &Arp<'_>| ask(arp, &link).unwrap_err();
-        assert_eq!(
-            refusal(&Arp {
-                operation: 2,
-                ..good
-            }),
-            Refusal::NotAsked
-        );
-        assert_eq!(
-            refusal(&Arp {
-                target: (link.source, "10.0.0.101"),
-                ..good
-            }),
-            Refusal::NotOurs
-        );
-        let of = |mac, ip| Arp {
-            sender: (mac, ip),
-            ..good
-        };
-        assert_eq!(
-            refusal(&of(MacAddress::BROADCAST, "10.0.1.2")),
-            Refusal::NotUnicast
-        );
-        assert_eq!(
-            refusal(&of(MacAddress::ZERO, "10.0.1.2")),
-            Refusal::NotUnicast
-        );
+        assert_eq!(refusal(&Arp { operation: 2, ..good }), Refusal::NotAsked);
+        assert_eq!(refusal(&Arp { target: (link.source, "10.0.0.101"), ..good }), Refusal::NotOurs);
+        let of = |mac, ip| Arp { sender: (mac, ip), ..good };
+        assert_eq!(refusal(&of(MacAddress::BROADCAST, "10.0.1.2")), Refusal::NotUnicast);
+        assert_eq!(refusal(&of(MacAddress::ZERO, "10.0.1.2")), Refusal::NotUnicast);
         assert_eq!(refusal(&of(link.source, "224.0.0.1")), Refusal::NotUnicast);
-        assert_eq!(
-            refusal(&of(link.source, "10.0.0.100")),
-            Refusal::AddressConflict
-        );
+        assert_eq!(refusal(&of(link.source, "10.0.0.100")), Refusal::AddressConflict);
         let mut other = MemoryFrame::new(&Udp::default().frame(&link));
         let answered = answer(&mut other, 14, OURS, |_| true);
         assert_eq!(answered, Err(Refusal::Malformed(Malformed::Version)));

@@ -19,19 +19,11 @@ pub(super) fn check(
 ) {
     let link = Link::default();
     let mut frame = MemoryFrame::new(&packet(sent, &link));
-    assert_eq!(
-        describe(&frame.bytes()[14..]),
-        sent,
-        "the description is read as written"
-    );
+    assert_eq!(describe(&frame.bytes()[14..]), sent, "the description is read as written");
     answer(&mut frame).unwrap();
     assert_eq!(describe(&frame.bytes()[14..]), expected);
     let way_back = format!("{} > {} ", link.destination, link.source);
-    assert!(
-        show(frame.bytes()).starts_with(&way_back),
-        "{}",
-        show(frame.bytes())
-    );
+    assert!(show(frame.bytes()).starts_with(&way_back), "{}", show(frame.bytes()));
 }
 
 /// The value of `key=` in a line.
@@ -43,10 +35,7 @@ fn value<'a>(line: &'a str, key: &str) -> &'a str {
 
 fn packet(line: &str, link: &Link) -> Vec<u8> {
     let words: Vec<&str> = line.split(' ').collect();
-    let at = words
-        .iter()
-        .position(|word| ["TCP", "UDP", "ICMP"].contains(word))
-        .unwrap();
+    let at = words.iter().position(|word| ["TCP", "UDP", "ICMP"].contains(word)).unwrap();
     let (source, destination) = words[at - 1].split_once('>').unwrap();
     let ends = words[at + 1]
         .split_once('>')
@@ -80,31 +69,14 @@ fn packet(line: &str, link: &Link) -> Vec<u8> {
                 u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap()
             });
             let payload: Vec<u8> = payload.collect();
-            Udp {
-                src: &src,
-                dst: &dst,
-                ttl,
-                payload: &payload,
-                ip,
-                checksum: true,
-            }
-            .frame(link)
+            Udp { src: &src, dst: &dst, ttl, payload: &payload, ip, checksum: true }.frame(link)
         }
         _ => {
             let (src, dst) = (source, destination);
             let number = |key| value(line, key).parse().unwrap();
             let kind = (number("type"), number("code"));
             let rest = u32::from_str_radix(value(line, "rest"), 16).unwrap();
-            Icmp {
-                src,
-                dst,
-                kind,
-                rest,
-                ttl,
-                body: &vec![b'x'; length - 28],
-                ip,
-            }
-            .frame(link)
+            Icmp { src, dst, kind, rest, ttl, body: &vec![b'x'; length - 28], ip }.frame(link)
         }
     }
 }
@@ -133,18 +105,9 @@ fn transport(ip: &Ipv4HeaderSlice<'_>, payload: &[u8]) -> String {
     match ip.protocol().0 {
         6 => {
             let tcp = TcpSlice::from_slice(payload).unwrap();
-            let sum = tcp
-                .calc_checksum_ipv4(ip.source(), ip.destination())
-                .unwrap();
+            let sum = tcp.calc_checksum_ipv4(ip.source(), ip.destination()).unwrap();
             assert_eq!(tcp.header_slice().len(), 20);
-            let letters = [
-                tcp.fin(),
-                tcp.syn(),
-                tcp.rst(),
-                tcp.psh(),
-                tcp.ack(),
-                tcp.urg(),
-            ];
+            let letters = [tcp.fin(), tcp.syn(), tcp.rst(), tcp.psh(), tcp.ack(), tcp.urg()];
             let letters: String = letters
                 .iter()
                 .zip("FSRPAU".chars())
@@ -170,11 +133,7 @@ fn transport(ip: &Ipv4HeaderSlice<'_>, payload: &[u8]) -> String {
             let sum = header
                 .calc_checksum_ipv4_raw(ip.source(), ip.destination(), udp.payload())
                 .unwrap();
-            let data: String = udp
-                .payload()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let data: String = udp.payload().iter().map(|byte| format!("{byte:02x}")).collect();
             format!(
                 "UDP {}>{} len={} csum={}({:#06x}) data={data}",
                 header.source_port,
@@ -191,11 +150,8 @@ fn transport(ip: &Ipv4HeaderSlice<'_>, payload: &[u8]) -> String {
 fn icmp(payload: &[u8]) -> String {
     let (head, body) = payload.split_at(8);
     let rest = [head[4], head[5], head[6], head[7]];
-    let kind = etherparse::Icmpv4Type::Unknown {
-        type_u8: head[0],
-        code_u8: head[1],
-        bytes5to8: rest,
-    };
+    let kind =
+        etherparse::Icmpv4Type::Unknown { type_u8: head[0], code_u8: head[1], bytes5to8: rest };
     let sum = u16::from_be_bytes([head[2], head[3]]);
     let rest = u32::from_be_bytes(rest);
     let mut text = format!(

@@ -117,50 +117,14 @@ mod tests {
         };
         let good = Icmp::default();
         let link = Link::default();
-        assert_eq!(
-            refusal(
-                Icmp {
-                    kind: (0, 0),
-                    ..good
-                },
-                link
-            ),
-            Refusal::NotAsked
-        );
-        assert_eq!(
-            refusal(
-                Icmp {
-                    dst: "224.0.0.1",
-                    ..good
-                },
-                link
-            ),
-            Refusal::NotUnicast
-        );
-        assert_eq!(
-            refusal(
-                Icmp {
-                    src: "255.255.255.255",
-                    ..good
-                },
-                link
-            ),
-            Refusal::NotUnicast
-        );
-        let everyone = Link {
-            destination: MacAddress::BROADCAST,
-            ..link
-        };
+        assert_eq!(refusal(Icmp { kind: (0, 0), ..good }, link), Refusal::NotAsked);
+        assert_eq!(refusal(Icmp { dst: "224.0.0.1", ..good }, link), Refusal::NotUnicast);
+        assert_eq!(refusal(Icmp { src: "255.255.255.255", ..good }, link), Refusal::NotUnicast);
+        let everyone = Link { destination: MacAddress::BROADCAST, ..link };
         assert_eq!(refusal(good, everyone), Refusal::NotUnicast);
-        let part = Ip {
-            more_fragments: true,
-            ..Ip::default()
-        };
+        let part = Ip { more_fragments: true, ..Ip::default() };
         assert_eq!(refusal(Icmp { ip: part, ..good }, link), Refusal::Fragment);
-        let route = Ip {
-            options: &[7, 3, 4, 0],
-            ..Ip::default()
-        };
+        let route = Ip { options: &[7, 3, 4, 0], ..Ip::default() };
         assert_eq!(refusal(Icmp { ip: route, ..good }, link), Refusal::Options);
     }
 }

@@ -85,14 +85,10 @@ pub fn answer_from(
     let bytes = frame.bytes_mut();
     bytes.copy_within(HEADERS_LEN..HEADERS_LEN + network_offset, 0);
     turn_round(bytes)?;
-    let (_, packet) = bytes
-        .split_at_mut_checked(network_offset)
-        .ok_or(Malformed::Truncated)?;
+    let (_, packet) = bytes.split_at_mut_checked(network_offset).ok_or(Malformed::Truncated)?;
     let (ip, message) = packet.split_first_chunk_mut().ok_or(Malformed::Truncated)?;
     reply.write(ip);
-    let (window, body) = message
-        .split_first_chunk_mut()
-        .ok_or(Malformed::Truncated)?;
+    let (window, body) = message.split_first_chunk_mut().ok_or(Malformed::Truncated)?;
     let (message_type, code, rest) = error.fields();
     icmp::Header::over(window).fill(message_type, code, rest, body);
     Ok(())
@@ -159,14 +155,7 @@ mod tests {
             "IP tos=0xc0 len=576 id=0x603d off=0 ttl=64 proto=1 csum=ok 10.0.0.100>10.0.1.2 ICMP \
              type=3 code=4 rest=000003e8 csum=ok len=556 {IP len=1001 ttl=63 proto=6 csum=ok \
              10.0.1.2>10.0.0.100 ports=20066>1037 avail=548}",
-            |frame| {
-                answer(
-                    frame,
-                    14,
-                    IcmpError::FragmentationNeeded { mtu: 1000 },
-                    0x603d,
-                )
-            },
+            |frame| answer(frame, 14, IcmpError::FragmentationNeeded { mtu: 1000 }, 0x603d),
         );
         // nat_icmp_send: about a server's packet, from the director's own address.
         captured::check(
@@ -248,43 +237,19 @@ mod tests {
         let good = Tcp::default();
         let inner = good.packet();
         for kind in [(3, 3), (4, 0), (5, 1), (11, 0), (12, 0), (200, 0)] {
-            let icmp = Icmp {
-                kind,
-                body: &inner,
-                ..Icmp::default()
-            }
-            .packet();
+            let icmp = Icmp { kind, body: &inner, ..Icmp::default() }.packet();
             assert_eq!(refusal(&icmp, link, 128), Refusal::IcmpError, "{kind:?}");
         }
-        for src in [
-            "0.0.0.0:1",
-            "127.0.0.1:1",
-            "224.0.0.1:1",
-            "240.0.0.1:1",
-            "255.255.255.255:1",
-        ] {
+        for src in ["0.0.0.0:1", "127.0.0.1:1", "224.0.0.1:1", "240.0.0.1:1", "255.255.255.255:1"] {
             let packet = Tcp { src, ..good }.packet();
             assert_eq!(refusal(&packet, link, 128), Refusal::NotUnicast, "{src}");
         }
-        let group = Tcp {
-            dst: "239.1.1.1:80",
-            ..good
-        }
-        .packet();
+        let group = Tcp { dst: "239.1.1.1:80", ..good }.packet();
         assert_eq!(refusal(&group, link, 128), Refusal::NotUnicast);
-        let everyone = Link {
-            destination: MacAddress::BROADCAST,
-            ..link
-        };
+        let everyone = Link { destination: MacAddress::BROADCAST, ..link };
         assert_eq!(refusal(&inner, everyone, 128), Refusal::NotUnicast);
-        let later = Ip {
-            fragment_offset: 8,
-            ..Ip::default()
-        };
-        assert_eq!(
-            refusal(&Tcp { ip: later, ..good }.packet(), link, 128),
-            Refusal::Fragment
-        );
+        let later = Ip { fragment_offset: 8, ..Ip::default() };
+        assert_eq!(refusal(&Tcp { ip: later, ..good }.packet(), link, 128), Refusal::Fragment);
         let mut broken = inner.clone();
         broken[8] ^= 1;
         assert_eq!(refusal(&broken, link, 128), Refusal::Checksum);
@@ -293,18 +258,10 @@ mod tests {
 
     #[test]
     fn echo_requests_and_first_fragments_are_answered() {
-        let first = Ip {
-            more_fragments: true,
-            ..Ip::default()
-        };
+        let first = Ip { more_fragments: true, ..Ip::default() };
         for bytes in [
             Icmp::default().frame(&Link::default()),
-            Udp {
-                ip: first,
-                payload: b"12345678",
-                ..Udp::default()
-            }
-            .frame(&Link::default()),
+            Udp { ip: first, payload: b"12345678", ..Udp::default() }.frame(&Link::default()),
         ] {
             let mut frame = MemoryFrame::new(&bytes);
             assert_eq!(answer(&mut frame, 14, IcmpError::TimeExceeded, 0), Ok(()));

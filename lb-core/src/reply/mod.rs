@@ -71,11 +71,7 @@ fn check_unicast(frame: &[u8], network_offset: usize) -> Result<ipv4::Packet<'_>
         && ipv4::is_single_host(packet.header.destination())
         && ethernet.source().is_unicast()
         && ethernet.destination().is_unicast();
-    if ends_are_hosts {
-        Ok(packet)
-    } else {
-        Err(Refusal::NotUnicast)
-    }
+    if ends_are_hosts { Ok(packet) } else { Err(Refusal::NotUnicast) }
 }
 
 /// Swaps the link-layer addresses of a frame that has been checked.
@@ -107,13 +103,7 @@ impl Originated {
     fn write(&self, window: &mut [u8; ipv4::HEADER_LEN]) {
         let mut header = ipv4::Header::over(window);
         let (source, destination) = (self.source, self.destination);
-        header.fill(
-            source,
-            destination,
-            self.protocol,
-            Self::TTL,
-            self.total_length,
-        );
+        header.fill(source, destination, self.protocol, Self::TTL, self.total_length);
         header.set_tos(self.tos);
         header.set_identification(self.identification);
         header.set_fragment(self.dont_fragment, false, 0);

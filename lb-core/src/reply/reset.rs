@@ -32,10 +32,7 @@ pub fn answer(frame: &mut impl Frame, network_offset: usize) -> Result<(), Refus
     if !checksum::verify_transport_v4(source, destination, protocol::TCP, packet.payload) {
         return Err(Refusal::Checksum);
     }
-    let ports = (
-        segment.header.destination_port(),
-        segment.header.source_port(),
-    );
+    let ports = (segment.header.destination_port(), segment.header.source_port());
     let (sequence, acknowledgement, flags) = numbers(&segment);
     let reply = Originated {
         source: destination,
@@ -72,11 +69,7 @@ fn numbers(segment: &tcp::Segment<'_>) -> (u32, u32, Flags) {
     let length = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX)
         + u32::from(flags.contains(Flags::SYN))
         + u32::from(flags.contains(Flags::FIN));
-    (
-        0,
-        header.sequence().wrapping_add(length),
-        Flags::RST.union(Flags::ACK),
-    )
+    (0, header.sequence().wrapping_add(length), Flags::RST.union(Flags::ACK))
 }
 
 #[cfg(test)]
@@ -177,42 +170,16 @@ mod tests {
         };
         let link = Link::default();
         let good = Tcp::default();
-        assert_eq!(
-            refusal(&Tcp { flags: "R", ..good }.frame(&link)),
-            Refusal::Reset
-        );
-        assert_eq!(
-            refusal(
-                &Tcp {
-                    flags: "SRA",
-                    ..good
-                }
-                .frame(&link)
-            ),
-            Refusal::Reset
-        );
+        assert_eq!(refusal(&Tcp { flags: "R", ..good }.frame(&link)), Refusal::Reset);
+        assert_eq!(refusal(&Tcp { flags: "SRA", ..good }.frame(&link)), Refusal::Reset);
         assert_eq!(refusal(&Icmp::default().frame(&link)), Refusal::NotAsked);
-        let group = Tcp {
-            dst: "224.0.0.1:80",
-            ..good
-        };
+        let group = Tcp { dst: "224.0.0.1:80", ..good };
         assert_eq!(refusal(&group.frame(&link)), Refusal::NotUnicast);
-        let part = Ip {
-            more_fragments: true,
-            ..Ip::default()
-        };
-        assert_eq!(
-            refusal(&Tcp { ip: part, ..good }.frame(&link)),
-            Refusal::Fragment
-        );
+        let part = Ip { more_fragments: true, ..Ip::default() };
+        assert_eq!(refusal(&Tcp { ip: part, ..good }.frame(&link)), Refusal::Fragment);
         let short = link.frame(
             crate::wire::ethernet::EtherType::IPV4,
-            &Ip::default().packet(
-                ([10, 0, 1, 2].into(), [10, 0, 0, 100].into()),
-                6,
-                64,
-                &[0; 19],
-            ),
+            &Ip::default().packet(([10, 0, 1, 2].into(), [10, 0, 0, 100].into()), 6, 64, &[0; 19]),
         );
         assert_eq!(refusal(&short), Refusal::Malformed(Malformed::Truncated));
     }

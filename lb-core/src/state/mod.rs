@@ -103,9 +103,6 @@ mod tests {
             }
         }
         assert_eq!(State::from_number(Protocol::Udp, 0).unwrap().name(), "UDP");
-        assert_eq!(
-            State::from_number(Protocol::Tcp, 1).unwrap().name(),
-            "ESTABLISHED"
-        );
+        assert_eq!(State::from_number(Protocol::Tcp, 1).unwrap().name(), "ESTABLISHED");
     }
 }

@@ -63,11 +63,7 @@ impl TcpState {
     /// The state with the kernel's number.
     #[inline]
     pub const fn from_number(number: u8) -> Option<Self> {
-        if (number as usize) < Self::COUNT {
-            Some(Self::ALL[number as usize])
-        } else {
-            None
-        }
+        if (number as usize) < Self::COUNT { Some(Self::ALL[number as usize]) } else { None }
     }
 
     /// The kernel's number.
@@ -96,10 +92,7 @@ impl TcpState {
     /// Whether the connection counts as active. A half-open one does: its server is busy.
     #[inline]
     pub const fn is_active(self) -> bool {
-        matches!(
-            self,
-            Self::Established | Self::SynSent | Self::SynRecv | Self::SynAck
-        )
+        matches!(self, Self::Established | Self::SynSent | Self::SynRecv | Self::SynAck)
     }
 }
 
@@ -259,12 +252,9 @@ mod tests {
     }
 
     fn state(name: &str) -> TcpState {
-        TcpState::ALL
-            .into_iter()
-            .find(|state| state.name() == name)
-            .unwrap_or_else(|| {
-                panic!("no state {name}");
-            })
+        TcpState::ALL.into_iter().find(|state| state.name() == name).unwrap_or_else(|| {
+            panic!("no state {name}");
+        })
     }
 
     /// The direction of `in` and `out` in a capture, and whether `secure_tcp` was on: captures
@@ -284,21 +274,16 @@ mod tests {
     fn walk(capture: &str, path: &str) -> TcpState {
         let words: Vec<&str> = path.split('\'').skip(1).step_by(2).collect();
         assert!(!words.is_empty() && words.len().is_multiple_of(2), "{path}");
-        words.chunks(2).fold(TcpState::None, |current, word| {
-            step(current, capture, word[0], word[1])
-        })
+        words
+            .chunks(2)
+            .fold(TcpState::None, |current, word| step(current, capture, word[0], word[1]))
     }
 
     #[test]
     fn every_captured_transition() {
         let machines = machines();
         let mut checked = Vec::new();
-        for capture in [
-            "tcp-nat-secure0",
-            "tcp-dr-secure0",
-            "tcp-nat-secure3",
-            "tcp-dr-secure3",
-        ] {
+        for capture in ["tcp-nat-secure0", "tcp-dr-secure0", "tcp-nat-secure3", "tcp-dr-secure3"] {
             let transitions = machines[capture]["transitions"].as_object().unwrap();
             for (key, next) in transitions {
                 let (from, input) = key.split_once(' ').unwrap();
@@ -319,18 +304,9 @@ mod tests {
         let machines = machines();
         let timeouts = Timeouts::default();
         let mut checked = 0;
-        for capture in [
-            "tcp-nat-secure0",
-            "tcp-dr-secure0",
-            "tcp-nat-secure3",
-            "tcp-dr-secure3",
-        ] {
+        for capture in ["tcp-nat-secure0", "tcp-dr-secure0", "tcp-nat-secure3", "tcp-dr-secure3"] {
             for (name, path) in machines[capture]["paths"].as_object().unwrap() {
-                assert_eq!(
-                    walk(capture, path.as_str().unwrap()),
-                    state(name),
-                    "{capture} {path}"
-                );
+                assert_eq!(walk(capture, path.as_str().unwrap()), state(name), "{capture} {path}");
                 for seconds in machines[capture]["expires"][name].as_array().unwrap() {
                     assert_expires(seconds, timeouts.tcp(state(name)));
                     checked += 1;
@@ -345,11 +321,9 @@ mod tests {
         let machines = machines();
         let timeouts = Timeouts::default();
         let mut checked = 0;
-        for capture in [
-            "tcp-first-packet-sloppy0",
-            "tcp-first-packet-sloppy1",
-            "tcp-first-packet-sloppy1-dr",
-        ] {
+        for capture in
+            ["tcp-first-packet-sloppy0", "tcp-first-packet-sloppy1", "tcp-first-packet-sloppy1-dr"]
+        {
             for (flags, row) in machines[capture].as_object().unwrap() {
                 // Null is "made no connection", which is not the state machine's decision.
                 let Some(name) = row[0].as_str() else {
@@ -372,10 +346,7 @@ mod tests {
             let (capture, name) = (words.next().unwrap(), words.next().unwrap());
             assert_eq!(words.next().unwrap(), format!("now={name}"));
             let active = words.next() == Some("active=1");
-            assert_eq!(
-                words.next().unwrap(),
-                format!("inact={}", u8::from(!active))
-            );
+            assert_eq!(words.next().unwrap(), format!("inact={}", u8::from(!active)));
             let got = walk(capture, line.split_once(" via ").unwrap().1);
             assert_eq!(got, state(name), "{line}");
             assert_eq!(got.is_active(), active, "{line}");
@@ -405,9 +376,6 @@ mod tests {
     fn assert_expires(listed: &Value, timeout_s: u32) {
         let listed = listed.as_u64().unwrap();
         let timeout_s = u64::from(timeout_s);
-        assert!(
-            listed == timeout_s || listed + 1 == timeout_s,
-            "{listed} for {timeout_s}"
-        );
+        assert!(listed == timeout_s || listed + 1 == timeout_s, "{listed} for {timeout_s}");
     }
 }

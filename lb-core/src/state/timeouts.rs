@@ -87,46 +87,13 @@ mod tests {
     #[test]
     fn set_changes_three_and_zero_changes_none() {
         let mut timeouts = Timeouts::default();
-        assert_eq!(
-            timeouts.settings(),
-            TimeoutSettings {
-                tcp_s: 900,
-                tcp_fin_s: 120,
-                udp_s: 300
-            }
-        );
-        timeouts.set(TimeoutSettings {
-            tcp_s: 0,
-            tcp_fin_s: 0,
-            udp_s: 0,
-        });
+        assert_eq!(timeouts.settings(), TimeoutSettings { tcp_s: 900, tcp_fin_s: 120, udp_s: 300 });
+        timeouts.set(TimeoutSettings { tcp_s: 0, tcp_fin_s: 0, udp_s: 0 });
         assert_eq!(timeouts, Timeouts::DEFAULT);
-        timeouts.set(TimeoutSettings {
-            tcp_s: 7,
-            tcp_fin_s: 0,
-            udp_s: 9,
-        });
-        assert_eq!(
-            timeouts.settings(),
-            TimeoutSettings {
-                tcp_s: 7,
-                tcp_fin_s: 120,
-                udp_s: 9
-            }
-        );
-        timeouts.set(TimeoutSettings {
-            tcp_s: 0,
-            tcp_fin_s: 8,
-            udp_s: 0,
-        });
-        assert_eq!(
-            timeouts.settings(),
-            TimeoutSettings {
-                tcp_s: 7,
-                tcp_fin_s: 8,
-                udp_s: 9
-            }
-        );
+        timeouts.set(TimeoutSettings { tcp_s: 7, tcp_fin_s: 0, udp_s: 9 });
+        assert_eq!(timeouts.settings(), TimeoutSettings { tcp_s: 7, tcp_fin_s: 120, udp_s: 9 });
+        timeouts.set(TimeoutSettings { tcp_s: 0, tcp_fin_s: 8, udp_s: 0 });
+        assert_eq!(timeouts.settings(), TimeoutSettings { tcp_s: 7, tcp_fin_s: 8, udp_s: 9 });
         for state in TcpState::ALL {
             let expected = match state {
                 TcpState::Established => 7,

@@ -12,11 +12,7 @@ impl UdpState {
     /// The state with the kernel's number.
     #[inline]
     pub const fn from_number(number: u8) -> Option<Self> {
-        if number == 0 {
-            Some(Self::Normal)
-        } else {
-            None
-        }
+        if number == 0 { Some(Self::Normal) } else { None }
     }
 
     /// The kernel's number.

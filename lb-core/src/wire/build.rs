@@ -44,11 +44,7 @@ impl Link {
         let mut header = ethernet::Header::over(&mut bytes);
         header.set_source(self.source);
         header.set_destination(self.destination);
-        header.set_ether_type(if self.vlan.is_some() {
-            EtherType::VLAN
-        } else {
-            ether_type
-        });
+        header.set_ether_type(if self.vlan.is_some() { EtherType::VLAN } else { ether_type });
         let mut frame = bytes.to_vec();
         if let Some(id) = self.vlan {
             let mut tag = [0; vlan::TAG_LEN];
@@ -108,11 +104,7 @@ impl Ip<'_> {
         header.fill(source, destination, protocol, ttl, length);
         header.set_tos(self.tos);
         header.set_identification(self.identification);
-        header.set_fragment(
-            self.dont_fragment,
-            self.more_fragments,
-            self.fragment_offset,
-        );
+        header.set_fragment(self.dont_fragment, self.more_fragments, self.fragment_offset);
         // The IHL counts words of 4 bytes in the low half of the first byte.
         bytes[0] += u8::try_from(self.options.len() / 4).unwrap_or_default();
         ipv4::Header::over(&mut bytes).fill_checksum(self.options);
@@ -215,8 +207,7 @@ impl Udp<'_> {
                 udp::Header::over(window).set_checksum(udp::nonzero_checksum(sum));
             }
         }
-        self.ip
-            .packet(addresses, protocol::UDP, self.ttl, &datagram)
+        self.ip.packet(addresses, protocol::UDP, self.ttl, &datagram)
     }
 
     /// The packet in a frame.
@@ -262,8 +253,7 @@ impl Icmp<'_> {
         icmp::Header::over(&mut bytes).fill(icmp::Type(message_type), code, self.rest, self.body);
         let message = [&bytes, self.body].concat();
         let addresses = (address(self.src), address(self.dst));
-        self.ip
-            .packet(addresses, protocol::ICMP, self.ttl, &message)
+        self.ip.packet(addresses, protocol::ICMP, self.ttl, &message)
     }
 
     /// The packet in a frame.
@@ -284,11 +274,7 @@ pub struct Arp<'a> {
 impl<'a> Arp<'a> {
     /// A request for `target`'s MAC address by `sender` at `mac`.
     pub const fn who_has(target: &'a str, sender: &'a str, mac: MacAddress) -> Self {
-        Self {
-            operation: 1,
-            sender: (mac, sender),
-            target: (MacAddress::ZERO, target),
-        }
+        Self { operation: 1, sender: (mac, sender), target: (MacAddress::ZERO, target) }
     }
 
     /// The packet in a frame; `link` is taken as it is, a request is not broadcast by itself.
@@ -319,11 +305,7 @@ impl MemoryFrame {
 
     /// Copies `bytes` behind the usual head room.
     pub fn new(bytes: &[u8]) -> Self {
-        Self::with_room(
-            bytes,
-            Self::HEAD_ROOM,
-            Self::DATA_ROOM.saturating_sub(bytes.len()),
-        )
+        Self::with_room(bytes, Self::HEAD_ROOM, Self::DATA_ROOM.saturating_sub(bytes.len()))
     }
 
     /// Copies `bytes` between rooms of the given sizes, which hold 0xee.
@@ -332,11 +314,7 @@ impl MemoryFrame {
         buffer.extend(bytes);
         let end = buffer.len();
         buffer.resize(end + tail_room, 0xee);
-        Self {
-            buffer,
-            start: head_room,
-            end,
-        }
+        Self { buffer, start: head_room, end }
     }
 }
 
@@ -364,13 +342,11 @@ impl Frame for MemoryFrame {
 }
 
 fn end(text: &str) -> SocketAddrV4 {
-    text.parse()
-        .unwrap_or_else(|_| panic!("\"{text}\": want ADDRESS:PORT, 10.0.1.2:1001"))
+    text.parse().unwrap_or_else(|_| panic!("\"{text}\": want ADDRESS:PORT, 10.0.1.2:1001"))
 }
 
 fn address(text: &str) -> Ipv4Addr {
-    text.parse()
-        .unwrap_or_else(|_| panic!("\"{text}\": want an IPv4 address, 10.0.1.2"))
+    text.parse().unwrap_or_else(|_| panic!("\"{text}\": want an IPv4 address, 10.0.1.2"))
 }
 
 fn length_16(bytes: usize) -> u16 {

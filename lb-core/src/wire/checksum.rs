@@ -147,10 +147,7 @@ fn transport_sum_v4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, bytes
     Sum::pseudo_v4(source, destination, protocol, length).add_bytes(bytes)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "callers have folded to 16 bits"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "callers have folded to 16 bits")]
 const fn low_16(folded: u64) -> u16 {
     folded as u16
 }
@@ -185,10 +182,7 @@ mod tests {
     #[test]
     fn worst_sums_fold() {
         assert_eq!(Sum(u64::MAX).fold(), 0xffff);
-        assert_eq!(
-            Sum::ZERO.add_bytes(&[0xff; 65_535]).fold(),
-            slow(&[0xff; 65_535])
-        );
+        assert_eq!(Sum::ZERO.add_bytes(&[0xff; 65_535]).fold(), slow(&[0xff; 65_535]));
     }
 
     proptest! {

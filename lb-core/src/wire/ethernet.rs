@@ -45,10 +45,7 @@ impl<'a> Frame<'a> {
     #[inline]
     pub fn check(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (header, payload) = bytes.split_first_chunk().ok_or(Malformed::Truncated)?;
-        Ok(Self {
-            header: Header::over(header),
-            payload,
-        })
+        Ok(Self { header: Header::over(header), payload })
     }
 }
 
@@ -92,11 +89,7 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Header<B> {
 
     #[inline]
     pub fn set_ether_type(&mut self, ether_type: EtherType) {
-        put(
-            self.0.borrow_mut(),
-            field::ETHER_TYPE,
-            ether_type.0.to_be_bytes(),
-        );
+        put(self.0.borrow_mut(), field::ETHER_TYPE, ether_type.0.to_be_bytes());
     }
 
     /// Turns the frame round: to whom it came from, from whom it was sent to.

@@ -30,14 +30,7 @@ pub(super) const fn be32<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
 /// Six bytes of a link-layer address. `at` is a constant of the caller, at most `N` - 6.
 #[inline]
 pub(super) const fn six<const N: usize>(bytes: &[u8; N], at: usize) -> [u8; 6] {
-    [
-        bytes[at],
-        bytes[at + 1],
-        bytes[at + 2],
-        bytes[at + 3],
-        bytes[at + 4],
-        bytes[at + 5],
-    ]
+    [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3], bytes[at + 4], bytes[at + 5]]
 }
 
 /// Writes `value` from `at` on; both are constants of the caller and fit.

@@ -70,10 +70,7 @@ impl<'a> Message<'a> {
     #[inline]
     pub fn check(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (window, body) = bytes.split_first_chunk().ok_or(Malformed::Truncated)?;
-        Ok(Self {
-            header: Header::over(window),
-            body,
-        })
+        Ok(Self { header: Header::over(window), body })
     }
 
     /// Whether the checksum is right. It covers the whole body.

@@ -30,7 +30,7 @@ mod field {
 /// Length of the header without options.
 pub const HEADER_LEN: usize = 20;
 
-/// Values of the protocol field as bytes; [`crate::protocol::Protocol`] has those of services.
+/// Protocol numbers that no virtual service has (those are in [`crate::protocol::Protocol`]).
 pub mod protocol {
     pub const ICMP: u8 = 1;
     pub const IPIP: u8 = 4;
@@ -74,21 +74,15 @@ impl<'a> Packet<'a> {
             return Err(Malformed::Version);
         }
         let header_length = header.header_length();
-        let options_length = header_length
-            .checked_sub(HEADER_LEN)
-            .ok_or(Malformed::HeaderLength)?;
-        let (options, payload) = rest
-            .split_at_checked(options_length)
-            .ok_or(Malformed::HeaderLength)?;
+        let options_length =
+            header_length.checked_sub(HEADER_LEN).ok_or(Malformed::HeaderLength)?;
+        let (options, payload) =
+            rest.split_at_checked(options_length).ok_or(Malformed::HeaderLength)?;
         let payload_length = usize::from(header.total_length())
             .checked_sub(header_length)
             .ok_or(Malformed::TotalLength)?;
         let payload = payload.get(..payload_length).unwrap_or(payload);
-        Ok(Self {
-            header,
-            options,
-            payload,
-        })
+        Ok(Self { header, options, payload })
     }
 
     /// Whether the header checksum is right. Without options this is five additions.
@@ -244,21 +238,13 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Header<B> {
     /// Sets the total length without the checksum.
     #[inline]
     pub fn set_total_length(&mut self, bytes: u16) {
-        put(
-            self.0.borrow_mut(),
-            field::TOTAL_LENGTH,
-            bytes.to_be_bytes(),
-        );
+        put(self.0.borrow_mut(), field::TOTAL_LENGTH, bytes.to_be_bytes());
     }
 
     /// Sets the identification without the checksum.
     #[inline]
     pub fn set_identification(&mut self, identification: u16) {
-        put(
-            self.0.borrow_mut(),
-            field::IDENTIFICATION,
-            identification.to_be_bytes(),
-        );
+        put(self.0.borrow_mut(), field::IDENTIFICATION, identification.to_be_bytes());
     }
 
     /// Sets flags and offset without the checksum. `offset` is in bytes, a multiple of 8 below
@@ -267,11 +253,7 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Header<B> {
     pub fn set_fragment(&mut self, dont_fragment: bool, more_fragments: bool, offset: u16) {
         let flags = if dont_fragment { DONT_FRAGMENT } else { 0 }
             | if more_fragments { MORE_FRAGMENTS } else { 0 };
-        put(
-            self.0.borrow_mut(),
-            field::FRAGMENT,
-            (flags | (offset / 8)).to_be_bytes(),
-        );
+        put(self.0.borrow_mut(), field::FRAGMENT, (flags | (offset / 8)).to_be_bytes());
     }
 
     /// Sets the TTL without the checksum.
@@ -336,13 +318,7 @@ mod tests {
     fn oracle_header() -> impl Strategy<Value = Ipv4Header> {
         let options =
             (0_usize..=10).prop_flat_map(|words| proptest::collection::vec(any::<u8>(), words * 4));
-        (
-            any::<[u8; 4]>(),
-            any::<[u8; 4]>(),
-            any::<[u8; 6]>(),
-            any::<u16>(),
-            any::<[bool; 2]>(),
-        )
+        (any::<[u8; 4]>(), any::<[u8; 4]>(), any::<[u8; 6]>(), any::<u16>(), any::<[bool; 2]>())
             .prop_flat_map(move |fields| (Just(fields), options.clone(), 0_u16..500))
             .prop_map(|((source, destination, b, id, flags), options, payload)| {
                 let mut header =
@@ -350,9 +326,8 @@ mod tests {
                 header.identification = id;
                 header.dont_fragment = flags[0];
                 header.more_fragments = flags[1];
-                header.fragment_offset = (u16::from_be_bytes([b[2], b[3]]) & 0x1fff)
-                    .try_into()
-                    .unwrap();
+                header.fragment_offset =
+                    (u16::from_be_bytes([b[2], b[3]]) & 0x1fff).try_into().unwrap();
                 header.dscp = (b[4] >> 2).try_into().unwrap();
                 header.ecn = (b[4] & 3).try_into().unwrap();
                 header.options = options.as_slice().try_into().unwrap();
@@ -477,14 +452,8 @@ mod tests {
         for text in ["10.0.0.100", "1.0.0.1", "223.255.255.255", "192.0.2.1"] {
             assert!(is_single_host(text.parse().unwrap()), "{text}");
         }
-        for text in [
-            "0.0.0.0",
-            "0.1.2.3",
-            "127.0.0.1",
-            "224.0.0.1",
-            "240.0.0.1",
-            "255.255.255.255",
-        ] {
+        for text in ["0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"]
+        {
             assert!(!is_single_host(text.parse().unwrap()), "{text}");
         }
     }

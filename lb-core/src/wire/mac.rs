@@ -69,20 +69,10 @@ mod tests {
 
     #[test]
     fn kinds() {
-        assert!(
-            "02:00:00:00:00:01"
-                .parse::<MacAddress>()
-                .unwrap()
-                .is_unicast()
-        );
+        assert!("02:00:00:00:00:01".parse::<MacAddress>().unwrap().is_unicast());
         assert!(!MacAddress::ZERO.is_unicast());
         assert!(MacAddress::BROADCAST.is_multicast());
-        assert!(
-            !"01:00:5e:00:00:01"
-                .parse::<MacAddress>()
-                .unwrap()
-                .is_unicast()
-        );
+        assert!(!"01:00:5e:00:00:01".parse::<MacAddress>().unwrap().is_unicast());
     }
 
     #[test]
@@ -101,10 +91,7 @@ mod tests {
             "02:00:00:00:00:\u{e9}",
         ] {
             let error = text.parse::<MacAddress>().unwrap_err().to_string();
-            assert!(
-                error.contains(text) && error.contains("six hex pairs"),
-                "{error}"
-            );
+            assert!(error.contains(text) && error.contains("six hex pairs"), "{error}");
         }
     }
 

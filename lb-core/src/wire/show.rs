@@ -40,10 +40,7 @@ pub fn show(frame: &[u8]) -> String {
         EtherType::IPV4 => line.push_str(&show_packet(payload)),
         EtherType::ARP => show_arp(&mut line, payload),
         EtherType(number) => {
-            append(
-                &mut line,
-                format_args!("type={number:#06x} len={}", payload.len()),
-            );
+            append(&mut line, format_args!("type={number:#06x} len={}", payload.len()));
         }
     }
     line
@@ -60,16 +57,10 @@ fn show_arp(line: &mut String, bytes: &[u8]) {
     match arp::Packet::check(bytes) {
         Err(error) => append(line, format_args!("malformed ARP: {error}")),
         Ok(arp) if arp.operation() == arp::Operation::REQUEST => {
-            append(
-                line,
-                format_args!("arp who-has {} tell {}", arp.target_ip(), arp.sender_ip()),
-            );
+            append(line, format_args!("arp who-has {} tell {}", arp.target_ip(), arp.sender_ip()));
         }
         Ok(arp) if arp.operation() == arp::Operation::REPLY => {
-            append(
-                line,
-                format_args!("arp {} is-at {}", arp.sender_ip(), arp.sender_mac()),
-            );
+            append(line, format_args!("arp {} is-at {}", arp.sender_ip(), arp.sender_mac()));
         }
         Ok(arp) => append(line, format_args!("arp operation={}", arp.operation().0)),
     }
@@ -86,28 +77,17 @@ fn show_ipv4(line: &mut String, bytes: &[u8], depth: usize) {
     let whole = usize::from(header.total_length()) <= bytes.len();
     let mut good = true;
     if header.is_later_fragment() {
-        addresses(
-            line,
-            &format!("frag proto={}", header.protocol()),
-            &header,
-            None,
-        );
+        addresses(line, &format!("frag proto={}", header.protocol()), &header, None);
     } else {
         good = show_transport(line, &packet, whole && !header.is_fragment(), depth);
     }
-    append(
-        line,
-        format_args!(" ttl={} len={}", header.ttl(), header.total_length()),
-    );
+    append(line, format_args!(" ttl={} len={}", header.ttl(), header.total_length()));
     if header.tos() != 0 {
         append(line, format_args!(" tos={:#04x}", header.tos()));
     }
     if header.is_fragment() {
         let more = if header.more_fragments() { "+" } else { "" };
-        append(
-            line,
-            format_args!(" frag={}{more}", header.fragment_offset()),
-        );
+        append(line, format_args!(" frag={}{more}", header.fragment_offset()));
     }
     if !packet.options.is_empty() {
         append(line, format_args!(" options={}", packet.options.len()));
@@ -192,16 +172,10 @@ fn show_icmp(line: &mut String, bytes: &[u8], whole: bool, depth: usize) -> bool
         }
     };
     let header = message.header;
-    append(
-        line,
-        format_args!(" type={} code={}", header.message_type().0, header.code()),
-    );
+    append(line, format_args!(" type={} code={}", header.message_type().0, header.code()));
     match header.message_type() {
         icmp::Type::ECHO_REQUEST | icmp::Type::ECHO_REPLY => {
-            append(
-                line,
-                format_args!(" id={} seq={}", header.identifier(), header.sequence()),
-            );
+            append(line, format_args!(" id={} seq={}", header.identifier(), header.sequence()));
         }
         icmp::Type::UNREACHABLE if header.code() == 4 => {
             append(line, format_args!(" mtu={}", header.next_hop_mtu()));
@@ -233,10 +207,7 @@ fn addresses(
     let (source, destination) = (header.source(), header.destination());
     match ports {
         Some((from, to)) => {
-            append(
-                line,
-                format_args!("{what} {source}:{from} > {destination}:{to}"),
-            );
+            append(line, format_args!("{what} {source}:{from} > {destination}:{to}"));
         }
         None => append(line, format_args!("{what} {source} > {destination}")),
     }
@@ -255,11 +226,7 @@ mod tests {
 
     #[test]
     fn tcp_line() {
-        let tcp = Tcp {
-            flags: "S",
-            ttl: 63,
-            ..Tcp::default()
-        };
+        let tcp = Tcp { flags: "S", ttl: 63, ..Tcp::default() };
         assert_eq!(
             show(&tcp.frame(&Link::default())),
             "02:00:00:00:00:01 > 02:00:00:00:00:02 tcp 10.0.1.2:1001 > 10.0.0.100:80 [S] ttl=63 \
@@ -271,18 +238,11 @@ mod tests {
     fn vlan_udp_options_and_tos() {
         let udp = Udp {
             payload: b"hello",
-            ip: Ip {
-                tos: 0xb8,
-                options: &[1, 1, 1, 0],
-                ..Ip::default()
-            },
+            ip: Ip { tos: 0xb8, options: &[1, 1, 1, 0], ..Ip::default() },
             ..Udp::default()
         };
         assert_eq!(
-            show(&udp.frame(&Link {
-                vlan: Some(7),
-                ..Link::default()
-            })),
+            show(&udp.frame(&Link { vlan: Some(7), ..Link::default() })),
             "02:00:00:00:00:01 > 02:00:00:00:00:02 vlan 7 \
              udp 10.0.1.2:1001 > 10.0.0.100:53 ttl=64 len=37 tos=0xb8 options=4"
         );
@@ -295,11 +255,7 @@ mod tests {
         assert!(show_packet(&packet).ends_with("ttl=9 len=40 BAD-IP-CSUM"));
         let mut packet = Udp::default().packet();
         packet[21] ^= 1;
-        assert!(
-            show_packet(&packet).ends_with("len=28 BAD-CSUM"),
-            "{}",
-            show_packet(&packet)
-        );
+        assert!(show_packet(&packet).ends_with("len=28 BAD-CSUM"), "{}", show_packet(&packet));
         let mut packet = Icmp::default().packet();
         packet[27] ^= 1;
         assert!(show_packet(&packet).ends_with("BAD-CSUM"));
@@ -308,21 +264,13 @@ mod tests {
     #[test]
     fn icmp_errors_show_what_they_are_about() {
         let embedded = &Tcp::default().packet()[..28];
-        let icmp = Icmp {
-            kind: (3, 4),
-            rest: 1400,
-            body: embedded,
-            ..Icmp::default()
-        };
+        let icmp = Icmp { kind: (3, 4), rest: 1400, body: embedded, ..Icmp::default() };
         assert_eq!(
             show_packet(&icmp.packet()),
             "icmp 10.0.1.2 > 10.0.0.100 type=3 code=4 mtu=1400 \
              {tcp 10.0.1.2:1001 > 10.0.0.100:80 ttl=64 len=40} ttl=64 len=56"
         );
-        let echo = Icmp {
-            rest: 0x0007_0001,
-            ..Icmp::default()
-        };
+        let echo = Icmp { rest: 0x0007_0001, ..Icmp::default() };
         assert_eq!(
             show_packet(&echo.packet()),
             "icmp 10.0.1.2 > 10.0.0.100 type=8 code=0 id=7 seq=1 ttl=64 len=28"
@@ -334,25 +282,14 @@ mod tests {
         let link = Link::default();
         let ask = Arp::who_has("10.0.0.100", "10.0.1.2", link.source);
         assert!(show(&ask.frame(&link)).ends_with(" arp who-has 10.0.0.100 tell 10.0.1.2"));
-        let answer = Arp {
-            operation: 2,
-            ..ask
-        };
+        let answer = Arp { operation: 2, ..ask };
         assert!(show(&answer.frame(&link)).ends_with(" arp 10.0.1.2 is-at 02:00:00:00:00:01"));
     }
 
     #[test]
     fn fragments_have_no_ports() {
-        let ip = Ip {
-            fragment_offset: 104,
-            more_fragments: true,
-            ..Ip::default()
-        };
-        let later = Udp {
-            payload: b"12345678",
-            ip,
-            ..Udp::default()
-        };
+        let ip = Ip { fragment_offset: 104, more_fragments: true, ..Ip::default() };
+        let later = Udp { payload: b"12345678", ip, ..Udp::default() };
         assert_eq!(
             show_packet(&later.packet()),
             "frag proto=17 10.0.1.2 > 10.0.0.100 ttl=64 len=36 frag=104+"

@@ -91,18 +91,11 @@ impl<'a> Segment<'a> {
     pub fn check(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (window, rest) = bytes.split_first_chunk().ok_or(Malformed::Truncated)?;
         let header = Header::over(window);
-        let options_length = header
-            .header_length()
-            .checked_sub(HEADER_LEN)
-            .ok_or(Malformed::HeaderLength)?;
-        let (options, payload) = rest
-            .split_at_checked(options_length)
-            .ok_or(Malformed::HeaderLength)?;
-        Ok(Self {
-            header,
-            options,
-            payload,
-        })
+        let options_length =
+            header.header_length().checked_sub(HEADER_LEN).ok_or(Malformed::HeaderLength)?;
+        let (options, payload) =
+            rest.split_at_checked(options_length).ok_or(Malformed::HeaderLength)?;
+        Ok(Self { header, options, payload })
     }
 }
 
@@ -181,11 +174,7 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Header<B> {
     /// Sets the destination port without the checksum.
     #[inline]
     pub fn set_destination_port(&mut self, port: u16) {
-        put(
-            self.0.borrow_mut(),
-            field::DESTINATION_PORT,
-            port.to_be_bytes(),
-        );
+        put(self.0.borrow_mut(), field::DESTINATION_PORT, port.to_be_bytes());
     }
 
     /// Sets the window without the checksum.
@@ -218,10 +207,7 @@ mod tests {
         for letters in ["", "S", "SA", "FA", "RA", "PA", "FSRPAUEC"] {
             assert_eq!(Flags::from_letters(letters).unwrap().to_string(), letters);
         }
-        assert_eq!(
-            Flags::from_letters("AS"),
-            Some(Flags::SYN.union(Flags::ACK))
-        );
+        assert_eq!(Flags::from_letters("AS"), Some(Flags::SYN.union(Flags::ACK)));
         assert_eq!(Flags::from_letters("X"), None);
     }
 

@@ -105,11 +105,7 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Header<B> {
     /// Sets the destination port without the checksum.
     #[inline]
     pub fn set_destination_port(&mut self, port: u16) {
-        put(
-            self.0.borrow_mut(),
-            field::DESTINATION_PORT,
-            port.to_be_bytes(),
-        );
+        put(self.0.borrow_mut(), field::DESTINATION_PORT, port.to_be_bytes());
     }
 
     /// Sets the checksum field.

@@ -73,20 +73,12 @@ impl<B: BorrowMut<[u8; TAG_LEN]>> Tag<B> {
     /// Sets the whole control word: priority and drop eligibility 0, identifier `id`.
     #[inline]
     pub fn set_id(&mut self, id: u16) {
-        put(
-            self.0.borrow_mut(),
-            field::TAG_CONTROL,
-            (id & 0x0fff).to_be_bytes(),
-        );
+        put(self.0.borrow_mut(), field::TAG_CONTROL, (id & 0x0fff).to_be_bytes());
     }
 
     #[inline]
     pub fn set_ether_type(&mut self, ether_type: EtherType) {
-        put(
-            self.0.borrow_mut(),
-            field::ETHER_TYPE,
-            ether_type.0.to_be_bytes(),
-        );
+        put(self.0.borrow_mut(), field::ETHER_TYPE, ether_type.0.to_be_bytes());
     }
 }
 
