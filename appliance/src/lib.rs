@@ -1,1 +1,3 @@
+//! The programs' shared parts.
 
+pub mod config;
