@@ -17,6 +17,7 @@
 //!
 //! Nothing here knows DPDK: a configuration can be checked on any machine.
 
+mod addresses;
 mod error;
 mod keys;
 mod mac;

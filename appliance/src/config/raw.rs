@@ -63,6 +63,7 @@ pub(super) struct RawArp {
 }
 
 pub(super) struct RawPort {
+    pub(super) position: Position,
     pub(super) name: Raw<String>,
     pub(super) device: Raw<String>,
     pub(super) addresses: Vec<At<InterfaceAddress>>,
@@ -198,6 +199,7 @@ fn ports(root: &Section<'_>, errors: &mut ConfigErrors) -> (Vec<RawPort>, bool) 
 fn port(section: &Section<'_>, errors: &mut ConfigErrors) -> RawPort {
     let address = |c: &Content| values::interface_address(&word(c)?);
     RawPort {
+        position: section.position(),
         name: section.value(&keys::PORTS_NAME, errors, |c| values::port_name(&text(c)?)),
         device: section.value(&keys::PORTS_DEVICE, errors, |c| values::device(&text(c)?)),
         addresses: section.list(&keys::PORTS_ADDRESSES, errors, address),

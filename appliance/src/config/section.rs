@@ -209,7 +209,11 @@ impl<'a> Section<'a> {
         self.whole && items == read
     }
 
-    pub(super) fn path_of(&self, key: &Key) -> String {
+    pub(super) fn position(&self) -> Position {
+        self.position
+    }
+
+    fn path_of(&self, key: &Key) -> String {
         join(&self.path, key.name())
     }
 

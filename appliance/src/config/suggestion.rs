@@ -13,6 +13,8 @@ pub(super) fn nearest<'a>(
     }
     let limit = (length / 3).max(1);
     candidates
+        // The distance is at least the difference of the lengths, and costs far more.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit)
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)

@@ -415,7 +415,7 @@ fn ports_do_not_share_names_devices_addresses_or_subnets() {
         .collect();
     assert_eq!(
         mistakes(&format!("ports:\n{many}")),
-        "sluice.yaml:34:11: ports: there are 33, but DPDK is built for 32; remove this and the rest"
+        "sluice.yaml:34:3: ports: there are 33, but DPDK is built for 32; remove this and the rest"
     );
     assert_eq!(
         mistakes("ports: [ { name: a b, device: eth 0 } ]"),
@@ -493,6 +493,12 @@ fn neighbours_are_on_a_subnet_of_their_port() {
     assert_mistake(
         &neighbour("lan0", "10.0.10.61"),
         "2:38: neighbours[0].address: 10.0.10.61 is an address of the director itself (port `lan0`); name another host",
+    );
+    let two = "ports:\n- { name: a, device: net_tap0, addresses: [10.0.0.1/8] }\n- { name: b, device: net_tap1, addresses: [10.1.0.1/16] }\n";
+    assert_eq!(
+        mistakes(&format!("{two}{}", neighbour("a", "10.1.0.2"))),
+        "sluice.yaml:4:35: neighbours[0].address: 10.1.0.2 is reached through port `b`, not \
+         through port `a`; name that port"
     );
     let item = "- { port: lan0, address: 10.0.10.83, mac: \"02:00:00:00:00:83\" }\n";
     assert_mistake(

@@ -1,16 +1,17 @@
 //! What the values of a configuration say of each other, and the [`Config`] that they make.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
-use std::net::IpAddr;
 
 use super::Environment;
+use super::addresses::Addresses;
 use super::error::{ConfigErrors, Position, shown};
 use super::raw::{At, Raw, RawConfig, RawNeighbour, RawPort, RawRoute, RawServices, RawWorkers};
 use super::services::commands;
 use super::settings::{
     ArpConfig, Config, ControlConfig, Device, EalConfig, IdleConfig, PortConfig, Route,
-    StaticNeighbour, Subnet, Workers,
+    StaticNeighbour, Workers,
 };
 
 /// Ports that DPDK is built for, `RTE_MAX_ETHPORTS`.
@@ -21,7 +22,7 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Checks the values against each other. `None` only where a mistake is reported.
 pub(super) fn validate(
-    raw: RawConfig,
+    mut raw: RawConfig,
     source: &str,
     environment: &Environment<'_>,
     errors: &mut ConfigErrors,
@@ -33,6 +34,7 @@ pub(super) fn validate(
         .workers
         .as_ref()
         .and_then(|raw| workers(raw, environment, errors));
+    limit_ports(&mut raw, errors);
     check_ports(&raw.ports, errors);
     let addresses = Addresses::collect(&raw, errors);
     let routes = routes(&raw.routes, &addresses, errors);
@@ -128,9 +130,7 @@ fn workers(
             );
         }
     }
-    Some(Workers::Cpus(
-        cpus.iter().map(|cpu| cpu.value).collect(),
-    ))
+    Some(Workers::Cpus(cpus.iter().map(|cpu| cpu.value).collect()))
 }
 
 /// CPU numbers as people write them: `0-3, 8`.
@@ -150,6 +150,22 @@ fn ranges(cpus: &[usize]) -> String {
     } else {
         runs.join(", ")
     }
+}
+
+/// Leaves out the ports that are too many: nothing that follows needs to be quick for thousands.
+fn limit_ports(raw: &mut RawConfig, errors: &mut ConfigErrors) {
+    let count = raw.ports.len();
+    let Some(surplus) = raw.ports.get(PORTS_MAX) else {
+        return;
+    };
+    errors.at(
+        surplus.position,
+        format!(
+            "ports: there are {count}, but DPDK is built for {PORTS_MAX}; remove this and the rest"
+        ),
+    );
+    raw.ports.truncate(PORTS_MAX);
+    raw.ports_whole = false;
 }
 
 fn check_ports(ports: &[RawPort], errors: &mut ConfigErrors) {
@@ -179,19 +195,6 @@ fn check_ports(ports: &[RawPort], errors: &mut ConfigErrors) {
             );
         }
     }
-    if ports.len() > PORTS_MAX {
-        let position = ports[PORTS_MAX]
-            .name
-            .as_ref()
-            .map_or(Position::START, |n| n.position);
-        errors.at(
-            position,
-            format!(
-                "ports: there are {}, but DPDK is built for {PORTS_MAX}; remove this and the rest",
-                ports.len()
-            ),
-        );
-    }
 }
 
 /// The line of an earlier use of a value; the first use is remembered.
@@ -201,138 +204,10 @@ fn earlier<K: Eq + Hash>(
     position: Position,
 ) -> Option<usize> {
     match seen.entry(key) {
-        std::collections::hash_map::Entry::Occupied(first) => Some(first.get().line),
-        std::collections::hash_map::Entry::Vacant(vacant) => {
+        Entry::Occupied(first) => Some(first.get().line),
+        Entry::Vacant(vacant) => {
             vacant.insert(position);
             None
-        }
-    }
-}
-
-/// What the director owns and what it reaches directly.
-struct Addresses {
-    /// What owns an address, for messages, and its place.
-    owned: HashMap<IpAddr, (String, Position)>,
-    /// Port of each subnet that a port is on.
-    subnets: HashMap<Subnet, (usize, Position)>,
-    /// The name of each port for messages.
-    names: Vec<String>,
-    /// Whether `subnets` is all that the file meant.
-    whole: bool,
-}
-
-impl Addresses {
-    fn collect(raw: &RawConfig, errors: &mut ConfigErrors) -> Self {
-        let names = raw.ports.iter().enumerate().map(|(index, port)| {
-            let name = port
-                .name
-                .as_ref()
-                .map(|name| format!("port {}", shown(&name.value)));
-            name.unwrap_or_else(|| format!("ports[{index}]"))
-        });
-        let mut all = Self {
-            owned: HashMap::new(),
-            subnets: HashMap::new(),
-            names: names.collect(),
-            whole: raw.ports_whole,
-        };
-        for (port, settings) in raw.ports.iter().enumerate() {
-            for (index, address) in settings.addresses.iter().enumerate() {
-                let label = format!("ports[{port}].addresses[{index}]");
-                let owner = all.names[port].clone();
-                all.own(
-                    address.value.address,
-                    owner,
-                    address.position,
-                    &label,
-                    errors,
-                );
-                let subnet = address.value.subnet();
-                all.reach(subnet, port, address.position, &label, errors);
-            }
-        }
-        for (index, vip) in raw.vips.iter().enumerate() {
-            let label = format!("vips[{index}]");
-            all.own(vip.value, "`vips`".to_owned(), vip.position, &label, errors);
-        }
-        all
-    }
-
-    fn own(
-        &mut self,
-        address: IpAddr,
-        owner: String,
-        position: Position,
-        label: &str,
-        errors: &mut ConfigErrors,
-    ) {
-        match self.owned.get(&address) {
-            None => {
-                self.owned.insert(address, (owner, position));
-            }
-            Some((owner, first)) => errors.at(
-                position,
-                format!(
-                    "{label}: {address} is an address of {owner} already, on line {}; remove one",
-                    first.line
-                ),
-            ),
-        }
-    }
-
-    fn reach(
-        &mut self,
-        subnet: Subnet,
-        port: usize,
-        position: Position,
-        label: &str,
-        errors: &mut ConfigErrors,
-    ) {
-        match self.subnets.get(&subnet) {
-            None => {
-                self.subnets.insert(subnet, (port, position));
-            }
-            Some((other, first)) if *other != port => errors.at(
-                position,
-                format!(
-                    "{label}: subnet {subnet} is reached through {} already, by line {}; one \
-                     subnet is on one port",
-                    self.names[*other], first.line
-                ),
-            ),
-            // A port may have any number of addresses in one subnet.
-            Some(_) => {}
-        }
-    }
-
-    /// The port that reaches an address directly, by its longest prefix.
-    fn port_to(&self, address: IpAddr) -> Option<usize> {
-        let longest: u8 = if address.is_ipv4() { 32 } else { 128 };
-        let mut prefixes = (0..=longest).rev();
-        prefixes
-            .find_map(|prefix| self.subnets.get(&Subnet::of(address, prefix)))
-            .map(|(port, _)| *port)
-    }
-
-    /// The subnets of all ports (or of one), for messages.
-    fn show_subnets(&self, of_port: Option<usize>) -> String {
-        const SHOWN_MAX: usize = 8;
-        let mut subnets: Vec<Subnet> = self
-            .subnets
-            .iter()
-            .filter(|(_, (port, _))| of_port.is_none_or(|wanted| wanted == *port))
-            .map(|(subnet, _)| *subnet)
-            .collect();
-        subnets.sort_unstable();
-        let shown = subnets
-            .iter()
-            .take(SHOWN_MAX)
-            .map(Subnet::to_string)
-            .collect::<Vec<_>>();
-        match subnets.len() {
-            0 => "none".to_owned(),
-            count if count > SHOWN_MAX => format!("{}, ...", shown.join(", ")),
-            _ => shown.join(", "),
         }
     }
 }
@@ -353,29 +228,13 @@ fn routes(raw: &[RawRoute], addresses: &Addresses, errors: &mut ConfigErrors) ->
             );
         }
         let Some(via) = &route.via else { continue };
-        if let Some((owner, _)) = addresses.owned.get(&via.value) {
-            errors.at(
-                via.position,
-                format!(
-                    "routes[{index}].via: {} is an address of the director itself ({owner}); \
-                     name another host",
-                    via.value
-                ),
-            );
+        if let Some(problem) = addresses.own_problem(via.value) {
+            errors.at(via.position, format!("routes[{index}].via: {problem}"));
         }
         let Some(port) = addresses.port_to(via.value) else {
-            if !addresses.whole {
-                continue;
+            if let Some(problem) = addresses.unreachable_problem(via.value) {
+                errors.at(via.position, format!("routes[{index}].via: {problem}"));
             }
-            errors.at(
-                via.position,
-                format!(
-                    "routes[{index}].via: {} is on no port's subnet; choose a gateway on one of \
-                     them ({})",
-                    via.value,
-                    addresses.show_subnets(None)
-                ),
-            );
             continue;
         };
         if let Some(to) = &route.to {
@@ -415,27 +274,12 @@ fn neighbours(
                 ),
             );
         }
-        if let Some((owner, _)) = addresses.owned.get(&address.value) {
-            errors.at(
-                address.position,
-                format!(
-                    "{label}.address: {} is an address of the director itself ({owner}); name \
-                     another host",
-                    address.value
-                ),
-            );
+        if let Some(problem) = addresses.own_problem(address.value) {
+            errors.at(address.position, format!("{label}.address: {problem}"));
         }
         let Some(port) = port else { continue };
-        if addresses.whole && addresses.port_to(address.value) != Some(port) {
-            errors.at(
-                address.position,
-                format!(
-                    "{label}.address: {} is on no subnet of {}; its subnets are: {}",
-                    address.value,
-                    addresses.names[port],
-                    addresses.show_subnets(Some(port))
-                ),
-            );
+        if let Some(problem) = addresses.not_reached(address.value, port) {
+            errors.at(address.position, format!("{label}.address: {problem}"));
         }
         if let Some(mac) = &neighbour.mac {
             neighbours.push(StaticNeighbour {
@@ -458,7 +302,7 @@ fn port_named(
     let named = |port: &RawPort| port.name.as_ref().is_some_and(|n| n.value == name.value);
     let found = ports.iter().position(named);
     // A port whose own name is wrong may be the one that is meant.
-    if found.is_none() && addresses.whole && ports.iter().all(|port| port.name.is_some()) {
+    if found.is_none() && addresses.is_whole() && ports.iter().all(|port| port.name.is_some()) {
         let names = ports.iter().filter_map(|port| port.name.as_ref());
         let names: Vec<&str> = names.map(|name| name.value.as_str()).collect();
         errors.at(
