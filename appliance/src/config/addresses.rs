@@ -27,10 +27,7 @@ impl Addresses {
     /// Reports addresses that are owned twice and subnets that are on two ports.
     pub(super) fn collect(raw: &RawConfig, errors: &mut ConfigErrors) -> Self {
         let names = raw.ports.iter().enumerate().map(|(index, port)| {
-            let name = port
-                .name
-                .as_ref()
-                .map(|name| format!("port {}", shown(&name.value)));
+            let name = port.name.as_ref().map(|name| format!("port {}", shown(&name.value)));
             name.unwrap_or_else(|| format!("ports[{index}]"))
         });
         let mut all = Self {
@@ -45,13 +42,7 @@ impl Addresses {
             for (index, address) in settings.addresses.iter().enumerate() {
                 let label = format!("ports[{port}].addresses[{index}]");
                 let owner = all.names[port].clone();
-                all.own(
-                    address.value.address,
-                    owner,
-                    address.position,
-                    &label,
-                    errors,
-                );
+                all.own(address.value.address, owner, address.position, &label, errors);
                 let subnet = address.value.subnet();
                 all.reach(subnet, port, address.position, &label, errors);
             }
@@ -129,9 +120,7 @@ impl Addresses {
     /// Why an address cannot be that of another host; `None` where it can.
     pub(super) fn own_problem(&self, address: IpAddr) -> Option<String> {
         let (owner, _) = self.owned.get(&address)?;
-        Some(format!(
-            "{address} is an address of the director itself ({owner}); name another host"
-        ))
+        Some(format!("{address} is an address of the director itself ({owner}); name another host"))
     }
 
     /// That no port reaches an address; `None` where one does, or where that is not known.
@@ -155,9 +144,9 @@ impl Addresses {
                 "{address} is reached through {}, not through {name}; name that port",
                 self.names[through]
             )),
-            None => Some(format!(
-                "{address} is on no subnet of {name}; its subnets are: {subnets}"
-            )),
+            None => {
+                Some(format!("{address} is on no subnet of {name}; its subnets are: {subnets}"))
+            }
         }
     }
 
@@ -172,11 +161,7 @@ fn show<'a>(subnets: impl Iterator<Item = &'a Subnet>) -> String {
     const SHOWN_MAX: usize = 8;
     let mut subnets: Vec<&Subnet> = subnets.collect();
     subnets.sort_unstable();
-    let shown: Vec<String> = subnets
-        .iter()
-        .take(SHOWN_MAX)
-        .map(ToString::to_string)
-        .collect();
+    let shown: Vec<String> = subnets.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
     match subnets.len() {
         0 => "none".to_owned(),
         count if count > SHOWN_MAX => format!("{}, ...", shown.join(", ")),

@@ -42,10 +42,7 @@ impl ConfigErrors {
     }
 
     pub(super) fn new(file: &str) -> Self {
-        Self {
-            file: file.to_owned(),
-            errors: Vec::new(),
-        }
+        Self { file: file.to_owned(), errors: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -53,17 +50,11 @@ impl ConfigErrors {
     }
 
     pub(super) fn at(&mut self, position: Position, message: impl Into<String>) {
-        self.errors.push(ConfigError {
-            position: Some(position),
-            message: message.into(),
-        });
+        self.errors.push(ConfigError { position: Some(position), message: message.into() });
     }
 
     pub(super) fn of_file(&mut self, message: impl Into<String>) {
-        self.errors.push(ConfigError {
-            position: None,
-            message: message.into(),
-        });
+        self.errors.push(ConfigError { position: None, message: message.into() });
     }
 
     /// Stable: mistakes at one place stay in the order in which they were found.

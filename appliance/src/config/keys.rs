@@ -84,9 +84,7 @@ impl Key {
 
     /// The path of the section that the key is in; empty at the top level.
     pub fn section(&self) -> &'static str {
-        self.path
-            .rsplit_once('.')
-            .map_or("", |(section, _)| section)
+        self.path.rsplit_once('.').map_or("", |(section, _)| section)
     }
 }
 
@@ -144,11 +142,7 @@ pub fn markdown_table() -> String {
         };
         let (kind, unit) = (key.kind.describe(), key.kind.unit());
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            table,
-            "| `{}` | {kind} | {unit} | {default} | {} |",
-            key.path, key.help
-        );
+        let _ = writeln!(table, "| `{}` | {kind} | {unit} | {default} | {} |", key.path, key.help);
     }
     table
 }

@@ -35,11 +35,7 @@ impl FromStr for MacAddress {
             }
             *byte = u8::from_str_radix(pair, 16).map_err(|_| MacAddressError)?;
         }
-        if pairs.next().is_some() {
-            Err(MacAddressError)
-        } else {
-            Ok(Self(bytes))
-        }
+        if pairs.next().is_some() { Err(MacAddressError) } else { Ok(Self(bytes)) }
     }
 }
 

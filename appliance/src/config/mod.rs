@@ -3,10 +3,10 @@
 //! Two steps lead from text to settings, and every mistake on the way is collected, not only the
 //! first one:
 //!
-//! 1. [`yaml`] reads the text into a tree in which every node knows its line and column, and
-//!    [`raw`] reads that tree by the one list of keys ([`keys`]) into what the file said, each
+//! 1. `yaml` reads the text into a tree in which every node knows its line and column, and
+//!    `raw` reads that tree by the one list of keys (`keys`) into what the file said, each
 //!    value with its position.
-//! 2. [`validate`] looks at what the values say of each other (overlapping addresses, gateways
+//! 2. `validate` looks at what the values say of each other (overlapping addresses, gateways
 //!    that no port reaches, ...) and makes the [`Config`], in which nothing is open any more.
 //!
 //! Two crates share the reading, for a reason. `serde_yaml` stops at the first mistake and gives
@@ -62,9 +62,7 @@ pub type CheckServices<'a> = &'a dyn Fn(&[&str]) -> Vec<(usize, String)>;
 
 impl fmt::Debug for Environment<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Environment")
-            .field("cpus", &self.cpus)
-            .finish_non_exhaustive()
+        f.debug_struct("Environment").field("cpus", &self.cpus).finish_non_exhaustive()
     }
 }
 
@@ -157,11 +155,7 @@ fn text_of(bytes: &[u8]) -> Result<&str, (Position, String)> {
     std::str::from_utf8(bytes).map_err(|error| {
         let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
         let line = good.matches('\n').count() + 1;
-        let column = good
-            .rsplit('\n')
-            .next()
-            .map_or(0, |last| last.chars().count())
-            + 1;
+        let column = good.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
         let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
         let message = format!("byte 0x{byte:02x} is not UTF-8; save the file as UTF-8 text");
         (Position::new(line, column), message)

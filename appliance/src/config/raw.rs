@@ -44,7 +44,7 @@ pub(super) struct RawConfig {
     pub(super) vips: Vec<At<IpAddr>>,
     pub(super) routes: Vec<RawRoute>,
     pub(super) neighbours: Vec<RawNeighbour>,
-    /// The text of the block and the scalar that it was.
+    /// The block; empty where there is none.
     pub(super) services: Raw<RawServices>,
 }
 
@@ -119,11 +119,7 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
         ports,
         ports_whole,
         vips: root.list(&keys::VIPS, errors, |c| values::address(&word(c)?)),
-        routes: root
-            .sections(&keys::ROUTES, errors)
-            .iter()
-            .map(|s| route(s, errors))
-            .collect(),
+        routes: root.sections(&keys::ROUTES, errors).iter().map(|s| route(s, errors)).collect(),
         neighbours: root
             .sections(&keys::NEIGHBOURS, errors)
             .iter()
@@ -134,25 +130,17 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
 }
 
 fn workers(root: &Section<'_>, errors: &mut ConfigErrors) -> Raw<RawWorkers> {
-    if let Some(Node {
-        position,
-        content: Content::Sequence(_),
-    }) = root.find(&keys::WORKERS)
-    {
+    if let Some(Node { position, content: Content::Sequence(_) }) = root.find(&keys::WORKERS) {
         let max = u64::from(u16::MAX);
         let cpu = |c: &Content| count(c, Kind::Count { min: 0, max });
         let cpus = root.list(&keys::WORKERS, errors, cpu);
-        return Some(At {
-            position: *position,
-            value: RawWorkers::Cpus(cpus),
-        });
+        return Some(At { position: *position, value: RawWorkers::Cpus(cpus) });
     }
     root.value(&keys::WORKERS, errors, |content| match content {
         Content::Text(text, _) if text == "auto" => Ok(RawWorkers::Auto),
-        Content::Number(_, text) => Err(format!(
-            "{} is not a list of CPUs; write `[{text}]` or `auto`",
-            shown(text)
-        )),
+        Content::Number(_, text) => {
+            Err(format!("{} is not a list of CPUs; write `[{text}]` or `auto`", shown(text)))
+        }
         other => Err(format!(
             "{} is neither `auto` nor a list of CPUs; write for example `[1, 2]`",
             other.shown()
@@ -174,16 +162,10 @@ fn arp(root: &Section<'_>, errors: &mut ConfigErrors) -> RawArp {
 }
 
 fn ports(root: &Section<'_>, errors: &mut ConfigErrors) -> (Vec<RawPort>, bool) {
-    if let Some(Node {
-        position,
-        content: Content::Sequence(items),
-    }) = root.find(&keys::PORTS)
+    if let Some(Node { position, content: Content::Sequence(items) }) = root.find(&keys::PORTS)
         && items.is_empty()
     {
-        errors.at(
-            *position,
-            "ports: is an empty list; a director needs at least one port",
-        );
+        errors.at(*position, "ports: is an empty list; a director needs at least one port");
         return (Vec::new(), false);
     }
     let sections = root.sections(&keys::PORTS, errors);
@@ -224,9 +206,7 @@ fn route(section: &Section<'_>, errors: &mut ConfigErrors) -> RawRoute {
 fn neighbour(section: &Section<'_>, errors: &mut ConfigErrors) -> RawNeighbour {
     RawNeighbour {
         port: section.value(&keys::NEIGHBOURS_PORT, errors, text),
-        address: section.value(&keys::NEIGHBOURS_ADDRESS, errors, |c| {
-            values::address(&word(c)?)
-        }),
+        address: section.value(&keys::NEIGHBOURS_ADDRESS, errors, |c| values::address(&word(c)?)),
         mac: section.value(&keys::NEIGHBOURS_MAC, errors, mac),
     }
 }
@@ -245,22 +225,15 @@ fn mac(content: &Content) -> Result<MacAddress, String> {
 
 fn services(root: &Section<'_>, errors: &mut ConfigErrors) -> Raw<RawServices> {
     let read = |content: &Content| match content {
-        Content::Text(text, style) => Ok(RawServices {
-            text: text.clone(),
-            literal: *style == ScalarStyle::Literal,
-        }),
+        Content::Text(text, style) => {
+            Ok(RawServices { text: text.clone(), literal: *style == ScalarStyle::Literal })
+        }
         other => Err(format!(
             "{} stands where a block should; write `services: |` and one command per line below",
             other.shown()
         )),
     };
     let found = root.optional(&keys::SERVICES, errors, read)?;
-    let none = RawServices {
-        text: String::new(),
-        literal: false,
-    };
-    Some(At {
-        position: found.position,
-        value: found.value.unwrap_or(none),
-    })
+    let none = RawServices { text: String::new(), literal: false };
+    Some(At { position: found.position, value: found.value.unwrap_or(none) })
 }

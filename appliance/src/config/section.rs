@@ -31,23 +31,17 @@ impl<'a> Section<'a> {
         let path = self.path_of(key);
         match self.find(key) {
             Some(node) => Self::new(path, key.path, node, errors),
-            None => Some(Self {
-                path,
-                position: self.position,
-                values: Vec::new(),
-                whole: true,
-            }),
+            None => Some(Self { path, position: self.position, values: Vec::new(), whole: true }),
         }
     }
 
     /// The items of the list `key`, each a section. Items that are no mappings are reported.
     pub(super) fn sections(&self, key: &'static Key, errors: &mut ConfigErrors) -> Vec<Self> {
         // Keys of the items have paths like `ports[].name`.
-        let pattern = KEYS.iter().map(|other| other.section()).find(|section| {
-            section
-                .strip_suffix("[]")
-                .is_some_and(|list| list == key.path)
-        });
+        let pattern = KEYS
+            .iter()
+            .map(|other| other.section())
+            .find(|section| section.strip_suffix("[]").is_some_and(|list| list == key.path));
         let pattern = pattern.unwrap_or(key.path);
         self.items(key, errors)
             .iter()
@@ -55,10 +49,7 @@ impl<'a> Section<'a> {
             .filter_map(|(index, node)| {
                 let path = format!("{}[{index}]", self.path_of(key));
                 if matches!(node.content, Content::Null) {
-                    errors.at(
-                        node.position,
-                        format!("{path}: is empty; remove it or fill it in"),
-                    );
+                    errors.at(node.position, format!("{path}: is empty; remove it or fill it in"));
                     return None;
                 }
                 Self::new(path, pattern, node, errors)
@@ -96,10 +87,7 @@ impl<'a> Section<'a> {
             self.missing(key, errors);
             return None;
         };
-        let node = Node {
-            position: self.position,
-            content: Content::plain(default),
-        };
+        let node = Node { position: self.position, content: Content::plain(default) };
         read_node(&path, &node, errors, &read)
     }
 
@@ -111,18 +99,9 @@ impl<'a> Section<'a> {
         read: impl Fn(&Content) -> Result<T, String>,
     ) -> Raw<Option<T>> {
         match self.find(key) {
-            None => Some(At {
-                position: self.position,
-                value: None,
-            }),
-            Some(node) => {
-                read_node(&self.path_of(key), node, errors, &read).map(|At { position, value }| {
-                    At {
-                        position,
-                        value: Some(value),
-                    }
-                })
-            }
+            None => Some(At { position: self.position, value: None }),
+            Some(node) => read_node(&self.path_of(key), node, errors, &read)
+                .map(|At { position, value }| At { position, value: Some(value) }),
         }
     }
 
@@ -180,15 +159,9 @@ impl<'a> Section<'a> {
         from_name: impl Fn(&str) -> Option<T>,
     ) -> Raw<T> {
         self.value(key, errors, |content| {
-            word(content)
-                .and_then(|name| from_name(&name).ok_or_else(String::new))
-                .map_err(|_| {
-                    format!(
-                        "{} is not a choice; write one of {}",
-                        content.shown(),
-                        key.kind.describe()
-                    )
-                })
+            word(content).and_then(|name| from_name(&name).ok_or_else(String::new)).map_err(|_| {
+                format!("{} is not a choice; write one of {}", content.shown(), key.kind.describe())
+            })
         })
     }
 
@@ -226,20 +199,13 @@ impl<'a> Section<'a> {
         let position = node.position;
         let entries = match &node.content {
             Content::Null => {
-                return Some(Self {
-                    path,
-                    position,
-                    values: Vec::new(),
-                    whole: true,
-                });
+                return Some(Self { path, position, values: Vec::new(), whole: true });
             }
             Content::Mapping(entries) => entries,
             Content::Refused => return None,
             other => {
-                let problem = format!(
-                    "{} stands where keys should; write `key: value`",
-                    other.shown()
-                );
+                let problem =
+                    format!("{} stands where keys should; write `key: value`", other.shown());
                 errors.at(position, labelled(&path, &problem));
                 return None;
             }
@@ -247,9 +213,7 @@ impl<'a> Section<'a> {
         let mut values = Vec::new();
         let mut whole = true;
         for entry in entries {
-            let known = KEYS
-                .iter()
-                .find(|k| k.section() == pattern && k.name() == entry.key);
+            let known = KEYS.iter().find(|k| k.section() == pattern && k.name() == entry.key);
             match known {
                 Some(key) => values.push((key.name(), &entry.value)),
                 None => {
@@ -259,12 +223,7 @@ impl<'a> Section<'a> {
                 }
             }
         }
-        Some(Self {
-            path,
-            position,
-            values,
-            whole,
-        })
+        Some(Self { path, position, values, whole })
     }
 
     /// The items of a list; none, and a report, where the value is not a list.
@@ -295,14 +254,7 @@ impl<'a> Section<'a> {
             Some((_, node)) => (node.position, "has no value"),
             None => (self.position, "is missing"),
         };
-        errors.at(
-            position,
-            format!(
-                "{}: {what}; it is required: {}",
-                self.path_of(key),
-                key.help
-            ),
-        );
+        errors.at(position, format!("{}: {what}; it is required: {}", self.path_of(key), key.help));
     }
 }
 
@@ -316,22 +268,13 @@ pub(super) fn count<T: TryFrom<u64>>(content: &Content, kind: Kind) -> Result<T,
     let number = match content {
         Content::Number(number, _) if number.is_u64() || number.is_i64() => number,
         Content::Text(text, style) if is_quoted(*style) && text.parse::<u64>().is_ok() => {
-            return Err(format!(
-                "{} in quotes is text; write the number without",
-                shown(text)
-            ));
+            return Err(format!("{} in quotes is text; write the number without", shown(text)));
         }
         Content::Text(text, _) if values::size(text).is_ok() || values::duration(text).is_ok() => {
-            return Err(format!(
-                "{} has a unit, but counts have none; {way_out}",
-                shown(text)
-            ));
+            return Err(format!("{} has a unit, but counts have none; {way_out}", shown(text)));
         }
         other => {
-            return Err(format!(
-                "{} is not a whole number; {way_out}",
-                other.shown()
-            ));
+            return Err(format!("{} is not a whole number; {way_out}", other.shown()));
         }
     };
     number
@@ -345,18 +288,16 @@ pub(super) fn count<T: TryFrom<u64>>(content: &Content, kind: Kind) -> Result<T,
 pub(super) fn text(content: &Content) -> Result<String, String> {
     match content {
         Content::Text(text, _) if text.is_empty() => Err("is empty; write a text".to_owned()),
-        Content::Text(text, _) if text.contains(char::is_control) => Err(format!(
-            "{} has control characters; write plain text on one line",
-            shown(text)
-        )),
+        Content::Text(text, _) if text.contains(char::is_control) => {
+            Err(format!("{} has control characters; write plain text on one line", shown(text)))
+        }
         Content::Text(text, _) => Ok(text.clone()),
-        Content::Number(_, text) => Err(format!(
-            "{} is a number, not text; write it in quotes: \"{text}\"",
-            shown(text)
-        )),
-        Content::Bool(value) => Err(format!(
-            "`{value}` is a truth value, not text; write it in quotes: \"{value}\""
-        )),
+        Content::Number(_, text) => {
+            Err(format!("{} is a number, not text; write it in quotes: \"{text}\"", shown(text)))
+        }
+        Content::Bool(value) => {
+            Err(format!("`{value}` is a truth value, not text; write it in quotes: \"{value}\""))
+        }
         other => Err(format!("{} stands where text should", other.shown())),
     }
 }
@@ -373,10 +314,9 @@ pub(super) fn word(content: &Content) -> Result<String, String> {
 fn with_unit<'a>(content: &'a Content, example: &str) -> Result<&'a str, String> {
     match content {
         Content::Text(text, _) => Ok(text),
-        Content::Number(_, text) => Err(format!(
-            "the number {} has no unit; write for example `{example}`",
-            shown(text)
-        )),
+        Content::Number(_, text) => {
+            Err(format!("the number {} has no unit; write for example `{example}`", shown(text)))
+        }
         other => Err(format!(
             "{} stands where a value should; write for example `{example}`",
             other.shown()
@@ -398,10 +338,7 @@ fn read_node<T>(
         return None;
     }
     match read(&node.content) {
-        Ok(value) => Some(At {
-            position: node.position,
-            value,
-        }),
+        Ok(value) => Some(At { position: node.position, value }),
         Err(problem) => {
             errors.at(node.position, labelled(path, &problem));
             None
@@ -410,11 +347,7 @@ fn read_node<T>(
 }
 
 fn unknown(name: &str, section: &str) -> String {
-    let here = || {
-        KEYS.iter()
-            .filter(|key| key.section() == section)
-            .map(|key| key.name())
-    };
+    let here = || KEYS.iter().filter(|key| key.section() == section).map(|key| key.name());
     let way_out = if let Some(meant) = nearest(name, here()) {
         format!("did you mean `{meant}`?")
     } else if let Some(elsewhere) = KEYS.iter().find(|key| key.name() == name) {
@@ -429,17 +362,9 @@ fn unknown(name: &str, section: &str) -> String {
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 fn labelled(path: &str, problem: &str) -> String {
-    if path.is_empty() {
-        problem.to_owned()
-    } else {
-        format!("{path}: {problem}")
-    }
+    if path.is_empty() { problem.to_owned() } else { format!("{path}: {problem}") }
 }

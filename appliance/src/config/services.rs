@@ -19,13 +19,8 @@ pub(super) fn commands<'a>(services: &'a At<RawServices>, source: &str) -> Vec<C
         .map(|(index, line)| (index, line.trim()))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(index, text)| {
-            let found = places
-                .as_ref()
-                .and_then(|places| places.position(index, text));
-            Command {
-                position: found.unwrap_or(services.position),
-                text,
-            }
+            let found = places.as_ref().and_then(|places| places.position(index, text));
+            Command { position: found.unwrap_or(services.position), text }
         })
         .collect()
 }
@@ -41,17 +36,9 @@ impl<'a> Places<'a> {
     fn of(services: &At<RawServices>, source: &'a str) -> Self {
         // The parser says where the first line with content is; empty lines before it are part
         // of the block.
-        let empty = services
-            .value
-            .text
-            .chars()
-            .take_while(|c| *c == '\n')
-            .count();
+        let empty = services.value.text.chars().take_while(|c| *c == '\n').count();
         let first = services.position.line.saturating_sub(empty);
-        Self {
-            first,
-            lines: source.lines().collect(),
-        }
+        Self { first, lines: source.lines().collect() }
     }
 
     /// Where a line of the block stands; `None` where the file has something else there, which
@@ -62,11 +49,7 @@ impl<'a> Places<'a> {
         if line.trim() != text {
             return None;
         }
-        let column = line
-            .chars()
-            .take_while(|character| character.is_whitespace())
-            .count()
-            + 1;
+        let column = line.chars().take_while(|character| character.is_whitespace()).count() + 1;
         Some(Position::new(number, column))
     }
 }

@@ -233,18 +233,12 @@ impl Subnet {
             IpAddr::V4(v4) => {
                 let prefix = prefix.min(32);
                 let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-                Self {
-                    network: IpAddr::V4((u32::from(v4) & mask).into()),
-                    prefix,
-                }
+                Self { network: IpAddr::V4((u32::from(v4) & mask).into()), prefix }
             }
             IpAddr::V6(v6) => {
                 let prefix = prefix.min(128);
                 let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-                Self {
-                    network: IpAddr::V6((u128::from(v6) & mask).into()),
-                    prefix,
-                }
+                Self { network: IpAddr::V6((u128::from(v6) & mask).into()), prefix }
             }
         }
     }
@@ -315,14 +309,7 @@ mod tests {
         assert_eq!(port.mbufs_for(1), 4095);
         assert_eq!(port.mbufs_for(2), 8191);
         assert!(port.mbufs_for(u16::MAX) >= u32::from(u16::MAX) * 2624);
-        assert_eq!(
-            PortConfig {
-                mbufs: Mbufs::Count(777),
-                ..port
-            }
-            .mbufs_for(2),
-            777
-        );
+        assert_eq!(PortConfig { mbufs: Mbufs::Count(777), ..port }.mbufs_for(2), 777);
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! Files with mistakes, and the files of `configs/`.
+//! Configurations and what is wrong with them.
 
-use std::collections::BTreeSet;
+mod files;
+
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -9,21 +10,17 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use files::configs;
 
 /// A stand-in for the ipvsadm grammar: every command begins with a lower- or upper-case `-A`.
 fn check_services(lines: &[&str]) -> Vec<(usize, String)> {
     let wrong = |line: &str| !(line.starts_with("-A ") || line.starts_with("-a "));
     let lines = lines.iter().enumerate().filter(|(_, line)| wrong(line));
-    lines
-        .map(|(index, _)| (index, "unknown command; write -A or -a".to_owned()))
-        .collect()
+    lines.map(|(index, _)| (index, "unknown command; write -A or -a".to_owned())).collect()
 }
 
 fn environment() -> Environment<'static> {
-    Environment {
-        cpus: vec![0, 1, 2, 3, 8],
-        check_services: &check_services,
-    }
+    Environment { cpus: vec![0, 1, 2, 3, 8], check_services: &check_services }
 }
 
 fn parse_text(text: &str) -> Result<Config, ConfigErrors> {
@@ -40,22 +37,14 @@ const PORT: &str = "ports: [ { name: lan0, device: net_tap0, addresses: [10.0.10
 /// Asserts that lines after a valid `ports` line (line 1) have just this one mistake.
 #[track_caller]
 fn assert_mistake(lines: &str, expected: &str) {
-    assert_eq!(
-        mistakes(&format!("{PORT}{lines}")),
-        format!("sluice.yaml:{expected}"),
-        "{lines}"
-    );
+    assert_eq!(mistakes(&format!("{PORT}{lines}")), format!("sluice.yaml:{expected}"), "{lines}");
 }
 
 /// Asserts that keys in the one item of `ports` (from line 4 on) have just this one mistake.
 #[track_caller]
 fn assert_port_mistake(lines: &str, expected: &str) {
     let text = format!("ports:\n  - name: lan0\n    device: net_tap0\n    {lines}\n");
-    assert_eq!(
-        mistakes(&text),
-        format!("sluice.yaml:{expected}"),
-        "{lines}"
-    );
+    assert_eq!(mistakes(&text), format!("sluice.yaml:{expected}"), "{lines}");
 }
 
 #[test]
@@ -88,55 +77,28 @@ services: |
     assert_eq!(config.eal.hugepages, Hugepages::Require);
     assert_eq!(config.eal.extra, ["--log-level=8"]);
     assert_eq!(config.workers, Workers::Cpus(vec![1, 2]));
-    let idle = IdleConfig {
-        mode: IdleMode::Sleep,
-        sleep: Duration::from_millis(1),
-    };
+    let idle = IdleConfig { mode: IdleMode::Sleep, sleep: Duration::from_millis(1) };
     assert_eq!(config.idle, idle);
     assert_eq!((config.flows_max, config.destinations_max), (4096, 16));
-    let [lan, wan] = config.ports.as_slice() else {
-        panic!("{:?}", config.ports)
-    };
-    assert_eq!(
-        (lan.name.as_str(), lan.device.as_str()),
-        ("lan0", "net_af_packet0,iface=dir0")
-    );
+    let [lan, wan] = config.ports.as_slice() else { panic!("{:?}", config.ports) };
+    assert_eq!((lan.name.as_str(), lan.device.as_str()), ("lan0", "net_af_packet0,iface=dir0"));
     assert_eq!(lan.addresses[0].to_string(), "10.0.10.61/24");
     assert_eq!(lan.mac, Some(MacAddress([2, 0, 0, 0, 0, 0x61])));
     assert_eq!(lan.mbufs, Mbufs::Count(8191));
-    assert_eq!(
-        (wan.device.as_str(), wan.mtu, wan.mac),
-        ("0000:00:04.0", 9000, None)
-    );
+    assert_eq!((wan.device.as_str(), wan.mtu, wan.mac), ("0000:00:04.0", 9000, None));
     assert_eq!(config.vips, [IpAddr::from([10, 0, 10, 100])]);
-    let [route] = config.routes.as_slice() else {
-        panic!("{:?}", config.routes)
-    };
-    assert_eq!(
-        (route.to.to_string().as_str(), route.port),
-        ("0.0.0.0/0", 1)
-    );
-    let [neighbour] = config.neighbours.as_slice() else {
-        panic!("{:?}", config.neighbours)
-    };
-    assert_eq!(
-        (neighbour.port, neighbour.mac.to_string().as_str()),
-        (0, "02:00:00:00:00:83")
-    );
-    let services = [
-        "-A -t 10.0.10.100:80 -s wlc",
-        "-a -t 10.0.10.100:80 -r 10.0.10.83 -g -w 2",
-    ];
+    let [route] = config.routes.as_slice() else { panic!("{:?}", config.routes) };
+    assert_eq!((route.to.to_string().as_str(), route.port), ("0.0.0.0/0", 1));
+    let [neighbour] = config.neighbours.as_slice() else { panic!("{:?}", config.neighbours) };
+    assert_eq!((neighbour.port, neighbour.mac.to_string().as_str()), (0, "02:00:00:00:00:83"));
+    let services = ["-A -t 10.0.10.100:80 -s wlc", "-a -t 10.0.10.100:80 -r 10.0.10.83 -g -w 2"];
     assert_eq!(config.services, services);
 }
 
 #[test]
 fn what_is_absent_or_empty_has_its_default() {
     let config = parse_text(PORT).unwrap();
-    assert_eq!(
-        config.control.socket,
-        PathBuf::from("/run/sluice/control.sock")
-    );
+    assert_eq!(config.control.socket, PathBuf::from("/run/sluice/control.sock"));
     assert_eq!(config.eal.memory_bytes, 256 << 20);
     assert_eq!(config.workers, Workers::Auto);
     assert_eq!(config.idle.sleep, Duration::from_micros(100));
@@ -150,10 +112,7 @@ fn what_is_absent_or_empty_has_its_default() {
         announcements: 3,
     };
     assert_eq!(config.arp, arp);
-    assert_eq!(
-        (config.ports[0].mtu, config.ports[0].rx_descriptors),
-        (1500, 1024)
-    );
+    assert_eq!((config.ports[0].mtu, config.ports[0].rx_descriptors), (1500, 1024));
     assert_eq!(config.ports[0].mbufs, Mbufs::Auto);
     let empty = "control:\neal: {}\nworkers:\nvips:\nroutes: ~\nneighbours: []\nservices:\n";
     assert_eq!(parse_text(&format!("{PORT}{empty}")), Ok(config));
@@ -185,14 +144,8 @@ fn keys_are_known_given_once_and_not_forgotten() {
              `A-Z a-z 0-9 . _ -`"
         )
     );
-    assert_mistake(
-        "prots: []\n",
-        "2:1: unknown key `prots`; did you mean `ports`?",
-    );
-    assert_mistake(
-        "mtu: 1\n",
-        "2:1: unknown key `mtu`; it belongs to `ports[]`",
-    );
+    assert_mistake("prots: []\n", "2:1: unknown key `prots`; did you mean `ports`?");
+    assert_mistake("mtu: 1\n", "2:1: unknown key `mtu`; it belongs to `ports[]`");
     assert_mistake(
         "eal:\n  sockets: 1\n",
         "3:3: eal: unknown key `sockets`; known here: `memory`, `hugepages`, `extra`",
@@ -205,10 +158,7 @@ fn keys_are_known_given_once_and_not_forgotten() {
         "adresses: [10.0.0.1/24]",
         "4:5: ports[0]: unknown key `adresses`; did you mean `addresses`?",
     );
-    assert_mistake(
-        "ports: []\n",
-        "2:1: key `ports` is given twice; the first is on line 1",
-    );
+    assert_mistake("ports: []\n", "2:1: key `ports` is given twice; the first is on line 1");
     assert_mistake(
         "eal:\n  memory: 1G\n  \"memory\": 2G\n",
         "4:3: key `memory` is given twice; the first is on line 3",
@@ -285,10 +235,7 @@ fn types_are_those_of_the_keys() {
         "control: { socket: true }\n",
         "2:20: control.socket: `true` is a truth value, not text; write it in quotes: \"true\"",
     );
-    assert_mistake(
-        "control: { socket: \"\" }\n",
-        "2:20: control.socket: is empty; write a text",
-    );
+    assert_mistake("control: { socket: \"\" }\n", "2:20: control.socket: is empty; write a text");
     assert_mistake(
         "control: { socket: \"a\\nb\" }\n",
         "2:20: control.socket: `a\\nb` has control characters; write plain text on one line",
@@ -410,9 +357,8 @@ fn ports_do_not_share_names_devices_addresses_or_subnets() {
         "mac: 02-00",
         "4:10: ports[0].mac: `02-00` is not a MAC address; write six pairs of hexadecimal digits, for example 02:00:00:00:00:83",
     );
-    let many: String = (0..33)
-        .map(|n| format!("- {{ name: p{n}, device: net_tap{n} }}\n"))
-        .collect();
+    let many: String =
+        (0..33).map(|n| format!("- {{ name: p{n}, device: net_tap{n} }}\n")).collect();
     assert_eq!(
         mistakes(&format!("ports:\n{many}")),
         "sluice.yaml:34:3: ports: there are 33, but DPDK is built for 32; remove this and the rest"
@@ -441,10 +387,7 @@ fn vips_are_addresses_of_their_own() {
         "vips: [2001:db8::1]\n",
         "2:8: vips[0]: `2001:db8::1`: IPv6 is not supported yet; write an IPv4 address",
     );
-    assert_mistake(
-        "vips: [[]]\n",
-        "2:8: vips[0]: a list stands where one value should",
-    );
+    assert_mistake("vips: [[]]\n", "2:8: vips[0]: a list stands where one value should");
 }
 
 #[test]
@@ -529,32 +472,14 @@ fn service_lines_have_their_own_positions() {
         "services: |-  # strip\n\n\n   -A -t 1\n   -x\n",
         &format!("6:4: {}", problem("-x")),
     );
-    assert_mistake(
-        "services: |1\n    -A -t 1\n  -x\n",
-        &format!("4:3: {}", problem("-x")),
-    );
-    assert_mistake(
-        "services: |1\n    \n  -x\n",
-        &format!("4:3: {}", problem("-x")),
-    );
-    assert_mistake(
-        "services: |\r\n  -A -t 1\r\n  -x\r\n",
-        &format!("4:3: {}", problem("-x")),
-    );
-    assert_mistake(
-        "services:\n  |\n  -A -t 1\n  -x",
-        &format!("5:3: {}", problem("-x")),
-    );
+    assert_mistake("services: |1\n    -A -t 1\n  -x\n", &format!("4:3: {}", problem("-x")));
+    assert_mistake("services: |1\n    \n  -x\n", &format!("4:3: {}", problem("-x")));
+    assert_mistake("services: |\r\n  -A -t 1\r\n  -x\r\n", &format!("4:3: {}", problem("-x")));
+    assert_mistake("services:\n  |\n  -A -t 1\n  -x", &format!("5:3: {}", problem("-x")));
     // Other scalars have no lines of their own in the file: the scalar's place is named.
     assert_mistake("services: -x y\n", &format!("2:11: {}", problem("-x y")));
-    assert_mistake(
-        "services: \"-A 1\\n-x\\n\"\n",
-        &format!("2:11: {}", problem("-x")),
-    );
-    assert_mistake(
-        "services: >\n  -A 1\n\n  -x\n",
-        &format!("3:3: {}", problem("-x")),
-    );
+    assert_mistake("services: \"-A 1\\n-x\\n\"\n", &format!("2:11: {}", problem("-x")));
+    assert_mistake("services: >\n  -A 1\n\n  -x\n", &format!("3:3: {}", problem("-x")));
     assert_mistake("services: |\n  -x\n", &format!("3:3: {}", problem("-x")));
     let fine = parse_text(&format!("{PORT}services: |\n\n\n")).unwrap();
     assert_eq!(fine.services, [""; 0]);
@@ -591,23 +516,14 @@ fn text_that_is_not_plain_yaml_is_refused() {
         "vips: *v\n",
         "2:7: YAML aliases (`*name`) are not supported; write the value out here",
     );
-    assert_mistake(
-        "vips: !x []\n",
-        "2:7: YAML tags (`!name`) are not supported; remove it",
-    );
+    assert_mistake("vips: !x []\n", "2:7: YAML tags (`!name`) are not supported; remove it");
     assert_mistake(
         "---\nvips: []\n",
         "2:1: a second YAML document begins here; keep one, without further `---`",
     );
-    assert_mistake(
-        "? [a]\n: b\n",
-        "2:3: a list cannot be a key; a key is a word",
-    );
+    assert_mistake("? [a]\n: b\n", "2:3: a list cannot be a key; a key is a word");
     let deep = "nested more than 16 levels deep; no key is as deep as that";
-    assert_mistake(
-        &format!("vips: {}\n", "[".repeat(20)),
-        &format!("2:22: {deep}"),
-    );
+    assert_mistake(&format!("vips: {}\n", "[".repeat(20)), &format!("2:22: {deep}"));
     assert_eq!(
         mistakes("- a\n"),
         "sluice.yaml:1:1: a list stands where keys should; write `key: value`"
@@ -616,14 +532,8 @@ fn text_that_is_not_plain_yaml_is_refused() {
         mistakes("text"),
         "sluice.yaml:1:1: `text` stands where keys should; write `key: value`"
     );
-    assert_eq!(
-        mistakes(&"[".repeat(1 << 20)).rsplit(": ").next(),
-        Some(deep)
-    );
-    assert_eq!(
-        mistakes(&"- ".repeat(1 << 20)).rsplit(": ").next(),
-        Some(deep)
-    );
+    assert_eq!(mistakes(&"[".repeat(1 << 20)).rsplit(": ").next(), Some(deep));
+    assert_eq!(mistakes(&"- ".repeat(1 << 20)).rsplit(": ").next(), Some(deep));
 }
 
 #[test]
@@ -631,17 +541,10 @@ fn aliases_of_aliases_are_never_expanded() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..200 {
         let alias = format!("*a{}", level - 1);
-        text += &format!(
-            "a{level}: &a{level} [{}]\n",
-            [alias.as_str(); 10].join(", ")
-        );
+        text += &format!("a{level}: &a{level} [{}]\n", [alias.as_str(); 10].join(", "));
     }
     let errors = parse_text(&text).unwrap_err();
-    assert!(
-        errors
-            .to_string()
-            .contains("YAML aliases (`*name`) are not supported")
-    );
+    assert!(errors.to_string().contains("YAML aliases (`*name`) are not supported"));
     assert!(errors.errors().len() < 200 * 12 + 2);
 }
 
@@ -659,45 +562,19 @@ fn files_that_cannot_be_read_say_why() {
     let message = |name: &str| {
         let path = at(name);
         let errors = load(&path, &environment()).unwrap_err().to_string();
-        errors
-            .strip_prefix(&path.display().to_string())
-            .unwrap()
-            .to_owned()
+        errors.strip_prefix(&path.display().to_string()).unwrap().to_owned()
     };
-    assert_eq!(
-        message("none"),
-        ": does not exist; name an existing configuration file"
-    );
-    assert_eq!(
-        message(""),
-        ": is a directory; name the configuration file in it"
-    );
+    assert_eq!(message("none"), ": does not exist; name an existing configuration file");
+    assert_eq!(message(""), ": is a directory; name the configuration file in it");
     fs::write(at("latin1"), b"# ok\n# caf\xe9\n").unwrap();
-    assert_eq!(
-        message("latin1"),
-        ":2:6: byte 0xe9 is not UTF-8; save the file as UTF-8 text"
-    );
+    assert_eq!(message("latin1"), ":2:6: byte 0xe9 is not UTF-8; save the file as UTF-8 text");
     fs::write(at("utf16"), b"\xff\xfep\0o\0").unwrap();
-    assert_eq!(
-        message("utf16"),
-        ":1:1: byte 0xff is not UTF-8; save the file as UTF-8 text"
-    );
-    File::create(at("huge"))
-        .unwrap()
-        .set_len(FILE_BYTES_MAX + 1)
-        .unwrap();
+    assert_eq!(message("utf16"), ":1:1: byte 0xff is not UTF-8; save the file as UTF-8 text");
+    File::create(at("huge")).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
     let huge = message("huge");
-    assert!(
-        huge.starts_with(": is longer than 16 MiB; is it the right file?"),
-        "{huge}"
-    );
+    assert!(huge.starts_with(": is longer than 16 MiB; is it the right file?"), "{huge}");
     let device = load(Path::new("/dev/zero"), &environment()).unwrap_err();
-    assert!(
-        device
-            .to_string()
-            .starts_with("/dev/zero: is not a regular file"),
-        "{device}"
-    );
+    assert!(device.to_string().starts_with("/dev/zero: is not a regular file"), "{device}");
     fs::write(at("good"), PORT).unwrap();
     assert_eq!(load(&at("good"), &environment()), parse_text(PORT));
 }
@@ -769,10 +646,8 @@ vips: []
 20:45: neighbours[1].mac: `02:00` is not a MAC address; write six pairs of hexadecimal digits, for example 02:00:00:00:00:83
 23:3: services: `-Q -t 10.0.10.100:80`: unknown command; write -A or -a
 24:1: key `vips` is given twice; the first is on line 15";
-    let expected: Vec<String> = expected
-        .lines()
-        .map(|line| format!("sluice.yaml:{line}"))
-        .collect();
+    let expected: Vec<String> =
+        expected.lines().map(|line| format!("sluice.yaml:{line}")).collect();
     assert_eq!(mistakes(text), expected.join("\n"));
 }
 
@@ -794,7 +669,8 @@ proptest! {
         let text = pieces.concat();
         if let Err(errors) = parse_text(&text) {
             prop_assert!(!errors.errors().is_empty());
-            let lines = text.lines().count() + 2;
+            // A carriage return alone ends a line of YAML, too.
+            let lines = text.matches(['\n', '\r']).count() + 2;
             let positions: Vec<_> = errors.errors().iter().map(|error| error.position).collect();
             prop_assert!(positions.is_sorted());
             for position in positions.into_iter().flatten() {
@@ -867,138 +743,4 @@ fn piece() -> impl Strategy<Value = String> {
     let names: Vec<String> = KEYS.iter().map(|key| format!("{}: ", key.name())).collect();
     let signs = signs.into_iter().map(str::to_owned).chain(names);
     prop::sample::select(signs.collect::<Vec<_>>())
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn configs() -> PathBuf {
-    root().join("configs")
-}
-
-#[test]
-fn every_file_of_configs_is_valid() {
-    let files = fs::read_dir(configs())
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let yaml: Vec<PathBuf> = files
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
-        .collect();
-    assert!(yaml.len() >= 2, "{yaml:?}");
-    for path in yaml {
-        if let Err(errors) = load(&path, &environment()) {
-            panic!("{errors}");
-        }
-    }
-}
-
-/// The annotated reference has every key, each with its default where it has one.
-#[test]
-fn the_reference_has_every_key_with_its_default() {
-    let text = fs::read_to_string(configs().join("sluice.yaml")).unwrap();
-    let tree = yaml::read(&text, &mut ConfigErrors::new("")).unwrap();
-    let mut found = BTreeSet::new();
-    collect("", &tree, &mut found);
-    for key in KEYS {
-        let given = found
-            .iter()
-            .filter(|(path, _)| path == key.path)
-            .map(|(_, value)| value);
-        let given: Vec<&String> = given.collect();
-        match key.fallback {
-            Fallback::Without(_) => assert!(
-                text.contains(&format!("# {}: ", key.name())),
-                "{} is missing, as a comment",
-                key.path
-            ),
-            Fallback::Value(default) => {
-                assert_eq!(given, [default], "{} with its default", key.path);
-            }
-            _ => assert!(!given.is_empty(), "{} is missing", key.path),
-        }
-        let unit = key.kind.unit();
-        assert!(
-            unit.is_empty() || text.contains(unit),
-            "{unit} is not explained"
-        );
-    }
-}
-
-/// The path and the text of every node of a tree.
-fn collect(path: &str, node: &yaml::Node, found: &mut BTreeSet<(String, String)>) {
-    match &node.content {
-        yaml::Content::Mapping(entries) => {
-            for entry in entries {
-                let dot = if path.is_empty() { "" } else { "." };
-                collect(&format!("{path}{dot}{}", entry.key), &entry.value, found);
-            }
-        }
-        yaml::Content::Sequence(items) => {
-            for item in items {
-                collect(&format!("{path}[]"), item, found);
-            }
-        }
-        _ => {}
-    }
-    let text = match &node.content {
-        yaml::Content::Text(text, _) | yaml::Content::Number(_, text) => text.clone(),
-        other => other.shown(),
-    };
-    found.insert((path.to_owned(), text));
-}
-
-/// Every default is a value that its key takes, and no path is in the list twice.
-#[test]
-fn the_list_of_keys_is_consistent() {
-    let mut paths = BTreeSet::new();
-    for key in KEYS {
-        assert!(paths.insert(key.path), "{} is in the list twice", key.path);
-        let section = key.section().trim_end_matches("[]");
-        assert!(
-            section.is_empty() || paths.contains(section),
-            "{} has no section",
-            key.path
-        );
-        assert!(
-            !key.help.is_empty() && !key.help.ends_with('.'),
-            "{}",
-            key.path
-        );
-    }
-    assert!(parse_text(PORT).is_ok());
-}
-
-/// `REGENERATE=1 cargo test -p appliance documentation` rewrites the table.
-#[test]
-fn the_documentation_has_the_table_of_keys() {
-    const BEGIN: &str = "<!-- The table is checked against the list of keys in the code. -->\n\n";
-    const END: &str = "\n<!-- End of the table. -->\n";
-    let path = root().join("docs/configuration.md");
-    let page = fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(BEGIN).expect("the table begins");
-    let (table, after) = rest.split_once(END).expect("the table ends");
-    if std::env::var_os("REGENERATE").is_some() {
-        fs::write(
-            &path,
-            [before, BEGIN, &markdown_table(), END, after].concat(),
-        )
-        .unwrap();
-    } else {
-        assert_eq!(table, markdown_table(), "REGENERATE=1 rewrites the table");
-    }
-}
-
-/// The YAML blocks of the documentation are valid configurations.
-#[test]
-fn the_examples_of_the_documentation_are_valid() {
-    let page = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
-    let blocks: Vec<&str> = page.split("```yaml\n").skip(1).collect();
-    assert!(!blocks.is_empty());
-    for block in blocks {
-        let text = block.split("```").next().unwrap();
-        if let Err(errors) = parse("docs/configuration.md", text, &environment()) {
-            panic!("{errors}\n{text}");
-        }
-    }
 }

@@ -30,36 +30,22 @@ pub(super) fn validate(
     if let Some(socket) = &raw.control_socket {
         check_socket(socket, errors);
     }
-    let workers = raw
-        .workers
-        .as_ref()
-        .and_then(|raw| workers(raw, environment, errors));
+    let workers = raw.workers.as_ref().and_then(|raw| workers(raw, environment, errors));
     limit_ports(&mut raw, errors);
     check_ports(&raw.ports, errors);
     let addresses = Addresses::collect(&raw, errors);
     let routes = routes(&raw.routes, &addresses, errors);
     let neighbours = neighbours(&raw.neighbours, &raw.ports, &addresses, errors);
-    let services = raw
-        .services
-        .map(|raw| services(&raw, source, environment, errors));
+    let services = raw.services.map(|raw| services(&raw, source, environment, errors));
     Some(Config {
-        control: ControlConfig {
-            socket: raw.control_socket?.value.into(),
-        },
+        control: ControlConfig { socket: raw.control_socket?.value.into() },
         eal: EalConfig {
             memory_bytes: raw.eal_memory_bytes?.value,
             hugepages: raw.eal_hugepages?.value,
-            extra: raw
-                .eal_extra
-                .into_iter()
-                .map(|argument| argument.value)
-                .collect(),
+            extra: raw.eal_extra.into_iter().map(|argument| argument.value).collect(),
         },
         workers: workers?,
-        idle: IdleConfig {
-            mode: raw.idle_mode?.value,
-            sleep: raw.idle_sleep?.value,
-        },
+        idle: IdleConfig { mode: raw.idle_mode?.value, sleep: raw.idle_sleep?.value },
         flows_max: raw.flows_max?.value,
         destinations_max: raw.destinations_max?.value,
         arp: ArpConfig {
@@ -101,10 +87,7 @@ fn workers(
         return Some(Workers::Auto);
     };
     if cpus.is_empty() {
-        errors.at(
-            raw.position,
-            "workers: no CPU is left to forward packets; name one, or `auto`",
-        );
+        errors.at(raw.position, "workers: no CPU is left to forward packets; name one, or `auto`");
         return None;
     }
     let mut seen = HashMap::new();
@@ -123,10 +106,7 @@ fn workers(
         if let Some(line) = earlier(&mut seen, cpu.value, cpu.position) {
             errors.at(
                 cpu.position,
-                format!(
-                    "{label}: CPU {} has a worker from line {line}; remove one",
-                    cpu.value
-                ),
+                format!("{label}: CPU {} has a worker from line {line}; remove one", cpu.value),
             );
         }
     }
@@ -145,11 +125,7 @@ fn ranges(cpus: &[usize]) -> String {
             _ => format!("{}-{}", run[0], run[run.len() - 1]),
         })
         .collect();
-    if runs.is_empty() {
-        "none".to_owned()
-    } else {
-        runs.join(", ")
-    }
+    if runs.is_empty() { "none".to_owned() } else { runs.join(", ") }
 }
 
 /// Leaves out the ports that are too many: nothing that follows needs to be quick for thousands.
@@ -221,10 +197,7 @@ fn routes(raw: &[RawRoute], addresses: &Addresses, errors: &mut ConfigErrors) ->
         {
             errors.at(
                 to.position,
-                format!(
-                    "routes[{index}].to: {} has a route from line {line}; keep one",
-                    to.value
-                ),
+                format!("routes[{index}].to: {} has a route from line {line}; keep one", to.value),
             );
         }
         let Some(via) = &route.via else { continue };
@@ -238,11 +211,7 @@ fn routes(raw: &[RawRoute], addresses: &Addresses, errors: &mut ConfigErrors) ->
             continue;
         };
         if let Some(to) = &route.to {
-            routes.push(Route {
-                to: to.value,
-                via: via.value,
-                port,
-            });
+            routes.push(Route { to: to.value, via: via.value, port });
         }
     }
     routes
@@ -282,11 +251,7 @@ fn neighbours(
             errors.at(address.position, format!("{label}.address: {problem}"));
         }
         if let Some(mac) = &neighbour.mac {
-            neighbours.push(StaticNeighbour {
-                port,
-                address: address.value,
-                mac: mac.value,
-            });
+            neighbours.push(StaticNeighbour { port, address: address.value, mac: mac.value });
         }
     }
     neighbours
@@ -310,11 +275,7 @@ fn port_named(
             format!(
                 "{label}.port: there is no port {}; the ports are: {}",
                 shown(&name.value),
-                if names.is_empty() {
-                    "none".to_owned()
-                } else {
-                    names.join(", ")
-                }
+                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
             ),
         );
     }
@@ -346,11 +307,7 @@ fn port(raw: RawPort) -> Option<PortConfig> {
     Some(PortConfig {
         name: raw.name?.value,
         device: Device(raw.device?.value),
-        addresses: raw
-            .addresses
-            .into_iter()
-            .map(|address| address.value)
-            .collect(),
+        addresses: raw.addresses.into_iter().map(|address| address.value).collect(),
         mtu: value(raw.mtu)?,
         rx_descriptors: value(raw.rx_descriptors)?,
         tx_descriptors: value(raw.tx_descriptors)?,

@@ -6,12 +6,8 @@ use std::time::Duration;
 use super::error::shown;
 use super::settings::{InterfaceAddress, Subnet};
 
-const SIZE_UNITS: [(&str, u64); 4] = [
-    ("K", 1 << 10),
-    ("M", 1 << 20),
-    ("G", 1 << 30),
-    ("T", 1 << 40),
-];
+const SIZE_UNITS: [(&str, u64); 4] =
+    [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)];
 
 const DURATION_UNITS: [(&str, u64); 5] = [
     ("us", 1_000),
@@ -33,15 +29,13 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 
 /// A duration: a whole number with us, ms, s, min or h.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    with_unit(text, &DURATION_UNITS)
-        .map(Duration::from_nanos)
-        .ok_or_else(|| {
-            format!(
-                "{} is not a duration; write a whole number with us, ms, s, min or h, for example \
+    with_unit(text, &DURATION_UNITS).map(Duration::from_nanos).ok_or_else(|| {
+        format!(
+            "{} is not a duration; write a whole number with us, ms, s, min or h, for example \
              `100us`",
-                shown(text)
-            )
-        })
+            shown(text)
+        )
+    })
 }
 
 /// A size as [`size`] reads it, in the largest unit that it is a whole number of.
@@ -51,10 +45,7 @@ pub(super) fn show_size(bytes: u64) -> String {
 
 /// A duration as [`duration`] reads it, in the largest unit that it is a whole number of.
 pub(super) fn show_duration(duration: Duration) -> String {
-    show_with_unit(
-        u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-        &DURATION_UNITS,
-    )
+    show_with_unit(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), &DURATION_UNITS)
 }
 
 fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -65,23 +56,14 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 fn show_with_unit(amount: u64, units: &[(&str, u64)]) -> String {
-    let unit = units
-        .iter()
-        .rev()
-        .find(|(_, factor)| amount.is_multiple_of(*factor));
-    unit.map_or_else(
-        || amount.to_string(),
-        |(name, factor)| format!("{}{name}", amount / factor),
-    )
+    let unit = units.iter().rev().find(|(_, factor)| amount.is_multiple_of(*factor));
+    unit.map_or_else(|| amount.to_string(), |(name, factor)| format!("{}{name}", amount / factor))
 }
 
 /// An address that a host can have: not unspecified, loopback, multicast or broadcast.
 pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     let address = any_address(text).map_err(|_| {
-        format!(
-            "{} is not an IP address; write for example `10.0.10.61`",
-            shown(text)
-        )
+        format!("{} is not an IP address; write for example `10.0.10.61`", shown(text))
     })?;
     let kind = if address.is_unspecified() {
         "the unspecified address"
@@ -94,21 +76,16 @@ pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     } else {
         return supported(address);
     };
-    Err(format!(
-        "{} is {kind}; write the unicast address of a host",
-        shown(text)
-    ))
+    Err(format!("{} is {kind}; write the unicast address of a host", shown(text)))
 }
 
 /// The address of a port with the length of its subnet's prefix: `10.0.10.61/24`.
 pub(super) fn interface_address(text: &str) -> Result<InterfaceAddress, String> {
     let Some((host, length)) = text.split_once('/') else {
         return Err(match any_address(text) {
-            Ok(_) => format!(
-                "{0} has no prefix length; write for example `{1}/24`",
-                shown(text),
-                text
-            ),
+            Ok(_) => {
+                format!("{0} has no prefix length; write for example `{1}/24`", shown(text), text)
+            }
             Err(()) => format!(
                 "{} is not an address with a prefix length; write for example `10.0.10.61/24`",
                 shown(text)
@@ -129,17 +106,12 @@ pub(super) fn interface_address(text: &str) -> Result<InterfaceAddress, String> 
         bits if bits == host_bits => "the subnet's broadcast address",
         _ => return Ok(found),
     };
-    Err(format!(
-        "{} is {what}, which no port can have; choose one between",
-        shown(text)
-    ))
+    Err(format!("{} is {what}, which no port can have; choose one between", shown(text)))
 }
 
 /// A destination of routes: `10.1.0.0/16`.
 pub(super) fn subnet(text: &str) -> Result<Subnet, String> {
-    let parts = text
-        .split_once('/')
-        .and_then(|(a, length)| Some((any_address(a).ok()?, length)));
+    let parts = text.split_once('/').and_then(|(a, length)| Some((any_address(a).ok()?, length)));
     let Some((address, length)) = parts else {
         return Err(format!(
             "{} is not a subnet; write for example `10.1.0.0/16`, or `0.0.0.0/0` for all else",
@@ -176,9 +148,7 @@ pub(super) fn device(text: &str) -> Result<String, String> {
     let (name, arguments) = text.split_at(text.find(',').unwrap_or(text.len()));
     let virtual_name = |name: &str| {
         name.starts_with(|first: char| first.is_ascii_lowercase())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
     // EAL takes a device by one argument of the command line: nothing in it can be a space.
     if !arguments.contains(char::is_whitespace) {
@@ -248,28 +218,11 @@ mod tests {
         assert_eq!(size("1G"), Ok(1 << 30));
         assert_eq!(duration("100us"), Ok(Duration::from_micros(100)));
         assert_eq!(duration("1min"), Ok(Duration::from_secs(60)));
-        for text in [
-            "",
-            "1",
-            "M",
-            "1.5G",
-            "-1M",
-            "1 M",
-            "1m",
-            "256MB",
-            "99999999999999T",
-            "é",
-        ] {
-            assert!(
-                size(text).unwrap_err().contains("for example `256M`"),
-                "{text}"
-            );
+        for text in ["", "1", "M", "1.5G", "-1M", "1 M", "1m", "256MB", "99999999999999T", "é"] {
+            assert!(size(text).unwrap_err().contains("for example `256M`"), "{text}");
         }
         for text in ["", "1", "s", "1.5s", "-1s", "1 s", "1S", "9999999999999h"] {
-            assert!(
-                duration(text).unwrap_err().contains("for example `100us`"),
-                "{text}"
-            );
+            assert!(duration(text).unwrap_err().contains("for example `100us`"), "{text}");
         }
     }
 
@@ -328,10 +281,7 @@ mod tests {
             assert_eq!(port_name(text).as_deref(), Ok(text));
         }
         for text in ["", ".", "..", "1234567890123456", "a b", "a/b", "é"] {
-            assert!(
-                port_name(text).unwrap_err().contains("for example `lan0`"),
-                "{text}"
-            );
+            assert!(port_name(text).unwrap_err().contains("for example `lan0`"), "{text}");
         }
     }
 
@@ -360,10 +310,7 @@ mod tests {
             ",a",
             "0:0:0.0",
         ] {
-            assert!(
-                device(text).unwrap_err().contains("is not a device"),
-                "{text}"
-            );
+            assert!(device(text).unwrap_err().contains("is not a device"), "{text}");
         }
     }
 
@@ -371,11 +318,7 @@ mod tests {
     fn subnets() {
         assert_eq!(subnet("0.0.0.0/0").unwrap().prefix, 0);
         assert_eq!(subnet("10.1.0.0/16").unwrap().to_string(), "10.1.0.0/16");
-        assert!(
-            subnet("10.1.2.0/16")
-                .unwrap_err()
-                .contains("write `10.1.0.0/16`")
-        );
+        assert!(subnet("10.1.2.0/16").unwrap_err().contains("write `10.1.0.0/16`"));
         assert!(subnet("default").unwrap_err().contains("is not a subnet"));
     }
 }

@@ -76,12 +76,7 @@ impl Content {
 pub(super) fn read(text: &str, errors: &mut ConfigErrors) -> Option<Node> {
     // Editors that write a byte order mark mean nothing by it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut builder = Builder {
-        open: Vec::new(),
-        root: None,
-        nodes: 0,
-        errors,
-    };
+    let mut builder = Builder { open: Vec::new(), root: None, nodes: 0, errors };
     for event in Parser::new_from_str(text) {
         match event {
             Ok((event, span)) => builder.take(event, span)?,
@@ -93,10 +88,7 @@ pub(super) fn read(text: &str, errors: &mut ConfigErrors) -> Option<Node> {
         }
     }
     let root = builder.root;
-    Some(root.unwrap_or(Node {
-        position: Position::START,
-        content: Content::Null,
-    }))
+    Some(root.unwrap_or(Node { position: Position::START, content: Content::Null }))
 }
 
 fn place(span: Span) -> Position {
@@ -107,10 +99,7 @@ fn not_yaml(text: &str, error: &ScanError) -> (Position, String) {
     let line = error.marker().line();
     // saphyr-parser resolves aliases by itself before it hands them out.
     if error.info().contains("unknown anchor") {
-        return (
-            Position::new(line, error.marker().col() + 1),
-            NO_ALIASES.to_owned(),
-        );
+        return (Position::new(line, error.marker().col() + 1), NO_ALIASES.to_owned());
     }
     // The scanner reads ahead, so it may meet its own limit before the builder meets ours.
     if error.info().contains("recursion limit") {
@@ -118,13 +107,8 @@ fn not_yaml(text: &str, error: &ScanError) -> (Position, String) {
     }
     // The scanner often notices a tab only behind it.
     let source = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-    let indentation = source
-        .chars()
-        .take_while(|character| character.is_whitespace());
-    if let Some(tab) = indentation
-        .enumerate()
-        .find_map(|(i, c)| (c == '\t').then_some(i))
-    {
+    let indentation = source.chars().take_while(|character| character.is_whitespace());
+    if let Some(tab) = indentation.enumerate().find_map(|(i, c)| (c == '\t').then_some(i)) {
         let message = "a tab in the indentation, which YAML does not allow; use spaces".to_owned();
         return (Position::new(line, tab + 1), message);
     }
@@ -183,10 +167,7 @@ impl Builder<'_> {
             }
             Event::Alias(_) => {
                 self.errors.at(position, NO_ALIASES);
-                self.add(Node {
-                    position,
-                    content: Content::Refused,
-                })?;
+                self.add(Node { position, content: Content::Refused })?;
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_properties(position, anchor, tag.is_some());
@@ -199,26 +180,12 @@ impl Builder<'_> {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_properties(position, anchor, tag.is_some());
-                self.begin(
-                    Open::Sequence {
-                        position,
-                        items: Vec::new(),
-                    },
-                    position,
-                )?;
+                self.begin(Open::Sequence { position, items: Vec::new() }, position)?;
             }
             Event::MappingStart(anchor, tag) => {
                 self.refuse_properties(position, anchor, tag.is_some());
                 let (entries, lines) = (Vec::new(), HashMap::new());
-                self.begin(
-                    Open::Mapping {
-                        position,
-                        entries,
-                        lines,
-                        key: None,
-                    },
-                    position,
-                )?;
+                self.begin(Open::Mapping { position, entries, lines, key: None }, position)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.end()?,
         }
@@ -239,8 +206,7 @@ impl Builder<'_> {
             );
         }
         if tagged {
-            self.errors
-                .at(position, "YAML tags (`!name`) are not supported; remove it");
+            self.errors.at(position, "YAML tags (`!name`) are not supported; remove it");
         }
     }
 
@@ -254,16 +220,12 @@ impl Builder<'_> {
 
     fn end(&mut self) -> Option<()> {
         let node = match self.open.pop()? {
-            Open::Sequence { position, items } => Node {
-                position,
-                content: Content::Sequence(items),
-            },
-            Open::Mapping {
-                position, entries, ..
-            } => Node {
-                position,
-                content: Content::Mapping(entries),
-            },
+            Open::Sequence { position, items } => {
+                Node { position, content: Content::Sequence(items) }
+            }
+            Open::Mapping { position, entries, .. } => {
+                Node { position, content: Content::Mapping(entries) }
+            }
         };
         self.add(node)
     }
@@ -280,22 +242,10 @@ impl Builder<'_> {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::Sequence { items, .. }) => items.push(node),
-            Some(Open::Mapping {
-                entries,
-                lines,
-                key,
-                ..
-            }) => match key.take() {
+            Some(Open::Mapping { entries, lines, key, .. }) => match key.take() {
                 None => *key = Some(key_of(node, lines, self.errors)),
-                Some(MappingKey {
-                    text: Some(text),
-                    position,
-                }) => {
-                    entries.push(Entry {
-                        key: text,
-                        position,
-                        value: node,
-                    });
+                Some(MappingKey { text: Some(text), position }) => {
+                    entries.push(Entry { key: text, position, value: node });
                 }
                 Some(MappingKey { text: None, .. }) => {}
             },
@@ -312,37 +262,22 @@ fn key_of(node: Node, lines: &mut HashMap<String, usize>, errors: &mut ConfigErr
         // An alias as a key is reported already.
         Content::Refused => None,
         other => {
-            errors.at(
-                position,
-                format!("{} cannot be a key; a key is a word", other.shown()),
-            );
+            errors.at(position, format!("{} cannot be a key; a key is a word", other.shown()));
             None
         }
     };
     let Some(text) = text else {
-        return MappingKey {
-            text: None,
-            position,
-        };
+        return MappingKey { text: None, position };
     };
     if let Some(line) = lines.get(&text) {
         errors.at(
             position,
-            format!(
-                "key {} is given twice; the first is on line {line}",
-                shown(&text)
-            ),
+            format!("key {} is given twice; the first is on line {line}", shown(&text)),
         );
-        return MappingKey {
-            text: None,
-            position,
-        };
+        return MappingKey { text: None, position };
     }
     lines.insert(text.clone(), position.line);
-    MappingKey {
-        text: Some(text),
-        position,
-    }
+    MappingKey { text: Some(text), position }
 }
 
 #[cfg(test)]
