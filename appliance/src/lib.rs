@@ -2,5 +2,6 @@
 
 #![deny(unsafe_code)]
 
+pub mod config;
 #[allow(unsafe_code, reason = "the one module that calls C: it wraps DPDK's nouns safely")]
 pub mod dpdk;
