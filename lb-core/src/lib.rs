@@ -55,5 +55,6 @@ pub mod settings;
 pub mod slots;
 pub mod snapshot;
 pub mod state;
+pub mod waiting;
 pub mod wire;
 pub mod worker;

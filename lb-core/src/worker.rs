@@ -32,15 +32,15 @@ use crate::slots::DestinationId;
 use crate::snapshot::Snapshot;
 
 /// Frames that a worker takes at once.
-pub const BURST_MAX: usize = 32;
+pub const BURST_MAX: usize = 64;
 
 /// What is to become of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Ready to leave by this interface.
     Send(InterfaceId),
-    /// Ready but for its link-layer header: the destination's next hop is not resolved. Queue it
-    /// and try [`forward::address_link`] again later.
+    /// Ready but for its link-layer header, as the destination's next hop is not resolved:
+    /// belongs into [`crate::waiting::Waiting`]. Not counted yet.
     Wait(DestinationId),
     /// Nothing more to do; free the buffer. Counted already.
     Consumed,
@@ -142,7 +142,11 @@ impl Burst<'_> {
         }
         let interface = self.snapshot.interface(self.from);
         for (frame, packet) in frames.iter().zip(packets) {
-            *packet = Packet::parse(frame.bytes(), interface);
+            *packet = if frame.is_whole() {
+                Packet::parse(frame.bytes(), interface)
+            } else {
+                Packet::dropped(DropReason::SegmentedFrame)
+            };
         }
     }
 
@@ -197,10 +201,11 @@ impl Burst<'_> {
                 _ => local::handle(self, packet, frame, limiter, observer),
             };
             *verdict = match outcome {
-                Outcome::Forwarded(verdict) => {
+                Outcome::Forwarded(interface) => {
                     forwarded += 1;
-                    verdict
+                    Verdict::Send(interface)
                 }
+                Outcome::Waits => Verdict::Wait(packet.server),
                 Outcome::Answered => {
                     counters.answered.add(1);
                     Verdict::Send(self.from)
@@ -223,10 +228,10 @@ impl Burst<'_> {
             return Outcome::Refused(reason);
         }
         let Some(next_hop) = self.director.slots.get(packet.server).next_hop() else {
-            return Outcome::Forwarded(Verdict::Wait(packet.server));
+            return Outcome::Waits;
         };
         match forward::address_link(bytes, next_hop, self.snapshot) {
-            Ok(()) => Outcome::Forwarded(Verdict::Send(next_hop.interface)),
+            Ok(()) => Outcome::Forwarded(next_hop.interface),
             Err(reason) => Outcome::Refused(reason),
         }
     }
@@ -289,8 +294,10 @@ enum Answer {
 /// What became of a packet in the last stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It is a real server's now.
-    Forwarded(Verdict),
+    /// It leaves for its real server.
+    Forwarded(InterfaceId),
+    /// It will, once the way is known.
+    Waits,
     /// The frame is an answer to itself.
     Answered,
     /// It told the director something; nothing leaves.

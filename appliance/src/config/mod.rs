@@ -20,7 +20,6 @@
 mod addresses;
 mod error;
 mod keys;
-mod mac;
 mod raw;
 mod section;
 mod services;
@@ -39,7 +38,6 @@ use std::path::Path;
 
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use keys::{Fallback, KEYS, Key, Kind, markdown_table};
-pub use mac::{MacAddress, MacAddressError};
 pub use settings::{
     ArpConfig, Config, ControlConfig, Device, EalConfig, Hugepages, IdleConfig, IdleMode,
     InterfaceAddress, Mbufs, PortConfig, Route, StaticNeighbour, Subnet, Workers,

@@ -3,6 +3,7 @@
 //! A value that is wrong by itself is reported here and is `None` after; what values say of each
 //! other is the business of `validate`.
 
+use lb_core::wire::MacAddress;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,7 +11,6 @@ use saphyr_parser::ScalarStyle;
 
 use super::error::{ConfigErrors, Position, shown};
 use super::keys::{self, Kind};
-use super::mac::MacAddress;
 use super::section::{Section, count, text, word};
 use super::settings::{Hugepages, IdleMode, InterfaceAddress, Mbufs, Subnet};
 use super::values;
@@ -214,7 +214,11 @@ fn neighbour(section: &Section<'_>, errors: &mut ConfigErrors) -> RawNeighbour {
 fn mac(content: &Content) -> Result<MacAddress, String> {
     let text = word(content)?;
     match text.parse::<MacAddress>() {
-        Err(problem) => Err(format!("{} is {problem}", shown(&text))),
+        Err(_) => Err(format!(
+            "{} is not a MAC address; write six pairs of hexadecimal digits, for example \
+             02:00:00:00:00:83",
+            shown(&text)
+        )),
         Ok(mac) if !mac.is_unicast() => Err(format!(
             "{} is a group address or zero; write the address of one station",
             shown(&text)

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::mac::MacAddress;
+use lb_core::wire::MacAddress;
 
 /// A valid configuration. Two that are equal make the same director.
 #[derive(Clone, Debug, PartialEq, Eq)]

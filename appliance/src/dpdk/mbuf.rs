@@ -93,6 +93,11 @@ impl Mbuf {
 
 impl Frame for Mbuf {
     #[inline]
+    fn is_whole(&self) -> bool {
+        self.segments() == 1
+    }
+
+    #[inline]
     fn bytes(&self) -> &[u8] {
         // SAFETY: DPDK keeps data_len bytes from there on within the buffer, which is ours. They
         // were all written at some time: pools are made of zero-filled memory.

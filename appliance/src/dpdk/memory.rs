@@ -5,6 +5,7 @@
 //! TLB miss on top of the cache miss. The pages are all made at once: a worker never waits for the
 //! kernel to clear one.
 
+use lb_core::flow::{Bucket, Cold, Entry};
 use std::sync::atomic::{
     AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16,
     AtomicU32, AtomicU64, AtomicUsize,
@@ -45,6 +46,9 @@ zeroed! {
     AtomicI32: "an integer";
     AtomicI64: "an integer";
     AtomicIsize: "an integer";
+    Bucket: "its documentation says so: atomic integers, zero is an empty bucket";
+    Entry: "its documentation says so: atomic integers, zero is no connection";
+    Cold: "its documentation says so: atomic integers";
 }
 
 // SAFETY: an array is its elements side by side.
