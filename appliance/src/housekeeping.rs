@@ -16,12 +16,7 @@ use crate::lock::lock;
 const ROUND: Duration = Duration::from_millis(50);
 
 /// Goes its rounds until `is_stopping` is set. News from workers and commands wake it earlier.
-pub fn run(
-    control: &Mutex<Control>,
-    arp: &ArpChannel,
-    clock: TickClock,
-    is_stopping: &AtomicBool,
-) {
+pub fn run(control: &Mutex<Control>, arp: &ArpChannel, clock: TickClock, is_stopping: &AtomicBool) {
     let director = lock(control).director().clone();
     let mut sweeper = Sweeper::default();
     let mut last_sweep = Tick(u32::MAX);

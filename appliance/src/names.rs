@@ -88,9 +88,6 @@ mod tests {
 
     #[test]
     fn localhost_has_an_address() {
-        assert_eq!(
-            SystemNames::default().address_of("localhost"),
-            Some(Ipv4Addr::LOCALHOST)
-        );
+        assert_eq!(SystemNames::default().address_of("localhost"), Some(Ipv4Addr::LOCALHOST));
     }
 }

@@ -113,26 +113,32 @@ impl OpenPort {
     fn configure(eal: &Eal, settings: &Settings, workers: u16) -> Result<Self, PortsError> {
         let name = &settings.name;
         let mbufs = settings.mbufs_for(workers);
-        let pool = Mempool::new(eal, &MempoolConfig {
-            name,
-            mbufs,
-            cache: POOL_CACHE.min(mbufs / 4),
-            data_room: data_room(settings.mtu),
-            socket: None,
-        })
+        let pool = Mempool::new(
+            eal,
+            &MempoolConfig {
+                name,
+                mbufs,
+                cache: POOL_CACHE.min(mbufs / 4),
+                data_room: data_room(settings.mtu),
+                socket: None,
+            },
+        )
         .map_err(|source| PortsError::Pool { name: name.clone(), source })?;
-        let port = Port::configure(eal, &dpdk::PortConfig {
-            name,
-            device: settings.device.as_str(),
-            rx_queues: workers,
-            tx_queues: workers,
-            rx_descriptors: settings.rx_descriptors,
-            tx_descriptors: settings.tx_descriptors,
-            mtu: settings.mtu,
-            // A device with an address of its own does not let frames for another one in.
-            promiscuous: settings.mac.is_some(),
-            pool: pool.clone(),
-        })?;
+        let port = Port::configure(
+            eal,
+            &dpdk::PortConfig {
+                name,
+                device: settings.device.as_str(),
+                rx_queues: workers,
+                tx_queues: workers,
+                rx_descriptors: settings.rx_descriptors,
+                tx_descriptors: settings.tx_descriptors,
+                mtu: settings.mtu,
+                // A device with an address of its own does not let frames for another one in.
+                promiscuous: settings.mac.is_some(),
+                pool: pool.clone(),
+            },
+        )?;
         if port.mtu() < settings.mtu {
             let (wanted, possible) = (settings.mtu, port.mtu());
             return Err(PortsError::Mtu { name: name.clone(), wanted, possible });

@@ -73,11 +73,7 @@ impl PacketWorker {
             director,
             number,
             receive,
-            outputs: Outputs {
-                send,
-                dropped: DropList::new(),
-                waiting: Waiting::new(waiting_max),
-            },
+            outputs: Outputs { send, dropped: DropList::new(), waiting: Waiting::new(waiting_max) },
             burst: Burst::new(),
             verdicts: [Verdict::Consumed; BURST_MAX],
             arp: equipment.arp,

@@ -39,6 +39,7 @@ pub mod forward;
 pub mod frame;
 pub mod hash;
 pub mod interface;
+pub mod ipvsadm;
 pub mod limiter;
 pub mod local;
 pub mod neighbour;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use lb_core::control::Control;
-use lb_core::ipvsadm::{self, Command};
+use lb_core::ipvsadm::{self, Command, Reply};
 
 use super::protocol::Answer;
 use super::status::{self, About};
@@ -55,16 +55,16 @@ impl Commands {
     fn run_ipvsadm(&self, words: &[String], input: &[u8]) -> Answer {
         let outcome = match ipvsadm::parse(words, &self.names) {
             Ok(Command::Restore) => {
-                // Rules are numeric almost always; whoever restores names waits for them here.
-                ipvsadm::restore(input, &mut *lock(&self.control), &self.names)
+                ipvsadm::restore(input, |command| self.apply(command), &self.names)
             }
-            Ok(command) => {
-                let reply = ipvsadm::apply(&command, &mut *lock(&self.control));
-                ipvsadm::print(&command, reply, &self.names)
-            }
-            Err(error) => error.outcome(),
+            Ok(command) => ipvsadm::print(&command, self.apply(&command), &self.names),
+            Err(error) => ipvsadm::refusal(&error),
         };
         Answer { exit: outcome.exit, stdout: outcome.stdout, stderr: outcome.stderr }
+    }
+
+    fn apply(&self, command: &Command) -> Reply {
+        ipvsadm::apply(command, &mut *lock(&self.control))
     }
 
     /// Makes what was changed visible to the workers, and has new neighbours asked for at once.

@@ -213,7 +213,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_answer() {
-        for text in ["", "x\n", "exit 0\n", "exit 0 stdout -1 stderr 0\n", "exit 0 stdout 9 stderr 0\nab"]
+        for text in
+            ["", "x\n", "exit 0\n", "exit 0 stdout -1 stderr 0\n", "exit 0 stdout 9 stderr 0\nab"]
         {
             assert!(Answer::read(&mut text.as_bytes()).is_err(), "{text:?}");
         }

@@ -31,7 +31,9 @@ pub enum ServerError {
          of its own"
     )]
     InUse { path: PathBuf },
-    #[error("control.socket {path}: there is a file that is no socket; remove it or choose another path")]
+    #[error(
+        "control.socket {path}: there is a file that is no socket; remove it or choose another path"
+    )]
     NotASocket { path: PathBuf },
     #[error("control.socket {path}: {source}")]
     Open { path: PathBuf, source: io::Error },

@@ -54,7 +54,14 @@ pub fn status(commands: &Commands) -> String {
     line!(
         out,
         "{:<8}{:>4} {:>14} {:>14} {:>12} {:>12} {:>12} {:>12}",
-        "worker", "CPU", "received", "forwarded", "answered", "errors sent", "consumed", "dropped"
+        "worker",
+        "CPU",
+        "received",
+        "forwarded",
+        "answered",
+        "errors sent",
+        "consumed",
+        "dropped"
     );
     for (number, cpu) in about.worker_cpus.iter().enumerate() {
         let counters = &director.counters[number];
@@ -85,7 +92,12 @@ pub fn ports(commands: &Commands) -> String {
         line!(
             out,
             "    driver {} mac {} mtu {} link {} queues rx {} tx {}",
-            row.driver, row.mac, row.mtu, row.link, row.rx_queues, row.tx_queues
+            row.driver,
+            row.mac,
+            row.mtu,
+            row.link,
+            row.rx_queues,
+            row.tx_queues
         );
         match &row.stats {
             Ok(stats) => {
@@ -101,7 +113,9 @@ pub fn ports(commands: &Commands) -> String {
                 line!(
                     out,
                     "    tx packets {} bytes {} errors {}",
-                    stats.tx_packets, stats.tx_bytes, stats.tx_errors
+                    stats.tx_packets,
+                    stats.tx_bytes,
+                    stats.tx_errors
                 );
             }
             Err(problem) => {

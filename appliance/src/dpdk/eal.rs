@@ -282,7 +282,11 @@ fn lcore_map(config: &EalConfig) -> Result<String, EalError> {
 }
 
 /// The CPUs that this process may run on, ascending.
-fn allowed_cpus() -> io::Result<Vec<usize>> {
+///
+/// # Errors
+///
+/// When the kernel has more CPUs than a set can hold.
+pub fn allowed_cpus() -> io::Result<Vec<usize>> {
     // SAFETY: a cpu_set_t is a bit array; zero is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: the set is ours and as long as stated.

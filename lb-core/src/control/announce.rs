@@ -1,18 +1,16 @@
-//! When to announce which address: three times, so that one lost frame is no lost minute.
+//! When to announce which address: several times, so that one lost frame is no lost minute.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use crate::clock::Tick;
 
-/// Announcements of a new address, and the seconds between them (RFC 5227 section 3 asks for two,
-/// two seconds apart; a third costs nothing).
-const TIMES: u32 = 3;
-const INTERVAL_S: u32 = 2;
-
 /// The addresses of the director, with what is left to announce of each.
 #[derive(Debug, Default)]
 pub(super) struct Announcements {
+    /// Announcements of a new address (RFC 5227 section 2.3 asks for two), and ticks between.
+    times: u32,
+    interval_ticks: u32,
     addresses: BTreeMap<Ipv4Addr, Due>,
 }
 
@@ -23,13 +21,18 @@ struct Due {
 }
 
 impl Announcements {
+    /// Every address is announced `times` times.
+    pub(super) const fn new(times: u32, interval_ticks: u32) -> Self {
+        Self { times, interval_ticks, addresses: BTreeMap::new() }
+    }
+
     /// The addresses that the director has from now on; new ones become due.
     pub(super) fn set_addresses(&mut self, addresses: impl Iterator<Item = Ipv4Addr>, now: Tick) {
         let known = std::mem::take(&mut self.addresses);
         self.addresses = addresses
             .map(|address| {
                 let due = known.get(&address).copied();
-                (address, due.unwrap_or(Due { left: TIMES, next: now }))
+                (address, due.unwrap_or(Due { left: self.times, next: now }))
             })
             .collect();
     }
@@ -40,7 +43,7 @@ impl Announcements {
         for (&address, due) in &mut self.addresses {
             if due.left > 0 && !now.is_before(due.next) {
                 due.left -= 1;
-                due.next = now.plus_seconds(INTERVAL_S);
+                due.next = Tick(now.0.wrapping_add(self.interval_ticks));
                 addresses.push(address);
             }
         }
@@ -55,7 +58,7 @@ mod tests {
     #[test]
     fn a_new_address_is_announced_three_times() {
         let vip = Ipv4Addr::new(10, 0, 10, 100);
-        let mut announcements = Announcements::default();
+        let mut announcements = Announcements::new(3, 16);
         announcements.set_addresses([vip].into_iter(), Tick(0));
         let at = |announcements: &mut Announcements, tick| announcements.due(Tick(tick)).len();
         assert_eq!(at(&mut announcements, 0), 1);

@@ -47,6 +47,9 @@ pub struct Network {
     pub routes: Vec<Route>,
     pub permanent_neighbours: Vec<(Hop, MacAddress)>,
     pub patience: Patience,
+    /// Gratuitous announcements of an address that the director begins to have.
+    pub announcements: u32,
+    pub announce_interval_ticks: u32,
 }
 
 /// A frame's worth of ARP that the control plane wants to have sent.
@@ -113,7 +116,10 @@ impl Control {
             vips: network.vips,
             routes,
             neighbours,
-            announcements: Announcements::default(),
+            announcements: Announcements::new(
+                network.announcements,
+                network.announce_interval_ticks,
+            ),
             timeouts,
             settings,
             services: Vec::new(),

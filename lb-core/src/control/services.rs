@@ -9,7 +9,8 @@ use crate::counters::sum_destination;
 use crate::destination::Destination;
 use crate::director::Director;
 use crate::operations::{
-    ConnectionRow, DestinationRow, OperationError, Operations, ServiceRow, Stats, TimeoutSettings,
+    ConnectionRow, DestinationRow, OperationError, Operations, Rates, ServiceRow, Stats,
+    TimeoutSettings,
 };
 use crate::protocol::Protocol;
 use crate::route::Hop;
@@ -118,11 +119,13 @@ impl ServiceRecord {
                 inactive: slot.inactive(),
                 persistent: slot.persistent(),
                 stats: record.stats(director),
+                rates: Rates::default(),
             }
         });
         ServiceRow {
             service: self.service.clone(),
             stats: self.stats(director),
+            rates: Rates::default(),
             destinations: destinations.collect(),
         }
     }

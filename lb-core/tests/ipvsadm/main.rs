@@ -1,0 +1,7 @@
+//! ipvsadm's language against captures of the original, and its properties.
+
+mod captures;
+mod director;
+mod model;
+mod properties;
+mod shell;
