@@ -46,9 +46,7 @@ fn git_revision() -> String {
 
 /// An unpacked archive may lie inside of somebody else's repository, whose commit says nothing.
 fn is_own_repository() -> bool {
-    let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR"))
-        .join("..")
-        .canonicalize();
+    let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..").canonicalize();
     let top = git(&["rev-parse", "--show-toplevel"]).map(|top| PathBuf::from(top).canonicalize());
     matches!((workspace, top), (Ok(workspace), Some(Ok(top))) if workspace == top)
 }

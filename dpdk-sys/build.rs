@@ -22,7 +22,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_dev_(info_get|configure|adjust_nb_rx_tx_desc|start|stop|close|socket_id)",
     "rte_eth_dev_(get_port_by_name|get_mtu|set_mtu)",
     "rte_eth_(rx|tx)_queue_setup",
-    "rte_eth_(promiscuous|allmulticast)_enable",
+    "rte_eth_(promiscuous_(enable|disable)|allmulticast_enable)",
     "rte_eth_(macaddr_get|stats_get)",
     "rte_eth_(rx|tx)_burst",
     "shim_.*",
@@ -60,24 +60,18 @@ fn main() {
 
 /// Asks pkg-config for libdpdk, which also emits the link lines.
 fn probe() -> pkg_config::Library {
-    pkg_config::Config::new()
-        .atleast_version(DPDK_VERSION_MIN)
-        .probe("libdpdk")
-        .unwrap_or_else(|error| {
-            give_up(&format!(
-                "libdpdk {DPDK_VERSION_MIN} or later was not found: {error}"
-            ));
-        })
+    pkg_config::Config::new().atleast_version(DPDK_VERSION_MIN).probe("libdpdk").unwrap_or_else(
+        |error| {
+            give_up(&format!("libdpdk {DPDK_VERSION_MIN} or later was not found: {error}"));
+        },
+    )
 }
 
 /// What both compilers need. The pkg-config crate drops `-include rte_config.h` and `-march`, and
 /// without them inline functions are compiled for another machine or not at all.
 fn compiler_flags(library: &pkg_config::Library) -> Vec<String> {
-    let mut flags: Vec<String> = library
-        .include_paths
-        .iter()
-        .map(|path| format!("-I{}", path.display()))
-        .collect();
+    let mut flags: Vec<String> =
+        library.include_paths.iter().map(|path| format!("-I{}", path.display())).collect();
     flags.extend(["-include".to_owned(), "rte_config.h".to_owned()]);
     let output = Command::new(env::var("PKG_CONFIG").unwrap_or_else(|_| "pkg-config".to_owned()))
         .args(["--cflags", "libdpdk"])
@@ -86,16 +80,10 @@ fn compiler_flags(library: &pkg_config::Library) -> Vec<String> {
         Ok(output) if output.status.success() => {
             let cflags = String::from_utf8_lossy(&output.stdout).into_owned();
             flags.extend(
-                cflags
-                    .split_whitespace()
-                    .filter(|flag| flag.starts_with("-m"))
-                    .map(str::to_owned),
+                cflags.split_whitespace().filter(|flag| flag.starts_with("-m")).map(str::to_owned),
             );
         }
-        Ok(output) => give_up(&format!(
-            "pkg-config --cflags libdpdk ended with {}",
-            output.status
-        )),
+        Ok(output) => give_up(&format!("pkg-config --cflags libdpdk ended with {}", output.status)),
         Err(error) => give_up(&format!("pkg-config cannot be run: {error}")),
     }
     flags
@@ -140,11 +128,7 @@ fn bind(flags: &[String], out_dir: &Path) -> PathBuf {
 fn compile_shim(flags: &[String], wrappers: &Path, out_dir: &Path) {
     let here = env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| ".".to_owned());
     let mut build = cc::Build::new();
-    build
-        .file("shim.c")
-        .include(&here)
-        .out_dir(out_dir)
-        .opt_level(3);
+    build.file("shim.c").include(&here).out_dir(out_dir).opt_level(3);
     // The wrappers name wrapper.h as bindgen was given it.
     build.file(wrappers);
     // DPDK's own headers warn under -Wextra; what is ours is compiled as strictly as they allow.

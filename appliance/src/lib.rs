@@ -2,8 +2,5 @@
 
 #![deny(unsafe_code)]
 
-#[allow(
-    unsafe_code,
-    reason = "the one module that calls C: it wraps DPDK's nouns safely"
-)]
+#[allow(unsafe_code, reason = "the one module that calls C: it wraps DPDK's nouns safely")]
 pub mod dpdk;

@@ -54,11 +54,7 @@ impl Burst {
         // SAFETY: no slot is claimed. Should the iterator be forgotten, its frames are lost, and
         // never freed twice.
         unsafe { self.0.set_len(0) };
-        Drain {
-            array: &mut self.0,
-            next: 0,
-            end,
-        }
+        Drain { array: &mut self.0, next: 0, end }
     }
 
     /// Frees all frames, in bulk.

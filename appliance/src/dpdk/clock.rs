@@ -27,10 +27,7 @@ pub fn hz() -> u64 {
 /// Nanoseconds of `CLOCK_MONOTONIC`, which neither jumps nor goes back.
 #[must_use]
 pub fn monotonic_ns() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the call writes to a timespec that is ours; this clock exists on every Linux, so it
     // cannot fail.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };

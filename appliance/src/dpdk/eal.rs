@@ -9,8 +9,10 @@
 //!   the time; worker *i* is lcore *i* + 1, pinned. EAL's default would pin the main thread, and
 //!   every later thread would inherit that.
 //! - **`net_memif` works with either memory**, as server and as client, because the client shares
-//!   a memory file of its own with its peer. Only its `zero-copy=yes` needs DPDK's memory to be
-//!   sharable: give `--single-file-segments` in [`EalConfig::extra`] and use hugepages.
+//!   a memory file of its own with its peer. Only a client with `zero-copy=yes` shares DPDK's own
+//!   memory: that works with hugepages, which are in few files (`--single-file-segments`), and is
+//!   refused by the driver without. (DPDK 22.11's driver crashes at times when the peer goes away
+//!   while frames pass: it takes the rings away under the worker.)
 //! - **Without PCI devices, addresses for DMA are virtual ones** (`--iova-mode=va`): no device
 //!   needs others, and it works without the right to read physical addresses.
 
@@ -155,10 +157,7 @@ impl Eal {
         }
         let (started, log) = capture_log(|| rte_eal_init(&arguments));
         remove_runtime_dir();
-        started.map_err(|errno| EalError::Init {
-            errno,
-            log: log.clone(),
-        })?;
+        started.map_err(|errno| EalError::Init { errno, log: log.clone() })?;
         let eal = Self {
             runtime: Arc::new(Runtime {
                 ports_taken: Mutex::new(Vec::new()),
@@ -171,10 +170,7 @@ impl Eal {
         // DPDK starts even where a device cannot; a director does not start without its ports.
         for device in config.vdevs.iter().chain(&config.pci_devices) {
             if find_port(device).is_err() {
-                return Err(EalError::Device {
-                    device: device.clone(),
-                    log,
-                });
+                return Err(EalError::Device { device: device.clone(), log });
             }
         }
         for line in log {
@@ -215,7 +211,8 @@ impl Drop for Eal {
 impl Drop for Runtime {
     fn drop(&mut self) {
         if *self.is_pinned.get_mut() {
-            eprintln!("DPDK is not shut down: packet buffers are still in use");
+            // Some drivers (net_ring, net_af_xdp) keep buffers when they are closed. The kernel takes
+            // the memory back with the process.
             return;
         }
         // SAFETY: the EAL is set up, and no port, queue or pool is left, nor a buffer of one.
@@ -234,11 +231,7 @@ pub(super) fn find_port(device: &str) -> Result<u16, Errno> {
     let name = device_name(device);
     // PCI addresses are mostly written without the domain, which is mostly 0.
     let is_short_pci = name.len() == 7 && name.as_bytes()[2] == b':';
-    let name = if is_short_pci {
-        format!("0000:{name}")
-    } else {
-        name.to_owned()
-    };
+    let name = if is_short_pci { format!("0000:{name}") } else { name.to_owned() };
     let name = CString::new(name).map_err(|_| Errno::from_return(libc::EINVAL))?;
     let mut port_id = 0;
     // SAFETY: a C string and a place for the answer.
@@ -252,18 +245,15 @@ fn arguments(config: &EalConfig) -> Result<(Vec<String>, bool), EalError> {
         return Err(EalError::NoMemory);
     }
     let on_hugepages = choose_hugepages(config.hugepages, config.memory_mib)?;
-    let mut words: Vec<String> = ["sluiced", "--no-telemetry", "--log-level=warning"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut words: Vec<String> =
+        ["sluiced", "--no-telemetry", "--log-level=warning"].map(str::to_owned).to_vec();
     words.extend(["-m".to_owned(), config.memory_mib.to_string()]);
     words.push(format!("--file-prefix=sluice-{}", std::process::id()));
-    words.extend([
-        "--main-lcore=0".to_owned(),
-        "--lcores".to_owned(),
-        lcore_map(config)?,
-    ]);
+    words.extend(["--main-lcore=0".to_owned(), "--lcores".to_owned(), lcore_map(config)?]);
     if on_hugepages {
-        words.push("--in-memory".to_owned());
+        // One file for each list of pages rather than one for each page, of which a large pool
+        // has more than a process may have open.
+        words.extend(["--in-memory", "--single-file-segments"].map(str::to_owned));
     } else {
         words.extend(["--no-huge", "--no-shconf"].map(str::to_owned));
     }
@@ -283,20 +273,13 @@ fn lcore_map(config: &EalConfig) -> Result<String, EalError> {
     let workers_max = dpdk_sys::SHIM_MAX_LCORE as usize - 1;
     let workers = config.worker_cpus.len();
     if workers > workers_max {
-        return Err(EalError::TooManyWorkers {
-            workers,
-            workers_max,
-        });
+        return Err(EalError::TooManyWorkers { workers, workers_max });
     }
     let allowed = allowed_cpus().map_err(EalError::Affinity)?;
     let mut map = format!("0@({})", ranges(&allowed));
     for (worker, &cpu) in config.worker_cpus.iter().enumerate() {
         if !allowed.contains(&cpu) {
-            return Err(EalError::Cpu {
-                worker,
-                cpu,
-                allowed: ranges(&allowed),
-            });
+            return Err(EalError::Cpu { worker, cpu, allowed: ranges(&allowed) });
         }
         map.push_str(&format!(",{}@{cpu}", worker + 1));
     }
@@ -364,9 +347,7 @@ impl HugepageReserve {
         let mut reserve = Self::default();
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let size_kib = name
-                .strip_prefix("hugepages-")
-                .and_then(|rest| rest.strip_suffix("kB"));
+            let size_kib = name.strip_prefix("hugepages-").and_then(|rest| rest.strip_suffix("kB"));
             let Some(size_kib) = size_kib.and_then(|size| size.parse::<u64>().ok()) else {
                 continue;
             };
@@ -386,20 +367,14 @@ impl HugepageReserve {
 
 /// Calls `rte_eal_init`, which permutes the array of pointers it is given but not the strings.
 fn rte_eal_init(arguments: &[CString]) -> Result<(), Errno> {
-    let mut pointers: Vec<*mut c_char> = arguments
-        .iter()
-        .map(|word| word.as_ptr().cast_mut())
-        .collect();
+    let mut pointers: Vec<*mut c_char> =
+        arguments.iter().map(|word| word.as_ptr().cast_mut()).collect();
     let count = c_int::try_from(pointers.len()).map_err(|_| Errno::from_return(libc::E2BIG))?;
     pointers.push(ptr::null_mut());
     // SAFETY: `count` C strings and a closing null pointer, which outlive the call; DPDK copies
     // what it keeps.
     let result = unsafe { dpdk_sys::rte_eal_init(count, pointers.as_mut_ptr()) };
-    if result < 0 {
-        Err(Errno::last())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(Errno::last()) } else { Ok(()) }
 }
 
 /// Runs `action` while DPDK's log goes to a string, and returns its lines. (A DPDK that panics
@@ -423,33 +398,23 @@ fn capture_log<R>(action: impl FnOnce() -> R) -> (R, Vec<String>) {
         return (result, Vec::new());
     }
     // SAFETY: open_memstream closed its text with a zero.
-    let captured = unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned();
+    let captured = unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
     // SAFETY: open_memstream leaves the text to its caller, to be freed.
     unsafe { libc::free(text.cast()) };
-    (
-        result,
-        captured
-            .lines()
-            .filter(|line| !is_noise(line))
-            .map(str::to_owned)
-            .collect(),
-    )
+    (result, captured.lines().filter(|line| !is_noise(line)).map(str::to_owned).collect())
 }
 
-/// DPDK warns for each size of hugepage that the machine has none of.
+/// What DPDK warns of though it is as wanted: a size of hugepage that the machine has none of, and
+/// that no secondary process can attach itself, as nothing is shared.
 fn is_noise(line: &str) -> bool {
-    line.trim().is_empty() || (line.contains("No free") && line.contains("hugepages reported"))
+    line.trim().is_empty()
+        || (line.contains("No free") && line.contains("hugepages reported"))
+        || line.contains("Failed to register mp action callback")
 }
 
 /// The lines of DPDK's log as the end of a message.
 fn quoted(log: &[String]) -> String {
-    if log.is_empty() {
-        String::new()
-    } else {
-        format!(". DPDK says: {}", log.join("; "))
-    }
+    if log.is_empty() { String::new() } else { format!(". DPDK says: {}", log.join("; ")) }
 }
 
 /// The runtime folder is made in any case, and stays empty: there is nothing to share.
@@ -470,10 +435,7 @@ fn remove_runtime_dir() {
 impl Runtime {
     /// Marks a port as configured; `false` where it was already.
     pub(super) fn take_port(&self, port_id: u16) -> bool {
-        let mut taken = self
-            .ports_taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.ports_taken.lock().unwrap_or_else(PoisonError::into_inner);
         let is_free = !taken.contains(&port_id);
         if is_free {
             taken.push(port_id);
@@ -483,10 +445,7 @@ impl Runtime {
 
     /// Undoes [`Runtime::take_port`].
     pub(super) fn release_port(&self, port_id: u16) {
-        let mut taken = self
-            .ports_taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.ports_taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.retain(|taken| *taken != port_id);
     }
 }
@@ -496,11 +455,7 @@ mod tests {
     use super::*;
 
     fn config() -> EalConfig {
-        EalConfig {
-            memory_mib: 64,
-            hugepages: Hugepages::Off,
-            ..EalConfig::default()
-        }
+        EalConfig { memory_mib: 64, hugepages: Hugepages::Off, ..EalConfig::default() }
     }
 
     #[test]
@@ -515,54 +470,26 @@ mod tests {
         let vdevs = vec!["net_null0,size=60".to_owned()];
         let (words, on_hugepages) = arguments(&EalConfig { vdevs, ..config() }).unwrap();
         assert!(!on_hugepages);
-        for word in [
-            "--no-huge",
-            "--no-shconf",
-            "--no-pci",
-            "--vdev=net_null0,size=60",
-        ] {
-            assert!(
-                words.iter().any(|given| given == word),
-                "{word} is not in {words:?}"
-            );
+        for word in ["--no-huge", "--no-shconf", "--no-pci", "--vdev=net_null0,size=60"] {
+            assert!(words.iter().any(|given| given == word), "{word} is not in {words:?}");
         }
     }
 
     #[test]
     fn pci_devices_are_the_only_ones_allowed() {
         let pci_devices = vec!["0000:03:00.0".to_owned()];
-        let (words, _) = arguments(&EalConfig {
-            pci_devices,
-            ..config()
-        })
-        .unwrap();
-        assert!(
-            words.windows(2).any(|pair| pair == ["-a", "0000:03:00.0"]),
-            "{words:?}"
-        );
+        let (words, _) = arguments(&EalConfig { pci_devices, ..config() }).unwrap();
+        assert!(words.windows(2).any(|pair| pair == ["-a", "0000:03:00.0"]), "{words:?}");
         assert!(!words.iter().any(|word| word == "--no-pci"), "{words:?}");
     }
 
     #[test]
     fn two_workers_may_share_a_cpu_but_not_one_that_is_not_ours() {
         let cpu = allowed_cpus().unwrap()[0];
-        let map = lcore_map(&EalConfig {
-            worker_cpus: vec![cpu, cpu],
-            ..config()
-        })
-        .unwrap();
+        let map = lcore_map(&EalConfig { worker_cpus: vec![cpu, cpu], ..config() }).unwrap();
         assert!(map.ends_with(&format!(",1@{cpu},2@{cpu}")), "{map}");
-        let error = lcore_map(&EalConfig {
-            worker_cpus: vec![9999],
-            ..config()
-        })
-        .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("worker 0 cannot run on CPU 9999"),
-            "{error}"
-        );
+        let error = lcore_map(&EalConfig { worker_cpus: vec![9999], ..config() }).unwrap_err();
+        assert!(error.to_string().contains("worker 0 cannot run on CPU 9999"), "{error}");
     }
 
     #[test]
@@ -578,22 +505,13 @@ mod tests {
         }
         let reserve = HugepageReserve::read(&folder);
         fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(
-            reserve,
-            HugepageReserve {
-                free_mib: 100 + 1024,
-                pages_2mib: 100
-            }
-        );
+        assert_eq!(reserve, HugepageReserve { free_mib: 100 + 1024, pages_2mib: 100 });
     }
 
     #[test]
     fn required_hugepages_that_are_missing_are_counted() {
         let error = choose_hugepages(Hugepages::Require, u32::MAX).unwrap_err();
-        assert!(
-            error.to_string().contains("sysctl -w vm.nr_hugepages="),
-            "{error}"
-        );
+        assert!(error.to_string().contains("sysctl -w vm.nr_hugepages="), "{error}");
         assert!(!choose_hugepages(Hugepages::Auto, u32::MAX).unwrap());
     }
 }

@@ -32,11 +32,7 @@ impl Errno {
 
 /// `Err` for a negative answer.
 pub(super) fn check(value: i32) -> Result<(), Errno> {
-    if value < 0 {
-        Err(Errno::from_return(value))
-    } else {
-        Ok(())
-    }
+    if value < 0 { Err(Errno::from_return(value)) } else { Ok(()) }
 }
 
 impl fmt::Display for Errno {

@@ -41,10 +41,7 @@ pub fn launch(eal: &Eal, worker: usize, work: Work) -> Result<(), LaunchError> {
     let lcore = u32::try_from(worker + 1)
         .ok()
         .filter(|_| worker < worker_count)
-        .ok_or(LaunchError::NoSuchWorker {
-            worker,
-            worker_count,
-        })?;
+        .ok_or(LaunchError::NoSuchWorker { worker, worker_count })?;
     let job = Box::into_raw(Box::new(Job { worker, work }));
     // SAFETY: `run` takes the job over. `Eal` cannot leave the main lcore, which alone may launch.
     let result = unsafe { dpdk_sys::rte_eal_remote_launch(Some(run), job.cast(), lcore) };

@@ -31,11 +31,7 @@ impl Mbuf {
         let mut mbuf = std::ptr::null_mut();
         // SAFETY: the pool lives, and there is a place for one pointer.
         let result = unsafe { dpdk_sys::rte_pktmbuf_alloc_bulk(pool.as_ptr(), &raw mut mbuf, 1) };
-        if result == 0 {
-            NonNull::new(mbuf).map(Self)
-        } else {
-            None
-        }
+        if result == 0 { NonNull::new(mbuf).map(Self) } else { None }
     }
 
     /// Makes the frame a copy of `bytes`; `false`, and no change, where they do not fit.
@@ -112,9 +108,7 @@ impl Frame for Mbuf {
     #[inline]
     fn prepend(&mut self, bytes: usize) -> Option<&mut [u8]> {
         let more = u16::try_from(bytes).ok()?;
-        let data_off = self
-            .read::<u16>(dpdk_sys::SHIM_MBUF_DATA_OFF)
-            .checked_sub(more)?;
+        let data_off = self.read::<u16>(dpdk_sys::SHIM_MBUF_DATA_OFF).checked_sub(more)?;
         let data_len = self.data_bytes().checked_add(more)?;
         let pkt_len = self.read::<u32>(dpdk_sys::SHIM_MBUF_PKT_LEN) + u32::from(more);
         self.write(dpdk_sys::SHIM_MBUF_DATA_OFF, data_off);
@@ -169,10 +163,7 @@ pub const MBUFS_MAX: usize = 64;
 
 impl MbufArray {
     pub(super) const fn new() -> Self {
-        Self {
-            len: 0,
-            slots: [const { mem::MaybeUninit::uninit() }; MBUFS_MAX],
-        }
+        Self { len: 0, slots: [const { mem::MaybeUninit::uninit() }; MBUFS_MAX] }
     }
 
     #[inline]

@@ -168,11 +168,7 @@ fn map(bytes: usize, flags: libc::c_int) -> io::Result<*mut libc::c_void> {
     let access = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing of ours.
     let start = unsafe { libc::mmap(ptr::null_mut(), bytes, access, flags, -1, 0) };
-    if start == libc::MAP_FAILED {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(start)
-    }
+    if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(start) }
 }
 
 /// Gives a part of a mapping back. A refusal wastes address space and nothing else.
@@ -215,12 +211,7 @@ mod tests {
         assert_eq!(region.pages, Pages::Transparent);
         assert_eq!(region.slots.len(), 1_000_000);
         assert!(region.slots.as_ptr().addr().is_multiple_of(HUGEPAGE_BYTES));
-        assert!(
-            region
-                .slots
-                .iter()
-                .all(|slot| slot.load(Ordering::Relaxed) == 0)
-        );
+        assert!(region.slots.iter().all(|slot| slot.load(Ordering::Relaxed) == 0));
         region.slots[999_999].store(7, Ordering::Relaxed);
         assert_eq!(region.slots[999_999].load(Ordering::Relaxed), 7);
     }
@@ -229,19 +220,8 @@ mod tests {
     fn auto_takes_what_there_is_and_an_empty_region_is_fine() {
         let region = zeroed_region::<[AtomicU32; 16]>(100, Hugepages::Auto).unwrap();
         assert!(region.slots.as_ptr().addr().is_multiple_of(HUGEPAGE_BYTES));
-        assert!(
-            region
-                .slots
-                .iter()
-                .flatten()
-                .all(|slot| slot.load(Ordering::Relaxed) == 0)
-        );
-        assert!(
-            zeroed_region::<AtomicU8>(0, Hugepages::Auto)
-                .unwrap()
-                .slots
-                .is_empty()
-        );
+        assert!(region.slots.iter().flatten().all(|slot| slot.load(Ordering::Relaxed) == 0));
+        assert!(zeroed_region::<AtomicU8>(0, Hugepages::Auto).unwrap().slots.is_empty());
     }
 
     #[test]

@@ -71,26 +71,15 @@ impl Mempool {
     ///
     /// Mostly where DPDK was not given enough memory for it.
     pub fn new(eal: &Eal, config: &MempoolConfig<'_>) -> Result<Self, MempoolError> {
-        let &MempoolConfig {
-            mbufs,
-            cache,
-            data_room,
-            ..
-        } = config;
+        let &MempoolConfig { mbufs, cache, data_room, .. } = config;
         let name = config.name.to_owned();
         let c_name = CString::new(config.name).map_err(|_| MempoolError::Name(name.clone()))?;
         let data_room_max = u16::MAX - dpdk_sys::SHIM_PKTMBUF_HEADROOM;
         if data_room > data_room_max {
-            return Err(MempoolError::DataRoom {
-                name,
-                data_room,
-                data_room_max,
-            });
+            return Err(MempoolError::DataRoom { name, data_room, data_room_max });
         }
         let buffer_bytes = data_room + dpdk_sys::SHIM_PKTMBUF_HEADROOM;
-        let socket = config
-            .socket
-            .map_or(dpdk_sys::SHIM_SOCKET_ID_ANY, i32::from);
+        let socket = config.socket.map_or(dpdk_sys::SHIM_SOCKET_ID_ANY, i32::from);
         // SAFETY: the EAL is set up, and the name is a C string, which is copied.
         let pool = unsafe {
             dpdk_sys::rte_pktmbuf_pool_create(
@@ -105,19 +94,9 @@ impl Mempool {
         let Some(pool) = NonNull::new(pool) else {
             // An mbuf and the pool's own header take about 192 bytes.
             let mib = (u64::from(mbufs) * (u64::from(buffer_bytes) + 192)) >> 20;
-            return Err(MempoolError::Create {
-                name,
-                mbufs,
-                mib,
-                errno: Errno::last(),
-            });
+            return Err(MempoolError::Create { name, mbufs, mib, errno: Errno::last() });
         };
-        Ok(Self(Arc::new(Pool {
-            pool,
-            name,
-            data_room,
-            runtime: Arc::clone(&eal.runtime),
-        })))
+        Ok(Self(Arc::new(Pool { pool, name, data_room, runtime: Arc::clone(&eal.runtime) })))
     }
 
     /// Buffers that are not in the pool: in a device's rings, or held by somebody. Walks all

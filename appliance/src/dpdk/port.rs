@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::eal::{Eal, Runtime, find_port};
 use super::errno::{Errno, check};
@@ -212,13 +213,7 @@ impl Port {
         let data_room = config.pool.data_room();
         if needed > u32::from(data_room) {
             let (mtu, pool) = (config.mtu, config.pool.name().to_owned());
-            return Err(PortError::BufferTooSmall {
-                port,
-                mtu,
-                needed,
-                pool,
-                data_room,
-            });
+            return Err(PortError::BufferTooSmall { port, mtu, needed, pool, data_room });
         }
         let open =
             OpenPort::take(eal, id, config).ok_or(PortError::DeviceTaken { port, device })?;
@@ -248,15 +243,17 @@ impl Port {
     /// Where the device refuses, or is started already.
     pub fn start(&mut self) -> Result<Queues, PortError> {
         if self.is_started {
-            return Err(PortError::AlreadyStarted {
-                port: self.name().to_owned(),
-            });
+            return Err(PortError::AlreadyStarted { port: self.name().to_owned() });
         }
         // SAFETY: the port is set up, with all of its queues.
         let result = unsafe { dpdk_sys::rte_eth_dev_start(self.open.id) };
         check(result).map_err(self.open.failed("starting"))?;
         match set_filter(&self.open, self.promiscuous) {
-            Ok(filter) => self.filter = filter,
+            Ok(filter) => {
+                self.filter = filter;
+                let is_promiscuous = filter == RxFilter::Promiscuous;
+                self.open.is_promiscuous.store(is_promiscuous, Ordering::Relaxed);
+            }
             Err(error) => {
                 // SAFETY: the port is started, and its queues were not handed out.
                 unsafe { dpdk_sys::rte_eth_dev_stop(self.open.id) };
@@ -266,12 +263,8 @@ impl Port {
         self.is_started = true;
         let open = || Arc::clone(&self.open);
         Ok(Queues {
-            rx: (0..self.rx_queues)
-                .map(|queue| RxQueue::new(open(), queue))
-                .collect(),
-            tx: (0..self.tx_queues)
-                .map(|queue| TxQueue::new(open(), queue))
-                .collect(),
+            rx: (0..self.rx_queues).map(|queue| RxQueue::new(open(), queue)).collect(),
+            tx: (0..self.tx_queues).map(|queue| TxQueue::new(open(), queue)).collect(),
         })
     }
 
@@ -283,10 +276,7 @@ impl Port {
     pub fn stop(&mut self) -> Result<(), PortError> {
         let handles = Arc::strong_count(&self.open) - 1;
         let Some(open) = Arc::get_mut(&mut self.open) else {
-            return Err(PortError::QueuesInUse {
-                port: self.open.name.clone(),
-                handles,
-            });
+            return Err(PortError::QueuesInUse { port: self.open.name.clone(), handles });
         };
         // SAFETY: the port is set up, and nobody uses its queues.
         let result = unsafe { dpdk_sys::rte_eth_dev_stop(open.id) };
@@ -379,11 +369,7 @@ impl Port {
     ///
     /// Where the device was unplugged.
     pub fn link(&self) -> Result<Link, PortError> {
-        let mut link = dpdk_sys::shim_link {
-            speed_mbps: 0,
-            is_up: 0,
-            is_full_duplex: 0,
-        };
+        let mut link = dpdk_sys::shim_link { speed_mbps: 0, is_up: 0, is_full_duplex: 0 };
         // SAFETY: the port is set up, and there is a place for the answer.
         let result = unsafe { dpdk_sys::shim_link(self.open.id, &raw mut link) };
         check(result).map_err(self.open.failed("reading the link"))?;
@@ -400,6 +386,8 @@ impl Port {
 pub(super) struct OpenPort {
     id: u16,
     name: String,
+    /// The device was made to receive all frames, which some keep when the process is gone.
+    is_promiscuous: AtomicBool,
     runtime: Arc<Runtime>,
     /// The device's rings hold buffers of it.
     _pool: Mempool,
@@ -408,13 +396,12 @@ pub(super) struct OpenPort {
 impl OpenPort {
     /// `None` where somebody has the port already.
     fn take(eal: &Eal, id: u16, config: &PortConfig<'_>) -> Option<Self> {
-        let (runtime, pool) = (Arc::clone(&eal.runtime), config.pool.clone());
-        runtime.take_port(id).then(|| Self {
-            id,
-            name: config.name.to_owned(),
-            runtime,
-            _pool: pool,
-        })
+        let runtime = Arc::clone(&eal.runtime);
+        if !runtime.take_port(id) {
+            return None;
+        }
+        let (name, is_promiscuous) = (config.name.to_owned(), AtomicBool::new(false));
+        Some(Self { id, name, is_promiscuous, runtime, _pool: config.pool.clone() })
     }
 
     #[inline]
@@ -438,16 +425,16 @@ impl OpenPort {
     /// Turns an errno into an error that names the port.
     fn failed(&self, action: &'static str) -> impl FnOnce(Errno) -> PortError + use<> {
         let port = self.name.clone();
-        move |errno| PortError::Device {
-            port,
-            action,
-            errno,
-        }
+        move |errno| PortError::Device { port, action, errno }
     }
 }
 
 impl Drop for OpenPort {
     fn drop(&mut self) {
+        if *self.is_promiscuous.get_mut() {
+            // SAFETY: the port exists. A refusal changes nothing.
+            unsafe { dpdk_sys::rte_eth_promiscuous_disable(self.id) };
+        }
         // SAFETY: the port exists and nobody uses it any more. A port that was never started is
         // stopped already, which DPDK does not mind.
         unsafe { dpdk_sys::rte_eth_dev_stop(self.id) };
@@ -466,11 +453,7 @@ fn configure_device(
 ) -> Result<(u16, u16), PortError> {
     let none = |direction| {
         let (port, driver) = (open.name.clone(), driver.to_owned());
-        PortError::NoQueue {
-            port,
-            driver,
-            direction,
-        }
+        PortError::NoQueue { port, driver, direction }
     };
     let queues = (
         config.rx_queues.max(1).min(info.max_rx_queues),
@@ -527,12 +510,7 @@ fn set_up_queues(
     let socket = unsafe { dpdk_sys::rte_eth_dev_socket_id(open.id) }.cast_unsigned();
     let failed = |direction, queue| {
         let port = open.name.clone();
-        move |errno| PortError::Queue {
-            port,
-            direction,
-            queue,
-            errno,
-        }
+        move |errno| PortError::Queue { port, direction, queue, errno }
     };
     for queue in 0..rx_queues {
         let (defaults, pool) = (std::ptr::null(), config.pool.as_ptr());
@@ -607,7 +585,5 @@ fn text(name: *const std::ffi::c_char) -> String {
         return String::new();
     }
     // SAFETY: a C string that lives as long as its driver.
-    unsafe { CStr::from_ptr(name) }
-        .to_string_lossy()
-        .into_owned()
+    unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
 }

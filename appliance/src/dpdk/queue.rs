@@ -30,11 +30,7 @@ pub struct TxQueue {
 
 impl RxQueue {
     pub(super) fn new(port: Arc<OpenPort>, queue: u16) -> Self {
-        Self {
-            port,
-            queue,
-            _one_thread: PhantomData,
-        }
+        Self { port, queue, _one_thread: PhantomData }
     }
 
     /// Its index at the port.
@@ -64,11 +60,7 @@ impl RxQueue {
 
 impl TxQueue {
     pub(super) fn new(port: Arc<OpenPort>, queue: u16) -> Self {
-        Self {
-            port,
-            queue,
-            _one_thread: PhantomData,
-        }
+        Self { port, queue, _one_thread: PhantomData }
     }
 
     /// Its index at the port.
@@ -130,10 +122,7 @@ impl SharedTxQueue {
 
     #[inline]
     fn send(&self, array: &mut MbufArray, retries_max: u32) -> usize {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .send(array, retries_max)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).send(array, retries_max)
     }
 }
 
@@ -177,11 +166,5 @@ pub fn tx_paths(queues: Vec<TxQueue>, workers: usize) -> Vec<TxPath> {
         return queues.into_iter().take(workers).map(TxPath::Own).collect();
     }
     let shared: Vec<_> = queues.into_iter().map(SharedTxQueue::new).collect();
-    shared
-        .iter()
-        .cycle()
-        .take(workers)
-        .cloned()
-        .map(TxPath::Shared)
-        .collect()
+    shared.iter().cycle().take(workers).cloned().map(TxPath::Shared).collect()
 }

@@ -29,11 +29,7 @@ impl TxBuffer {
     /// An empty buffer in front of a queue, a worker's own or a shared one.
     #[must_use]
     pub fn new(path: impl Into<TxPath>) -> Self {
-        Self {
-            path: path.into(),
-            waiting: MbufArray::new(),
-            counts: TxCounts::default(),
-        }
+        Self { path: path.into(), waiting: MbufArray::new(), counts: TxCounts::default() }
     }
 
     /// Takes a frame; sends all at once when [`MBUFS_MAX`] wait.
