@@ -22,7 +22,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_dev_(info_get|configure|adjust_nb_rx_tx_desc|start|stop|close|socket_id)",
     "rte_eth_dev_(get_port_by_name|get_mtu|set_mtu)",
     "rte_eth_(rx|tx)_queue_setup",
-    "rte_eth_(promiscuous|allmulticast)_enable",
+    "rte_eth_(promiscuous_(enable|disable)|allmulticast_enable)",
     "rte_eth_(macaddr_get|stats_get)",
     "rte_eth_(rx|tx)_burst",
     "shim_.*",

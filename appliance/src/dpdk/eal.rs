@@ -9,8 +9,10 @@
 //!   the time; worker *i* is lcore *i* + 1, pinned. EAL's default would pin the main thread, and
 //!   every later thread would inherit that.
 //! - **`net_memif` works with either memory**, as server and as client, because the client shares
-//!   a memory file of its own with its peer. Only its `zero-copy=yes` needs DPDK's memory to be
-//!   sharable: give `--single-file-segments` in [`EalConfig::extra`] and use hugepages.
+//!   a memory file of its own with its peer. Only a client with `zero-copy=yes` shares DPDK's own
+//!   memory: that works with hugepages, which are in few files (`--single-file-segments`), and is
+//!   refused by the driver without. (DPDK 22.11's driver crashes at times when the peer goes away
+//!   while frames pass: it takes the rings away under the worker.)
 //! - **Without PCI devices, addresses for DMA are virtual ones** (`--iova-mode=va`): no device
 //!   needs others, and it works without the right to read physical addresses.
 
@@ -209,7 +211,8 @@ impl Drop for Eal {
 impl Drop for Runtime {
     fn drop(&mut self) {
         if *self.is_pinned.get_mut() {
-            eprintln!("DPDK is not shut down: packet buffers are still in use");
+            // Some drivers (net_ring, net_af_xdp) keep buffers when they are closed. The kernel takes
+            // the memory back with the process.
             return;
         }
         // SAFETY: the EAL is set up, and no port, queue or pool is left, nor a buffer of one.
@@ -248,7 +251,9 @@ fn arguments(config: &EalConfig) -> Result<(Vec<String>, bool), EalError> {
     words.push(format!("--file-prefix=sluice-{}", std::process::id()));
     words.extend(["--main-lcore=0".to_owned(), "--lcores".to_owned(), lcore_map(config)?]);
     if on_hugepages {
-        words.push("--in-memory".to_owned());
+        // One file for each list of pages rather than one for each page, of which a large pool
+        // has more than a process may have open.
+        words.extend(["--in-memory", "--single-file-segments"].map(str::to_owned));
     } else {
         words.extend(["--no-huge", "--no-shconf"].map(str::to_owned));
     }
@@ -403,9 +408,12 @@ fn capture_log<R>(action: impl FnOnce() -> R) -> (R, Vec<String>) {
     (result, captured.lines().filter(|line| !is_noise(line)).map(str::to_owned).collect())
 }
 
-/// DPDK warns for each size of hugepage that the machine has none of.
+/// What DPDK warns of though it is as wanted: a size of hugepage that the machine has none of, and
+/// that no secondary process can attach itself, as nothing is shared.
 fn is_noise(line: &str) -> bool {
-    line.trim().is_empty() || (line.contains("No free") && line.contains("hugepages reported"))
+    line.trim().is_empty()
+        || (line.contains("No free") && line.contains("hugepages reported"))
+        || line.contains("Failed to register mp action callback")
 }
 
 /// The lines of DPDK's log as the end of a message.

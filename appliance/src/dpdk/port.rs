@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::eal::{Eal, Runtime, find_port};
 use super::errno::{Errno, check};
@@ -248,7 +249,11 @@ impl Port {
         let result = unsafe { dpdk_sys::rte_eth_dev_start(self.open.id) };
         check(result).map_err(self.open.failed("starting"))?;
         match set_filter(&self.open, self.promiscuous) {
-            Ok(filter) => self.filter = filter,
+            Ok(filter) => {
+                self.filter = filter;
+                let is_promiscuous = filter == RxFilter::Promiscuous;
+                self.open.is_promiscuous.store(is_promiscuous, Ordering::Relaxed);
+            }
             Err(error) => {
                 // SAFETY: the port is started, and its queues were not handed out.
                 unsafe { dpdk_sys::rte_eth_dev_stop(self.open.id) };
@@ -381,6 +386,8 @@ impl Port {
 pub(super) struct OpenPort {
     id: u16,
     name: String,
+    /// The device was made to receive all frames, which some keep when the process is gone.
+    is_promiscuous: AtomicBool,
     runtime: Arc<Runtime>,
     /// The device's rings hold buffers of it.
     _pool: Mempool,
@@ -389,13 +396,12 @@ pub(super) struct OpenPort {
 impl OpenPort {
     /// `None` where somebody has the port already.
     fn take(eal: &Eal, id: u16, config: &PortConfig<'_>) -> Option<Self> {
-        let (runtime, pool) = (Arc::clone(&eal.runtime), config.pool.clone());
-        runtime.take_port(id).then(|| Self {
-            id,
-            name: config.name.to_owned(),
-            runtime,
-            _pool: pool,
-        })
+        let runtime = Arc::clone(&eal.runtime);
+        if !runtime.take_port(id) {
+            return None;
+        }
+        let (name, is_promiscuous) = (config.name.to_owned(), AtomicBool::new(false));
+        Some(Self { id, name, is_promiscuous, runtime, _pool: config.pool.clone() })
     }
 
     #[inline]
@@ -425,6 +431,10 @@ impl OpenPort {
 
 impl Drop for OpenPort {
     fn drop(&mut self) {
+        if *self.is_promiscuous.get_mut() {
+            // SAFETY: the port exists. A refusal changes nothing.
+            unsafe { dpdk_sys::rte_eth_promiscuous_disable(self.id) };
+        }
         // SAFETY: the port exists and nobody uses it any more. A port that was never started is
         // stopped already, which DPDK does not mind.
         unsafe { dpdk_sys::rte_eth_dev_stop(self.id) };

@@ -29,6 +29,8 @@ mod sort;
 mod text;
 
 pub use command::{Command, Format, ListOptions, ParseError};
-pub use execute::{Outcome, Reply, apply, execute, print, reads_input, refusal, restore, restore_words};
+pub use execute::{
+    Outcome, Reply, apply, execute, print, reads_input, refusal, restore, restore_words,
+};
 pub use names::{FixedNames, Names, Numeric};
 pub use parser::parse;
