@@ -199,6 +199,6 @@ mod tests {
         let indices: Vec<_> = wrong.iter().map(|(index, _)| *index).collect();
         assert_eq!(indices, [2, 3, 4, 5, 6, 7]);
         assert_eq!(wrong[0].1, "Service not defined");
-        assert!(wrong[5].1.contains("masquerading"), "{}", wrong[5].1);
+        assert!(wrong[5].1.contains("Masquerading"), "{}", wrong[5].1);
     }
 }

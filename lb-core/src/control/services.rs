@@ -20,6 +20,10 @@ use crate::slots::DestinationId;
 use crate::snapshot::{RealServer, VirtualService};
 use crate::state::State;
 
+/// `size=` of the listing's first line: IPVS's default (`conn_tab_bits` 12), which scripts and
+/// comparisons know. The real size of the flow table is in `sluicectl status`.
+const IPVS_TABLE_SIZE: usize = 4096;
+
 /// A virtual service.
 #[derive(Debug)]
 pub(super) struct ServiceRecord {
@@ -364,7 +368,7 @@ impl Operations for Control {
     }
 
     fn table_size(&self) -> usize {
-        self.director.flows.buckets()
+        IPVS_TABLE_SIZE
     }
 }
 

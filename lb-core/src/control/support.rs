@@ -34,12 +34,12 @@ pub(super) fn check_names(service: &Service) -> Result<(), OperationError> {
 /// Refuses services that would not be served.
 pub(super) fn check_service(service: &Service) -> Result<(), OperationError> {
     let missing = match &service.key {
-        ServiceKey::Mark { .. } => "firewall-mark services",
-        ServiceKey::Address { protocol: Protocol::Sctp, .. } => "SCTP services",
-        ServiceKey::Address { .. } if service.key.family() == Family::V6 => "IPv6 services",
-        _ if service.persistence_timeout_s.is_some() => "persistence (-p)",
-        _ if service.persistence_engine.is_some() => "persistence engines (--pe)",
-        _ if service.one_packet => "one-packet scheduling (-o)",
+        ServiceKey::Mark { .. } => "Firewall-mark services (-f) are",
+        ServiceKey::Address { protocol: Protocol::Sctp, .. } => "SCTP services are",
+        ServiceKey::Address { .. } if service.key.family() == Family::V6 => "IPv6 services are",
+        _ if service.persistence_timeout_s.is_some() => "Persistence (-p) is",
+        _ if service.persistence_engine.is_some() => "A persistence engine (--pe) is",
+        _ if service.one_packet => "One-packet scheduling (-o) is",
         _ if sched::NAMES_MISSING.contains(&service.scheduler.as_str()) => {
             return Err(OperationError::NotSupported(format!(
                 "Scheduler `{}' is not supported yet; there are {}",
@@ -49,18 +49,20 @@ pub(super) fn check_service(service: &Service) -> Result<(), OperationError> {
         }
         _ => return Ok(()),
     };
-    Err(not_supported(missing))
+    Err(OperationError::NotSupported(format!("{missing} not supported yet")))
 }
 
 /// Refuses real servers that no packet would reach.
 pub(super) fn check_destination(destination: &Destination) -> Result<(), OperationError> {
     let missing = match destination.method {
         ForwardingMethod::DirectRouting => return Ok(()),
-        ForwardingMethod::Masquerading => "masquerading (-m)",
-        ForwardingMethod::Tunneling => "tunneling (-i)",
-        ForwardingMethod::Local | ForwardingMethod::Bypass => "this forwarding method",
+        ForwardingMethod::Masquerading => "Masquerading (-m)",
+        ForwardingMethod::Tunneling => "Tunneling (-i)",
+        ForwardingMethod::Local | ForwardingMethod::Bypass => "This forwarding method",
     };
-    Err(not_supported(&format!("{missing}, only direct routing (-g), ")))
+    Err(OperationError::NotSupported(format!(
+        "{missing} is not supported yet; there is direct routing (-g)"
+    )))
 }
 
 /// Whether packets can be for this service: what [`Acceptance::Everything`] lets in besides stays
@@ -81,16 +83,4 @@ pub(super) fn check_unicast(address: IpAddr) -> Result<(), OperationError> {
         IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified(),
     };
     if unicast { Ok(()) } else { Err(OperationError::Invalid) }
-}
-
-fn not_supported(what: &str) -> OperationError {
-    let verb = if what.ends_with("services") || what.ends_with(')') && what.contains("engines") {
-        "are"
-    } else {
-        "is"
-    };
-    OperationError::NotSupported(format!(
-        "Sluice: {} {verb} not supported yet",
-        what.trim_end_matches([',', ' '])
-    ))
 }
