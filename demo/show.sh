@@ -2,7 +2,7 @@
 # How the demo shows and checks things: steps, commands as typed, claims about what they printed.
 
 STEP='' OUT='' LAST='' LISTED=0
-CLAIMS=()
+PROVED=() PROVED_STEP='' CLAIMED=0
 
 step() { # TITLE
   STEP=$1
@@ -21,6 +21,15 @@ on() { # HOST COMMAND
   [ $status = 0 ] || fail "the command ended with exit code $status"
 }
 
+# Gives what a command shows some time to become what the next claim says; no claim by itself.
+settle() { # SECONDS HOST COMMAND REGEXP
+  local end=$((SECONDS + $1))
+  until lab_run "$2" bash -c "$3" 2>&1 | grep -Eq -- "$4"; do
+    [ $SECONDS -lt $end ] || return 0
+    sleep 0.2
+  done
+}
+
 captured() { # LOG
   LAST="what tcpdump saw ($1)"
   OUT=$(grep -E '^[0-9:.]+ ' "$LAB_DIR/$1.log" || true)
@@ -34,10 +43,11 @@ claim() { # SENTENCE COMMAND...
   shift
   "$@" || fail "not true: $sentence"
   printf '   ok: %s\n' "$sentence"
-  CLAIMS+=("$STEP: $sentence")
+  CLAIMED=$((CLAIMED + 1))
+  [ "$STEP" = "$PROVED_STEP" ] || PROVED+=("$STEP")
+  PROVED_STEP=$STEP
+  PROVED+=("  - $sentence")
 }
-
-succeeded() { true; } # the command before has ended with exit code 0, else `on` had failed
 
 printed() { grep -Eq -- "$1" <<<"$OUT"; } # REGEXP
 not_printed() { [ -n "$OUT" ] && ! printed "$1"; } # REGEXP
@@ -84,8 +94,8 @@ evidence() {
 
 summary() {
   printf '\n== What this showed\n'
-  printf '   %s\n' "${CLAIMS[@]}"
-  printf '%s claims, all true.\n' "${#CLAIMS[@]}"
+  printf '%s\n' "${PROVED[@]}"
+  printf '%s claims, all true.\n' "$CLAIMED"
 }
 
 # The end of every run, good or bad.
