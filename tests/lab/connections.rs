@@ -33,9 +33,7 @@ fn a_half_closed_client_still_receives() {
     stream.write_all(b"request").expect("it is connected");
     stream.shutdown(Shutdown::Write).expect("it is connected");
     let mut answer = vec![0; CHUNK];
-    stream
-        .read_exact(&mut answer)
-        .expect("the first part arrives");
+    stream.read_exact(&mut answer).expect("the first part arrives");
     assert_eq!(only(director.connections()).state, "FIN_WAIT");
     let rest = stream.read_to_end(&mut answer).expect("the rest arrives");
 
@@ -59,11 +57,9 @@ fn a_reset_closes_the_connection() {
     });
     let server = director.server("10.0.10.83");
     assert_eq!((server.active, server.inactive), (0, 1));
-    eventually(
-        Duration::from_secs(15),
-        "the end of the entry, 10 s after the reset",
-        || director.connections().is_empty().then_some(()),
-    );
+    eventually(Duration::from_secs(15), "the end of the entry, 10 s after the reset", || {
+        director.connections().is_empty().then_some(())
+    });
     let server = director.server("10.0.10.83");
     assert_eq!((server.active, server.inactive), (0, 0));
 }
@@ -90,13 +86,8 @@ fn a_port_reused_after_close_stays_on_its_server() {
         let began = Instant::now();
         let mut stream = connect(&lab, 9, Some(SOURCE_PORT)).expect("the server accepts");
         let mut name = String::new();
-        stream
-            .read_to_string(&mut name)
-            .expect("the server says its name");
-        assert!(
-            began.elapsed() < Duration::from_millis(900),
-            "a SYN was lost"
-        );
+        stream.read_to_string(&mut name).expect("the server says its name");
+        assert!(began.elapsed() < Duration::from_millis(900), "a SYN was lost");
         name
     };
 
@@ -112,10 +103,7 @@ fn a_port_reused_after_close_stays_on_its_server() {
 #[test]
 fn a_port_reused_after_reset_is_scheduled_anew() {
     let lab = Lab::one_segment();
-    let _servers = [
-        TcpServer::echo(&lab, "rs1", 7),
-        TcpServer::echo(&lab, "rs2", 7),
-    ];
+    let _servers = [TcpServer::echo(&lab, "rs1", 7), TcpServer::echo(&lab, "rs2", 7)];
     let config = Config::one_port().with_service(7, "rr", &["10.0.10.83", "10.0.10.84"]);
     let director = Director::start(&lab, &config);
     let mut last = String::new();
@@ -123,10 +111,7 @@ fn a_port_reused_after_reset_is_scheduled_anew() {
         let began = Instant::now();
         let (mut stream, name) = connect_echo(&lab, 7, Some(SOURCE_PORT));
         exchange(&mut stream, "hello");
-        assert!(
-            began.elapsed() < Duration::from_millis(900),
-            "a SYN was lost"
-        );
+        assert!(began.elapsed() < Duration::from_millis(900), "a SYN was lost");
         assert_ne!(name, last, "rr goes on to the next server");
         last = name;
         reset(stream);
@@ -139,44 +124,23 @@ fn a_port_reused_after_reset_is_scheduled_anew() {
 #[test]
 fn a_deleted_server_is_silent_and_resumes_when_it_returns() {
     let lab = Lab::one_segment();
-    let _servers = [
-        TcpServer::echo(&lab, "rs1", 7),
-        TcpServer::echo(&lab, "rs2", 7),
-    ];
+    let _servers = [TcpServer::echo(&lab, "rs1", 7), TcpServer::echo(&lab, "rs2", 7)];
     let config = Config::one_port().with_service(7, "rr", &["10.0.10.83", "10.0.10.84"]);
     let director = Director::start(&lab, &config);
     let (mut stream, name) = connect_echo(&lab, 7, None);
     exchange(&mut stream, "before");
-    let rip = if name == "rs1" {
-        "10.0.10.83"
-    } else {
-        "10.0.10.84"
-    };
+    let rip = if name == "rs1" { "10.0.10.83" } else { "10.0.10.84" };
 
     director.adm(&format!("-d -t {VIP}:7 -r {rip}"));
-    stream
-        .write_all(b"meanwhile\n")
-        .expect("the kernel takes it");
-    assert!(
-        is_silent(&mut stream, Duration::from_secs(1)),
-        "neither answer nor reset"
-    );
+    stream.write_all(b"meanwhile\n").expect("the kernel takes it");
+    assert!(is_silent(&mut stream, Duration::from_secs(1)), "neither answer nor reset");
     let entry = only(director.connections());
-    assert_eq!(
-        (entry.state.as_str(), entry.server),
-        ("ESTABLISHED", format!("{rip}:7"))
-    );
-    assert_ne!(
-        connect_echo(&lab, 7, None).1,
-        name,
-        "the other server gets what is new"
-    );
+    assert_eq!((entry.state.as_str(), entry.server), ("ESTABLISHED", format!("{rip}:7")));
+    assert_ne!(connect_echo(&lab, 7, None).1, name, "the other server gets what is new");
 
     director.adm(&format!("-a -t {VIP}:7 -r {rip} -g"));
     let mut answer = [0; 10];
-    stream
-        .read_exact(&mut answer)
-        .expect("what was sent meanwhile is sent again");
+    stream.read_exact(&mut answer).expect("what was sent meanwhile is sent again");
     assert_eq!(&answer, b"meanwhile\n");
     exchange(&mut stream, "after");
 }
@@ -194,18 +158,12 @@ fn a_stray_segment_is_answered_with_reset() {
         (stream, Director::start(&lab, &config))
     };
     stream.write_all(b"anyone\n").expect("the kernel takes it");
-    let error = stream
-        .read(&mut [0])
-        .expect_err("the director does not know this connection");
+    let error = stream.read(&mut [0]).expect_err("the director does not know this connection");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     assert!(director.connections().is_empty());
 }
 
 fn only(mut connections: Vec<ConnectionLine>) -> ConnectionLine {
-    assert_eq!(
-        connections.len(),
-        1,
-        "one connection expected: {connections:?}"
-    );
+    assert_eq!(connections.len(), 1, "one connection expected: {connections:?}");
     connections.remove(0)
 }

@@ -25,24 +25,14 @@ fn term_and_interrupt_stop_it_cleanly() {
     for signal in ["TERM", "INT"] {
         let mut director = Director::start(&lab, &Config::web("rr"));
         curl_pages(&lab, 2);
-        assert!(
-            director.socket().exists(),
-            "the control socket is there while it runs"
-        );
+        assert!(director.socket().exists(), "the control socket is there while it runs");
         let began = Instant::now();
 
         let status = director.signal(signal);
 
         assert_eq!(status.code(), Some(0), "after SIG{signal}: {status}");
-        assert!(
-            !director.socket().exists(),
-            "SIG{signal} removes the control socket"
-        );
-        assert!(
-            began.elapsed() < Duration::from_secs(5),
-            "took {:?}",
-            began.elapsed()
-        );
+        assert!(!director.socket().exists(), "SIG{signal} removes the control socket");
+        assert!(began.elapsed() < Duration::from_secs(5), "took {:?}", began.elapsed());
     }
 }
 
@@ -58,11 +48,7 @@ fn it_starts_again_after_a_kill() {
     }
     let director = Director::start(&lab, &Config::web("rr"));
     assert_ne!(curl_pages(&lab, 1), [""]);
-    assert_eq!(
-        director.connections().len(),
-        1,
-        "a new director, a new table"
-    );
+    assert_eq!(director.connections().len(), 1, "a new director, a new table");
 }
 
 #[test]
@@ -75,17 +61,13 @@ fn a_second_director_on_the_same_socket_is_refused() {
 
     assert_eq!(reply.code, Some(1), "{reply:?}");
     let socket = director.socket().display().to_string();
-    assert!(
-        reply.stderr.contains(&socket),
-        "the message names the socket:\n{}",
-        reply.stderr
-    );
+    assert!(reply.stderr.contains(&socket), "the message names the socket:\n{}", reply.stderr);
     assert_eq!(curl_pages(&lab, 2).len(), 2, "the first one goes on");
-    assert!(
-        director.adm("-Ln").contains("10.0.10.83:80"),
-        "and still answers"
-    );
+    assert!(director.adm("-Ln").contains("10.0.10.83:80"), "and still answers");
 }
+
+/// What is wrong, what to replace by what, and the words that the messages must have.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
 
 /// Each text has faults at several places; all of them must be named, at once, and nothing started.
 #[test]
@@ -93,13 +75,8 @@ fn a_bad_configuration_is_refused_with_all_its_faults() {
     let lab = Lab::one_segment();
     let socket = socket_of(&lab);
     let good = Config::web("rr").yaml(&socket);
-    // What is wrong, what to replace by what, and the words that the messages must have.
-    let cases: [(&str, &[(&str, &str)], &[&str]); 6] = [
-        (
-            "an unknown key",
-            &[("workers: auto", "wokers: auto")],
-            &["wokers"],
-        ),
+    let cases: [Case<'_>; 6] = [
+        ("an unknown key", &[("workers: auto", "wokers: auto")], &["wokers"]),
         (
             "a VIP, a DIP and a worker that are none",
             &[
@@ -124,10 +101,7 @@ fn a_bad_configuration_is_refused_with_all_its_faults() {
         ),
         (
             "a route through a gateway that no port reaches",
-            &[(
-                "vips:",
-                "routes: [ { to: 10.9.0.0/16, via: 192.0.2.7 } ]\nvips:",
-            )],
+            &[("vips:", "routes: [ { to: 10.9.0.0/16, via: 192.0.2.7 } ]\nvips:")],
             &["192.0.2.7"],
         ),
         ("no YAML at all", &[("ports:", "ports: [ {")], &["line"]),
@@ -143,16 +117,9 @@ fn a_bad_configuration_is_refused_with_all_its_faults() {
             assert_eq!(reply.code, Some(1), "{what}, {arguments:?}: {reply:?}");
             for word in words {
                 let named = reply.stderr.contains(word);
-                assert!(
-                    named,
-                    "{what}, {arguments:?}: no {word:?} in\n{}",
-                    reply.stderr
-                );
+                assert!(named, "{what}, {arguments:?}: no {word:?} in\n{}", reply.stderr);
             }
-            assert!(
-                !reply.stdout.contains("sluiced: ready"),
-                "{what}: {reply:?}"
-            );
+            assert!(!reply.stdout.contains("sluiced: ready"), "{what}: {reply:?}");
             assert!(!socket.exists(), "{what}: nothing may have been started");
         }
     }
@@ -172,13 +139,9 @@ fn a_good_configuration_passes_the_check_and_starts_nothing() {
 fn a_port_that_does_not_exist_is_named() {
     let lab = Lab::one_segment();
     let socket = socket_of(&lab);
-    let yaml = Config::web("rr")
-        .yaml(&socket)
-        .replace("iface=dir0", "iface=dir9");
+    let yaml = Config::web("rr").yaml(&socket).replace("iface=dir0", "iface=dir9");
     let reply = run_sluiced(&lab, &yaml, &[]);
     assert_eq!(reply.code, Some(1), "{reply:?}");
     assert!(reply.stderr.contains("lan0"), "{}", reply.stderr);
-    eventually(Duration::from_secs(1), "no control socket", || {
-        (!socket.exists()).then_some(())
-    });
+    eventually(Duration::from_secs(1), "no control socket", || (!socket.exists()).then_some(()));
 }

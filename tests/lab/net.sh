@@ -183,8 +183,8 @@ lab_nginx() { # HOST TEXT
   printf '%s\n' "$2" >"$home/www/index.html"
   cat >"$home/nginx.conf" <<CONF
 user root;
-worker_processes 1;
 daemon off;
+master_process off;
 pid $home/nginx.pid;
 error_log stderr warn;
 events { worker_connections 4096; }

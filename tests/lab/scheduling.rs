@@ -22,20 +22,9 @@ fn round_robin_alternates() {
     }
     let connections = director.connections();
     assert_eq!(connections.len(), 8, "{connections:?}");
-    assert!(
-        connections.iter().all(|line| line.state == "FIN_WAIT"),
-        "{connections:?}"
-    );
-    assert!(
-        connections
-            .iter()
-            .all(|line| line.virtual_end == format!("{VIP}:80"))
-    );
-    assert!(
-        connections
-            .iter()
-            .all(|line| line.client.starts_with("10.0.10.1:"))
-    );
+    assert!(connections.iter().all(|line| line.state == "FIN_WAIT"), "{connections:?}");
+    assert!(connections.iter().all(|line| line.virtual_end == format!("{VIP}:80")));
+    assert!(connections.iter().all(|line| line.client.starts_with("10.0.10.1:")));
 }
 
 #[test]
@@ -50,24 +39,15 @@ fn weighted_least_connection_follows_weights() {
     // ab opens up to 30 connections more than it needs.
     let (light, heavy) = (director.server("10.0.10.83"), director.server("10.0.10.84"));
     let (light, heavy) = (light.active + light.inactive, heavy.active + heavy.inactive);
-    assert!(
-        (1000..=1030).contains(&(light + heavy)),
-        "{light} + {heavy}"
-    );
-    assert!(
-        (20..=40).contains(&(heavy * 10 / light)),
-        "weights 1 and 3, got {light} and {heavy}"
-    );
+    assert!((1000..=1030).contains(&(light + heavy)), "{light} + {heavy}");
+    assert!((20..=40).contains(&(heavy * 10 / light)), "weights 1 and 3, got {light} and {heavy}");
 }
 
 #[test]
 fn a_quiesced_server_keeps_its_connections_and_gets_no_new_ones() {
     use crate::support::sockets::{TcpServer, connect_echo, exchange};
     let lab = Lab::one_segment();
-    let _servers = [
-        TcpServer::echo(&lab, "rs1", 7),
-        TcpServer::echo(&lab, "rs2", 7),
-    ];
+    let _servers = [TcpServer::echo(&lab, "rs1", 7), TcpServer::echo(&lab, "rs2", 7)];
     let config = Config::one_port().with_service(7, "rr", &["10.0.10.83", "10.0.10.84"]);
     let director = Director::start(&lab, &config);
     let (mut first, first_name) = connect_echo(&lab, 7, None);
@@ -90,14 +70,8 @@ fn a_dead_server_is_avoided_once_its_weight_is_zero() {
     curl_pages(&lab, 2);
 
     lab.sh("lab_stop rs1-nginx KILL");
-    let answers: Vec<bool> = (0..4)
-        .map(|_| curl_once(&lab, 5).status.success())
-        .collect();
-    assert_eq!(
-        answers.iter().filter(|&&ok| ok).count(),
-        2,
-        "half are refused: {answers:?}"
-    );
+    let answers: Vec<bool> = (0..4).map(|_| curl_once(&lab, 5).status.success()).collect();
+    assert_eq!(answers.iter().filter(|&&ok| ok).count(), 2, "half are refused: {answers:?}");
 
     director.adm(&format!("-e -t {VIP}:80 -r 10.0.10.83 -g -w 0"));
     assert_eq!(curl_pages(&lab, 6), ["rs2"; 6]);
@@ -110,12 +84,7 @@ fn a_service_without_servers_is_unreachable_at_once() {
     let director = Director::start(&lab, &Config::one_port().with_service(80, "wlc", &[]));
     let output = curl_once(&lab, 5);
     // 7 is "could not connect"; 28 would be a timeout.
-    assert_eq!(
-        output.status.code(),
-        Some(7),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert_eq!(output.status.code(), Some(7), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(director.connections().is_empty());
 }
 

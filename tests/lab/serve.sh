@@ -6,6 +6,8 @@ set -uo pipefail
 # shellcheck source=tests/lab/net.sh
 source "$(dirname "${BASH_SOURCE[0]}")/net.sh"
 
+# The program at the other end may die while a command runs: then an answer finds no reader.
+trap 'exit 141' PIPE
 lab_begin "$1" || exit 1
 echo "dir $LAB_DIR"
 while IFS= read -r line; do

@@ -40,11 +40,9 @@ impl Config {
 
     /// Adds a TCP service on the VIP whose real servers, DR, are those given.
     pub(crate) fn with_service(mut self, port: u16, scheduler: &str, servers: &[&str]) -> Self {
-        self.services
-            .push(format!("-A -t {VIP}:{port} -s {scheduler}"));
+        self.services.push(format!("-A -t {VIP}:{port} -s {scheduler}"));
         for server in servers {
-            self.services
-                .push(format!("-a -t {VIP}:{port} -r {server} -g"));
+            self.services.push(format!("-a -t {VIP}:{port} -r {server} -g"));
         }
         self
     }
@@ -74,10 +72,7 @@ impl Config {
             writeln!(text, "neighbours:")?;
         }
         for (port, address, mac) in &self.neighbours {
-            writeln!(
-                text,
-                "  - {{ port: {port}, address: {address}, mac: \"{mac}\" }}"
-            )?;
+            writeln!(text, "  - {{ port: {port}, address: {address}, mac: \"{mac}\" }}")?;
         }
         if !self.services.is_empty() {
             writeln!(text, "services: |")?;

@@ -55,9 +55,7 @@ impl<'lab> Director<'lab> {
             if let Ok(Some(status)) = director.child.try_wait() {
                 panic!("sluiced ended while starting: {status}");
             }
-            text.lines()
-                .any(|line| line.starts_with("sluiced: ready"))
-                .then_some(())
+            text.lines().any(|line| line.starts_with("sluiced: ready")).then_some(())
         });
         director
     }
@@ -78,12 +76,7 @@ impl<'lab> Director<'lab> {
             .stderr(both)
             .spawn()
             .expect("ip is installed");
-        Self {
-            _lab: lab,
-            child,
-            log,
-            socket,
-        }
+        Self { _lab: lab, child, log, socket }
     }
 
     /// All that sluiced has printed.
@@ -112,8 +105,11 @@ impl<'lab> Director<'lab> {
     }
 
     fn ask(&self, name: &str, line: &str) -> Reply {
-        let mut command = Command::new(program(name));
+        // A director that hangs must fail the test, not hang it.
+        let mut command = Command::new("timeout");
         command
+            .arg("20")
+            .arg(program(name))
             .arg("--socket")
             .arg(&self.socket)
             .args(line.split_whitespace());
@@ -135,20 +131,15 @@ impl<'lab> Director<'lab> {
 
     /// The lines of `-Lnc`.
     pub(crate) fn connections(&self) -> Vec<ConnectionLine> {
-        self.adm("-Lnc")
-            .lines()
-            .filter_map(connection_line)
-            .collect()
+        self.adm("-Lnc").lines().filter_map(connection_line).collect()
     }
 
     /// Sends a signal by name and waits for the end.
     pub(crate) fn signal(&mut self, name: &str) -> ExitStatus {
         send_signal(self.pid(), name);
-        eventually(
-            Duration::from_secs(15),
-            &format!("the end of sluiced after SIG{name}"),
-            || self.child.try_wait().expect("it is our child"),
-        )
+        eventually(Duration::from_secs(15), &format!("the end of sluiced after SIG{name}"), || {
+            self.child.try_wait().expect("it is our child")
+        })
     }
 
     fn show_evidence(&self) {
@@ -197,13 +188,7 @@ impl Drop for Director<'_> {
 
 impl Reply {
     fn successful(self, line: &str) -> String {
-        assert_eq!(
-            self.code,
-            Some(0),
-            "`{line}`:\n{}{}",
-            self.stdout,
-            self.stderr
-        );
+        assert_eq!(self.code, Some(0), "`{line}`:\n{}{}", self.stdout, self.stderr);
         self.stdout
     }
 }
@@ -213,12 +198,7 @@ pub(crate) fn run_sluiced(lab: &Lab, yaml: &str, arguments: &[&str]) -> Reply {
     let path = lab.dir().join("refused.yaml");
     std::fs::write(&path, yaml).expect("the lab's folder is writable");
     let mut command = lab.command("director", "timeout");
-    command
-        .arg("60")
-        .arg(program("sluiced"))
-        .arg("--config")
-        .arg(&path)
-        .args(arguments);
+    command.arg("60").arg(program("sluiced")).arg("--config").arg(&path).args(arguments);
     reply(&mut command)
 }
 
@@ -229,20 +209,12 @@ pub(crate) fn socket_of(lab: &Lab) -> PathBuf {
 
 /// Sends a signal to a process that the test started.
 pub(crate) fn send_signal(pid: u32, name: &str) {
-    let status = Command::new("kill")
-        .args(["-s", name, &pid.to_string()])
-        .status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "kill -s {name} {pid}"
-    );
+    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()), "kill -s {name} {pid}");
 }
 
 fn reply(command: &mut Command) -> Reply {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program is there");
+    let output = command.stdin(Stdio::null()).output().expect("the program is there");
     Reply {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -40,10 +40,7 @@ impl Lab {
         let prefix = format!("lab{}x{number}", std::process::id());
         let log = std::env::temp_dir().join(format!("{prefix}.log"));
         let mut child = Command::new("bash")
-            .arg(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../tests/lab/serve.sh"
-            ))
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/lab/serve.sh"))
             .arg(&prefix)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -61,14 +58,7 @@ impl Lab {
         };
         let dir = PathBuf::from(dir);
         let (child, shell) = (Mutex::new(child), Mutex::new(Some(shell)));
-        Self {
-            prefix,
-            dir,
-            log,
-            child,
-            shell,
-            _turn: turn,
-        }
+        Self { prefix, dir, log, child, shell, _turn: turn }
     }
 
     /// One Ethernet segment with a client (10.0.10.1), the real servers rs1 (10.0.10.83) and rs2
@@ -112,9 +102,7 @@ impl Lab {
     /// A program to be run in a host.
     pub(crate) fn command(&self, host: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("ip");
-        command
-            .args(["netns", "exec", &self.namespace(host)])
-            .arg(program);
+        command.args(["netns", "exec", &self.namespace(host)]).arg(program);
         command
     }
 
@@ -123,20 +111,13 @@ impl Lab {
         let output = self.try_run(host, line);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "`{line}` in {host}: {}\n{text}{errors}",
-            output.status
-        );
+        assert!(output.status.success(), "`{line}` in {host}: {}\n{text}{errors}", output.status);
         text
     }
 
     /// A command line in a host, whatever comes of it.
     pub(crate) fn try_run(&self, host: &str, line: &str) -> Output {
-        self.command(host, "sh")
-            .args(["-c", line])
-            .output()
-            .expect("ip is installed")
+        self.command(host, "sh").args(["-c", line]).output().expect("ip is installed")
     }
 
     /// Runs `work` with the network of a host: sockets made in it stay there.
@@ -147,17 +128,13 @@ impl Lab {
                 enter(&entrance);
                 work()
             });
-            inside
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
     /// The MAC address of a host's interface.
     pub(crate) fn mac(&self, host: &str, interface: &str) -> String {
-        self.run(host, &format!("cat /sys/class/net/{interface}/address"))
-            .trim()
-            .to_owned()
+        self.run(host, &format!("cat /sys/class/net/{interface}/address")).trim().to_owned()
     }
 
     fn namespace(&self, host: &str) -> String {
@@ -172,17 +149,8 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        drop(
-            self.shell
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        let _ended = self
-            .child
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .wait();
+        drop(self.shell.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let _ended = self.child.lock().unwrap_or_else(PoisonError::into_inner).wait();
         if thread::panicking() {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
             println!("-- the lab's shell\n{log}");
@@ -194,9 +162,7 @@ impl Drop for Lab {
 impl Shell {
     fn reply(&mut self) -> String {
         let mut line = String::new();
-        self.replies
-            .read_line(&mut line)
-            .expect("the lab's shell answers in text");
+        self.replies.read_line(&mut line).expect("the lab's shell answers in text");
         line.trim_end().to_owned()
     }
 }

@@ -29,9 +29,7 @@ impl TcpServer {
         port: u16,
         serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        let listener = lab
-            .inside(host, || listen(port))
-            .expect("the port is free in there");
+        let listener = lab.inside(host, || listen(port)).expect("the port is free in there");
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, serve) = (Arc::clone(&stop), Arc::new(serve));
         let accepting = thread::spawn(move || {
@@ -51,10 +49,7 @@ impl TcpServer {
                 }
             }
         });
-        Self {
-            stop,
-            accepting: Some(accepting),
-        }
+        Self { stop, accepting: Some(accepting) }
     }
 
     /// A server that says its host's name in a line, then sends back what it gets.
@@ -122,31 +117,23 @@ pub(crate) fn exchange(stream: &mut TcpStream, line: &str) {
 
 /// Whether nothing at all came for a while: no data, no end, no reset.
 pub(crate) fn is_silent(stream: &mut TcpStream, time: Duration) -> bool {
-    stream
-        .set_read_timeout(Some(time))
-        .expect("the time is not zero");
+    stream.set_read_timeout(Some(time)).expect("the time is not zero");
     let result = stream.read(&mut [0]);
-    stream
-        .set_read_timeout(Some(PATIENCE))
-        .expect("the time is not zero");
+    stream.set_read_timeout(Some(PATIENCE)).expect("the time is not zero");
     matches!(result, Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
 }
 
 /// Ends a connection with RST instead of FIN.
 pub(crate) fn reset(stream: TcpStream) {
     let socket = Socket::from(stream);
-    socket
-        .set_linger(Some(Duration::ZERO))
-        .expect("linger can be set on a connected socket");
+    socket.set_linger(Some(Duration::ZERO)).expect("linger can be set on a connected socket");
 }
 
 fn read_line(stream: &mut TcpStream) -> String {
     let mut line = Vec::new();
     let mut byte = [0];
     loop {
-        let count = stream
-            .read(&mut byte)
-            .expect("the echo server answers in time");
+        let count = stream.read(&mut byte).expect("the echo server answers in time");
         if count == 0 || byte[0] == b'\n' {
             return String::from_utf8_lossy(&line).into_owned();
         }

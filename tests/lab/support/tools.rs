@@ -7,11 +7,7 @@ use super::lab::{Lab, VIP};
 /// The pages that curl gets, one connection each, from the lab's client.
 pub(crate) fn curl_pages(lab: &Lab, count: usize) -> Vec<String> {
     (0..count)
-        .map(|_| {
-            lab.run("client", &format!("curl -sS -m 10 http://{VIP}/"))
-                .trim()
-                .to_owned()
-        })
+        .map(|_| lab.run("client", &format!("curl -sS -m 10 http://{VIP}/")).trim().to_owned())
         .collect()
 }
 
@@ -22,13 +18,9 @@ pub(crate) fn curl_once(lab: &Lab, timeout_s: u32) -> Output {
 
 /// What `ab` says of `requests` requests, `parallel` at a time; none of them may fail.
 pub(crate) fn ab(lab: &Lab, requests: u32, parallel: u32) -> String {
-    let line = format!("ab -q -n {requests} -c {parallel} http://{VIP}/");
+    let line = format!("timeout 120 ab -q -n {requests} -c {parallel} http://{VIP}/");
     let text = lab.run("client", &line);
-    assert_eq!(
-        figure(&text, "Complete requests:"),
-        Some(requests),
-        "{text}"
-    );
+    assert_eq!(figure(&text, "Complete requests:"), Some(requests), "{text}");
     assert_eq!(figure(&text, "Failed requests:"), Some(0), "{text}");
     assert_eq!(figure(&text, "Non-2xx responses:"), None, "{text}");
     text
@@ -49,10 +41,7 @@ pub(crate) fn iperf_server(lab: &Lab, host: &str) {
 
 /// What `iperf3 -c VIP` measured, `end` of its JSON.
 pub(crate) fn iperf(lab: &Lab, options: &str) -> serde_json::Value {
-    let output = lab.try_run(
-        "client",
-        &format!("timeout 60 iperf3 -c {VIP} -J {options}"),
-    );
+    let output = lab.try_run("client", &format!("timeout 60 iperf3 -c {VIP} -J {options}"));
     let text = String::from_utf8_lossy(&output.stdout);
     let json: serde_json::Value =
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("iperf3: {error}\n{text}"));
@@ -79,11 +68,7 @@ impl<'lab> Capture<'lab> {
         let path = self.lab.dir().join(format!("{}.log", self.log));
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let frame = |line: &&str| line.starts_with(|first: char| first.is_ascii_digit());
-        text.lines()
-            .filter(frame)
-            .filter(|line| line.contains(" > "))
-            .map(str::to_owned)
-            .collect()
+        text.lines().filter(frame).filter(|line| line.contains(" > ")).map(str::to_owned).collect()
     }
 }
 
