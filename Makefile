@@ -1,0 +1,19 @@
+# The commands people type. Each does all of its own set-up on a Debian 12 with Rust from rustup.
+.PHONY: demo demo-clean test bench
+
+# Shows LVS direct routing on this machine, checks what it shows, leaves nothing behind.
+# KEEP=1 leaves the network up to play with.
+demo:
+	@KEEP=$(KEEP) demo/run
+
+# Removes what `make demo KEEP=1` left.
+demo-clean:
+	@demo/clean
+
+# Everything that is tested: ends with the line "N passed, N failed".
+test:
+	@tests/run
+
+# What a packet costs, beside testpmd in the same run.
+bench:
+	@bench/run

@@ -1,0 +1,90 @@
+//! The configuration of a director under test, as YAML text.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::lab::VIP;
+
+/// What the tests vary. The rest is what an operator would write.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) eal: String,
+    pub(crate) workers: String,
+    /// Name, device string, address with prefix length.
+    pub(crate) ports: Vec<(String, String, String)>,
+    /// Network, gateway.
+    pub(crate) routes: Vec<(String, String)>,
+    /// Port, address, MAC.
+    pub(crate) neighbours: Vec<(String, String, String)>,
+    /// Lines of ipvsadm's language.
+    pub(crate) services: Vec<String>,
+}
+
+impl Config {
+    /// One port, `lan0` on `dir0`, with the DIP 10.0.10.61; no services.
+    pub(crate) fn one_port() -> Self {
+        Self {
+            eal: "{ memory: 128M, hugepages: off }".to_owned(),
+            workers: "auto".to_owned(),
+            ports: vec![port("lan0", "net_af_packet0,iface=dir0", "10.0.10.61/24")],
+            routes: Vec::new(),
+            neighbours: Vec::new(),
+            services: Vec::new(),
+        }
+    }
+
+    /// [`Config::one_port`] with a TCP service on port 80 of the VIP and both real servers, DR.
+    pub(crate) fn web(scheduler: &str) -> Self {
+        Self::one_port().with_service(80, scheduler, &["10.0.10.83", "10.0.10.84"])
+    }
+
+    /// Adds a TCP service on the VIP whose real servers, DR, are those given.
+    pub(crate) fn with_service(mut self, port: u16, scheduler: &str, servers: &[&str]) -> Self {
+        self.services.push(format!("-A -t {VIP}:{port} -s {scheduler}"));
+        for server in servers {
+            self.services.push(format!("-a -t {VIP}:{port} -r {server} -g"));
+        }
+        self
+    }
+
+    /// The text, for a director whose control socket is `socket`.
+    pub(crate) fn yaml(&self, socket: &Path) -> String {
+        let mut text = format!("control: {{ socket: {} }}\n", socket.display());
+        let _infallible = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(text, "eal: {}\nworkers: {}\nports:", self.eal, self.workers)?;
+        for (name, device, address) in &self.ports {
+            writeln!(text, "  - name: {name}")?;
+            writeln!(text, "    device: \"{device}\"")?;
+            writeln!(text, "    addresses: [{address}]")?;
+        }
+        writeln!(text, "vips: [{VIP}]")?;
+        if !self.routes.is_empty() {
+            writeln!(text, "routes:")?;
+        }
+        for (to, via) in &self.routes {
+            writeln!(text, "  - {{ to: {to}, via: {via} }}")?;
+        }
+        if !self.neighbours.is_empty() {
+            writeln!(text, "neighbours:")?;
+        }
+        for (port, address, mac) in &self.neighbours {
+            writeln!(text, "  - {{ port: {port}, address: {address}, mac: \"{mac}\" }}")?;
+        }
+        if !self.services.is_empty() {
+            writeln!(text, "services: |")?;
+        }
+        for line in &self.services {
+            writeln!(text, "  {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A port for [`Config::ports`].
+pub(crate) fn port(name: &str, device: &str, address: &str) -> (String, String, String) {
+    (name.to_owned(), device.to_owned(), address.to_owned())
+}

@@ -1,0 +1,142 @@
+//! Sockets in the hosts of a lab, for what no ordinary client does on command.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::lab::{Lab, VIP};
+
+/// How long a read of the tests waits before it is a failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A TCP server in a host of the lab, on all its addresses. Ends with its value.
+#[derive(Debug)]
+pub(crate) struct TcpServer {
+    stop: Arc<AtomicBool>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl TcpServer {
+    /// Serves every connection in a thread of its own by `serve`.
+    pub(crate) fn start(
+        lab: &Lab,
+        host: &str,
+        port: u16,
+        serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = lab.inside(host, || listen(port)).expect("the port is free in there");
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, serve) = (Arc::clone(&stop), Arc::new(serve));
+        let accepting = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                match listener.accept() {
+                    Ok((stream, _)) => {
+                        let serve = Arc::clone(&serve);
+                        // A connection that ends badly is for the client's side to judge.
+                        thread::spawn(move || {
+                            let _judged_by_the_client = stream
+                                .set_nonblocking(false)
+                                .and_then(|()| stream.set_read_timeout(Some(3 * PATIENCE)))
+                                .and_then(|()| serve(stream));
+                        });
+                    }
+                    Err(_) => thread::sleep(Duration::from_millis(2)),
+                }
+            }
+        });
+        Self { stop, accepting: Some(accepting) }
+    }
+
+    /// A server that says its host's name in a line, then sends back what it gets.
+    pub(crate) fn echo(lab: &Lab, host: &'static str, port: u16) -> Self {
+        Self::start(lab, host, port, move |mut stream| {
+            stream.write_all(format!("{host}\n").as_bytes())?;
+            let mut bytes = [0; 4096];
+            loop {
+                match stream.read(&mut bytes)? {
+                    0 => return Ok(()),
+                    count => stream.write_all(&bytes[..count])?,
+                }
+            }
+        })
+    }
+}
+
+impl Drop for TcpServer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(accepting) = self.accepting.take() {
+            let _ended = accepting.join();
+        }
+    }
+}
+
+fn listen(port: u16) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
+    socket.listen(1024)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Connects from the lab's client to a port of the VIP, from a source port if one is given.
+pub(crate) fn connect(lab: &Lab, port: u16, source_port: Option<u16>) -> io::Result<TcpStream> {
+    lab.inside("client", || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        if let Some(source_port) = source_port {
+            socket.set_reuse_address(true)?;
+            socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, source_port)).into())?;
+        }
+        let vip: Ipv4Addr = VIP.parse().expect("an IPv4 address");
+        socket.connect_timeout(&SocketAddrV4::new(vip, port).into(), PATIENCE)?;
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(stream)
+    })
+}
+
+/// Connects to an echo server; the name that it says comes along.
+pub(crate) fn connect_echo(lab: &Lab, port: u16, source_port: Option<u16>) -> (TcpStream, String) {
+    let mut stream = connect(lab, port, source_port).expect("the echo server accepts");
+    let name = read_line(&mut stream);
+    (stream, name)
+}
+
+/// Sends a line and takes it back.
+pub(crate) fn exchange(stream: &mut TcpStream, line: &str) {
+    writeln!(stream, "{line}").expect("the connection takes a line");
+    assert_eq!(read_line(stream), line, "what the echo server sent back");
+}
+
+/// Whether nothing at all came for a while: no data, no end, no reset.
+pub(crate) fn is_silent(stream: &mut TcpStream, time: Duration) -> bool {
+    stream.set_read_timeout(Some(time)).expect("the time is not zero");
+    let result = stream.read(&mut [0]);
+    stream.set_read_timeout(Some(PATIENCE)).expect("the time is not zero");
+    matches!(result, Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+}
+
+/// Ends a connection with RST instead of FIN.
+pub(crate) fn reset(stream: TcpStream) {
+    let socket = Socket::from(stream);
+    socket.set_linger(Some(Duration::ZERO)).expect("linger can be set on a connected socket");
+}
+
+fn read_line(stream: &mut TcpStream) -> String {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    loop {
+        let count = stream.read(&mut byte).expect("the echo server answers in time");
+        if count == 0 || byte[0] == b'\n' {
+            return String::from_utf8_lossy(&line).into_owned();
+        }
+        line.push(byte[0]);
+    }
+}

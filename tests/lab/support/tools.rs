@@ -1,0 +1,81 @@
+//! The ordinary programs that the tests use as clients, servers and witnesses.
+
+use std::process::Output;
+
+use super::lab::{Lab, VIP};
+
+/// The pages that curl gets, one connection each, from the lab's client.
+pub(crate) fn curl_pages(lab: &Lab, count: usize) -> Vec<String> {
+    (0..count)
+        .map(|_| lab.run("client", &format!("curl -sS -m 10 http://{VIP}/")).trim().to_owned())
+        .collect()
+}
+
+/// One page, whatever comes of it.
+pub(crate) fn curl_once(lab: &Lab, timeout_s: u32) -> Output {
+    lab.try_run("client", &format!("curl -sS -m {timeout_s} http://{VIP}/"))
+}
+
+/// What `ab` says of `requests` requests, `parallel` at a time; none of them may fail.
+pub(crate) fn ab(lab: &Lab, requests: u32, parallel: u32) -> String {
+    let line = format!("timeout 120 ab -q -n {requests} -c {parallel} http://{VIP}/");
+    let text = lab.run("client", &line);
+    assert_eq!(figure(&text, "Complete requests:"), Some(requests), "{text}");
+    assert_eq!(figure(&text, "Failed requests:"), Some(0), "{text}");
+    assert_eq!(figure(&text, "Non-2xx responses:"), None, "{text}");
+    text
+}
+
+fn figure(text: &str, title: &str) -> Option<u32> {
+    let line = text.lines().find(|line| line.starts_with(title))?;
+    line[title.len()..].split_whitespace().next()?.parse().ok()
+}
+
+/// Starts `iperf3` as a server on the VIP in a host.
+pub(crate) fn iperf_server(lab: &Lab, host: &str) {
+    // -B, because a UDP socket of a real server would answer from its RIP otherwise.
+    lab.sh(&format!("lab_spawn {host} iperf3 iperf3 -s -B {VIP}"));
+    let bound = format!("lab_run {host} grep -q ':1451 00000000:0000 0A' /proc/net/tcp");
+    lab.sh(&format!("lab_wait 10 {bound}"));
+}
+
+/// What `iperf3 -c VIP` measured, `end` of its JSON.
+pub(crate) fn iperf(lab: &Lab, options: &str) -> serde_json::Value {
+    let output = lab.try_run("client", &format!("timeout 60 iperf3 -c {VIP} -J {options}"));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let json: serde_json::Value =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("iperf3: {error}\n{text}"));
+    assert!(json.get("error").is_none(), "iperf3: {}", json["error"]);
+    json["end"].clone()
+}
+
+/// What tcpdump sees at an interface, from the return of `start` on.
+#[derive(Debug)]
+pub(crate) struct Capture<'lab> {
+    lab: &'lab Lab,
+    log: String,
+}
+
+impl<'lab> Capture<'lab> {
+    pub(crate) fn start(lab: &'lab Lab, host: &str, interface: &str, filter: &str) -> Self {
+        let log = format!("capture-{host}-{interface}");
+        lab.sh(&format!("lab_capture {host} {log} {interface} '{filter}'"));
+        Self { lab, log }
+    }
+
+    /// The frames so far, a line each.
+    pub(crate) fn frames(&self) -> Vec<String> {
+        let path = self.lab.dir().join(format!("{}.log", self.log));
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let frame = |line: &&str| line.starts_with(|first: char| first.is_ascii_digit());
+        text.lines().filter(frame).filter(|line| line.contains(" > ")).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Capture<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.lab.sh(&format!("lab_stop {} INT", self.log));
+        }
+    }
+}
