@@ -10,6 +10,7 @@ use lb_core::service::{Family, SchedulerFlags, Service, ServiceKey};
 use proptest::prelude::*;
 
 use crate::director::director;
+use crate::large::Large;
 
 fn word() -> impl Strategy<Value = String> {
     let known = prop::sample::select(vec![
@@ -233,4 +234,24 @@ proptest! {
         };
         prop_assert_eq!(sorted(&again.stdout), sorted(&saved.stdout));
     }
+}
+
+/// A table as large as a director can meet is listed, saved and read in one go. A step that grew
+/// with the square of the size would take minutes here.
+#[test]
+fn large_tables_are_listed_and_read() {
+    const SERVERS: u32 = 100_000;
+    let key = ServiceKey::Mark { mark: 1, family: Family::V4 };
+    let servers = (0..SERVERS).map(|index| {
+        // 7 has no common factor with 2^24, so every server is there once, and out of order.
+        let host = index.wrapping_mul(7) % (1 << 24);
+        Destination::new(Ipv4Addr::from(0x0a00_0000 | host).into(), 80)
+    });
+    let mut director = Large { service: Service::new(key), servers: servers.collect() };
+    let listed = execute(&["-Ln"], b"", &mut director, &Numeric);
+    assert_eq!(listed.stdout.lines().count(), 4 + SERVERS as usize);
+    let saved = execute(&["-Sn"], b"", &mut director, &Numeric);
+    let mut copy = Large { service: Service::new(key), servers: Vec::new() };
+    assert_eq!(restore(saved.stdout.as_bytes(), &mut copy, &Numeric).exit, 0);
+    assert_eq!(copy.servers.len(), SERVERS as usize);
 }
