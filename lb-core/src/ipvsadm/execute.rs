@@ -39,7 +39,7 @@ pub fn execute<W: AsRef<str>>(
     names: &dyn Names,
 ) -> Outcome {
     match parser::parse(words, names) {
-        Ok(Command::Restore) => restore(input, operations, names),
+        Ok(Command::Restore) => restore(input, |command| apply(command, operations), names),
         Ok(command) => {
             let reply = apply(&command, operations);
             print(&command, reply, names)
@@ -140,7 +140,13 @@ fn list(options: &ListOptions, reply: Reply, names: &dyn Names) -> String {
 /// What the director refuses, and what popt does not know, is reported and the next line goes on;
 /// the exit code is the last line's. Everything else that is wrong, a missing service to list,
 /// `-h` and `-v` end the restore, with what went before applied. Lines without words do nothing.
-pub fn restore(input: &[u8], operations: &mut impl Operations, names: &dyn Names) -> Outcome {
+///
+/// `apply` does one command to the director, see [`apply`]: names are looked up outside of it.
+pub fn restore(
+    input: &[u8],
+    mut apply: impl FnMut(&Command) -> Reply,
+    names: &dyn Names,
+) -> Outcome {
     let mut total = Outcome::default();
     for line in input.split(|&byte| byte == b'\n') {
         let line = String::from_utf8_lossy(line);
@@ -152,7 +158,7 @@ pub fn restore(input: &[u8], operations: &mut impl Operations, names: &dyn Names
             // A restore within a restore is no command.
             Ok(Command::Restore) => (refusal(&ParseError::try_help()), true),
             Ok(command) => {
-                let reply = apply(&command, operations);
+                let reply = apply(&command);
                 let outcome = print(&command, reply, names);
                 let ends = match command {
                     Command::Help | Command::Version => true,
@@ -183,6 +189,7 @@ pub fn restore_words(line: &str) -> Vec<&str> {
         .collect()
 }
 
-fn refusal(error: &ParseError) -> Outcome {
+/// What a command line that does not parse leaves behind.
+pub fn refusal(error: &ParseError) -> Outcome {
     Outcome { exit: error.exit, stdout: String::new(), stderr: format!("{error}\n") }
 }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Only the middle step touches the director, so a caller that shares one director among several
-//! operators can lock it for that step alone: [`parse`], [`apply`] and [`print`] are public.
+//! operators can lock it for that step alone: [`parse`], [`apply`] and [`print()`] are public.
 //! [`execute`] does all three, and [`restore`] does them line by line.
 
 mod address;
@@ -29,6 +29,8 @@ mod sort;
 mod text;
 
 pub use command::{Command, Format, ListOptions, ParseError, Subject};
-pub use execute::{Outcome, Reply, apply, execute, print, reads_input, restore, restore_words};
+pub use execute::{
+    Outcome, Reply, apply, execute, print, reads_input, refusal, restore, restore_words,
+};
 pub use names::{FixedNames, Names, Numeric};
 pub use parser::parse;

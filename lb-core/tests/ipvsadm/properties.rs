@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lb_core::destination::{Destination, ForwardingMethod, Tunnel, TunnelChecksum};
-use lb_core::ipvsadm::{Numeric, execute, restore};
+use lb_core::ipvsadm::{Numeric, apply, execute, restore};
 use lb_core::operations::Operations;
 use lb_core::protocol::Protocol;
 use lb_core::service::{Family, SchedulerFlags, Service, ServiceKey};
@@ -204,7 +204,8 @@ proptest! {
 
     #[test]
     fn any_bytes_can_be_restored(input in prop::collection::vec(any::<u8>(), 0..300)) {
-        restore(&input, &mut director(), &Numeric);
+        let mut director = director();
+        restore(&input, |command| apply(command, &mut director), &Numeric);
     }
 
     #[test]
@@ -223,7 +224,7 @@ proptest! {
         }
         let saved = execute(&["-Sn"], b"", &mut original, &Numeric);
         let mut copy = director();
-        let restored = restore(saved.stdout.as_bytes(), &mut copy, &Numeric);
+        let restored = restore(saved.stdout.as_bytes(), |command| apply(command, &mut copy), &Numeric);
         prop_assert_eq!((restored.exit, restored.stderr), (0, String::new()));
         prop_assert_eq!(content(&copy), content(&original));
         let again = execute(&["-Sn"], b"", &mut copy, &Numeric);
@@ -252,6 +253,9 @@ fn large_tables_are_listed_and_read() {
     assert_eq!(listed.stdout.lines().count(), 4 + SERVERS as usize);
     let saved = execute(&["-Sn"], b"", &mut director, &Numeric);
     let mut copy = Large { service: Service::new(key), servers: Vec::new() };
-    assert_eq!(restore(saved.stdout.as_bytes(), &mut copy, &Numeric).exit, 0);
+    assert_eq!(
+        restore(saved.stdout.as_bytes(), |command| apply(command, &mut copy), &Numeric).exit,
+        0
+    );
     assert_eq!(copy.servers.len(), SERVERS as usize);
 }
