@@ -16,7 +16,7 @@ pub(super) fn number(text: &str, min: i64, max: i64) -> Option<i64> {
     text.parse().ok().filter(|value| (min..=max).contains(value))
 }
 
-/// A decimal number that fits its type, within `min` and the largest value of the type or `max`.
+/// [`number`] as the type that it is kept in; what does not fit the type is out of range too.
 pub(super) fn number_in<T: TryFrom<i64>>(text: &str, min: i64, max: i64) -> Option<T> {
     number(text, min, max).and_then(|value| T::try_from(value).ok())
 }
@@ -55,10 +55,10 @@ pub(super) fn inet_aton(text: &str) -> Option<Ipv4Addr> {
 
 /// The address and port of a service or server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    pub address: IpAddr,
+pub(super) struct Endpoint {
+    pub(super) address: IpAddr,
     /// `None` where no port was written.
-    pub port: Option<u16>,
+    pub(super) port: Option<u16>,
 }
 
 /// `address[:port]`, `[address]:port` or a bare IPv6 address. Port names need the protocol.

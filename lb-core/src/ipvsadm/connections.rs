@@ -78,3 +78,60 @@ pub(super) fn daemons(rows: &[DaemonRow]) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipvsadm::FixedNames;
+    use crate::protocol::Protocol;
+
+    fn row(protocol: u8, state: &'static str, expires_s: u32, ends: [&str; 3]) -> ConnectionRow {
+        let end = |text: &str| {
+            let end: std::net::SocketAddr = text.parse().unwrap();
+            (end.ip(), end.port())
+        };
+        let [client, virtual_end, destination] = ends.map(end);
+        ConnectionRow { protocol, expires_s, state, client, virtual_end, destination, engine: None }
+    }
+
+    /// Rows as ipvsadm 1.31 showed them for connections through kernel IPVS.
+    #[test]
+    fn connections_look_as_captured() {
+        let mut sip = row(17, "NONE", 59, ["10.0.1.2:0", "10.0.0.100:5060", "10.0.2.12:5060"]);
+        sip.engine = Some(("sip".to_owned(), "def@x".to_owned()));
+        let rows = [
+            row(6, "ESTABLISHED", 899, ["10.0.1.2:30006", "10.0.0.100:3001", "10.0.2.13:8080"]),
+            row(0, "NONE", 149, ["10.0.1.2:0", "0.0.0.1:0", "10.0.2.13:0"]),
+            row(6, "SYN_RECV", 59, ["[fd00:1::2]:40044", "[fd00::100]:83", "10.0.2.14:83"]),
+            sip,
+            row(6, "NONE", 86_399, ["10.0.1.2:0", "10.0.0.100:80", "10.0.2.12:80"]),
+        ];
+        let names = FixedNames::default();
+        let plain = "IPVS connection entries\n\
+            pro expire state       source             virtual            destination\n\
+            TCP 14:59  ESTABLISHED 10.0.1.2:30006     10.0.0.100:3001    10.0.2.13:8080\n\
+            IP  02:29  NONE        10.0.1.2:0         0.0.0.1:0          10.0.2.13:0\n\
+            TCP 00:59  SYN_RECV    [fd00:1::2]:40044  [fd00::100]:83     10.0.2.14:83\n\
+            UDP 00:59  NONE        10.0.1.2:0         10.0.0.100:5060    10.0.2.12:5060\n\
+            TCP 1439:59 NONE        10.0.1.2:0         10.0.0.100:80      10.0.2.12:80\n";
+        assert_eq!(connections(&rows, false, Style::new(true, &names)), plain);
+        let with_data = connections(&rows[3..4], true, Style::new(true, &names));
+        let title = "pro expire state       source             virtual            \
+            destination        pe name          pe_data\n";
+        let line = "UDP 00:59  NONE        10.0.1.2:0         10.0.0.100:5060    10.0.2.12:5060   \
+            sip                def@x\n";
+        assert_eq!(with_data, format!("IPVS connection entries\n{title}{line}"));
+    }
+
+    #[test]
+    fn only_protocols_with_ports_have_names_of_ports() {
+        let mut names = FixedNames::default();
+        names.add_service("http", 80, Protocol::Tcp);
+        let ends = ["10.0.1.2:80", "10.0.0.100:80", "10.0.2.13:80"];
+        let rows = [row(6, "NONE", 0, ends), row(17, "NONE", 0, ends), row(0, "NONE", 0, ends)];
+        let text = connections(&rows, false, Style::new(false, &names));
+        let ports: Vec<&str> =
+            text.lines().skip(2).map(|l| l.rsplit(':').next().unwrap()).collect();
+        assert_eq!(ports, ["http", "80", "80"]);
+    }
+}

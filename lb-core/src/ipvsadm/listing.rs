@@ -227,6 +227,11 @@ fn amount(out: &mut String, value: u64, exact: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::destination::Destination;
+    use crate::ipvsadm::FixedNames;
+    use crate::ipvsadm::command::Subject;
+    use crate::operations::{Rates, Stats};
+    use crate::service::Service;
 
     #[test]
     fn numbers_get_units_at_nine_digits() {
@@ -251,5 +256,87 @@ mod tests {
             assert_eq!(show(value, false), short);
             assert_eq!(show(value, true), exact);
         }
+    }
+
+    fn row_with(stats: Stats, rates: Rates) -> ServiceRow {
+        let address = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:100".parse().unwrap();
+        let key = ServiceKey::Address { protocol: Protocol::Tcp, address, port: 80 };
+        let destination = DestinationRow {
+            destination: Destination::new([10, 0, 0, 2].into(), 80),
+            active: 1,
+            inactive: 2,
+            persistent: 3,
+            stats,
+            rates,
+        };
+        ServiceRow { service: Service::new(key), stats, rates, destinations: vec![destination] }
+    }
+
+    fn lines(format: Format, exact: bool) -> Vec<String> {
+        let (large, small) = (123_456_789, 7);
+        let stats = Stats { connections: large, bytes_in: 5_000_000_000, ..Stats::default() };
+        let rates =
+            Rates { connections: large, packets_in: small, bytes_out: large, ..Rates::default() };
+        let options = ListOptions {
+            subject: Subject::Table,
+            format,
+            numeric: true,
+            exact,
+            sorted: true,
+            engine_data: false,
+        };
+        let names = FixedNames::default();
+        let text = one_service(&row_with(stats, rates), &options, Style::new(true, &names));
+        text.lines().skip(2).map(str::to_owned).collect()
+    }
+
+    /// Server lines of `--rate` never abbreviate the first three columns.
+    #[test]
+    fn totals_and_rates_have_their_columns() {
+        let service = "TCP  [2001:db8:aaaa:bbbb:cccc:dddd:eeee:100]:80";
+        let server = "  -> 10.0.0.2:80                 ";
+        let total = "  123456K        0        0    5000M        0";
+        assert_eq!(
+            lines(Format::Stats, false),
+            [format!("{service}{total}"), format!("{server}{total}")]
+        );
+        let total = " 123456789        0        0 5000000000        0";
+        assert_eq!(
+            lines(Format::Stats, true),
+            [format!("{service}{total}"), format!("{server}{total}")]
+        );
+        let rate = "        7        0        0  123456K";
+        assert_eq!(
+            lines(Format::Rate, false),
+            [format!("{service}  123456K{rate}"), format!("{server} 123456789{rate}")]
+        );
+    }
+
+    /// Seen with ipvsadm 1.31 and a hosts file.
+    #[test]
+    fn long_names_are_cut() {
+        let mut names = FixedNames::default();
+        let long = "a-very-long-host-name-that-goes-on.example.com";
+        names.add_host([10, 0, 0, 2].into(), long);
+        let six: IpAddr = "2001:db8::2".parse().unwrap();
+        names.add_host(six, "six-very-long-host-name-that-goes-on-and-on.example.com");
+        names.add_service("http", 80, Protocol::Tcp);
+        let style = Style::new(false, &names);
+        let tcp = Some(Protocol::Tcp);
+        assert_eq!(
+            destination_name([10, 0, 0, 2].into(), 80, tcp, style),
+            "a-very-long-host-name-that-g"
+        );
+        assert_eq!(
+            destination_name(six, 80, tcp, style),
+            "[six-very-long-host-name-that-goes-on-and-on.example.com]:h"
+        );
+        assert_eq!(style.end([10, 0, 0, 2].into(), 80, tcp), format!("{long}:http"));
+        let key = ServiceKey::Address {
+            protocol: Protocol::Udp,
+            address: [10, 0, 0, 2].into(),
+            port: 80,
+        };
+        assert_eq!(service_name(&key, style), "UDP  a-very-long-host-name-that-g");
     }
 }

@@ -10,17 +10,17 @@
 //! ```
 //!
 //! Only the middle step touches the director, so a caller that shares one director among several
-//! operators can lock it for that step alone: [`parse`], [`apply`] and [`print`] are public.
-//! [`execute`] does all three, and [`restore`](execute::restore) does them line by line.
+//! operators can lock it for that step alone: [`parse`], [`apply`] and [`print()`] are public.
+//! [`execute`] does all three, and [`restore`] does them line by line.
 
-pub mod address;
-pub mod command;
+mod address;
+mod command;
 mod connections;
-pub mod execute;
+mod execute;
 mod grammar;
 mod help;
 mod listing;
-pub mod names;
+mod names;
 mod parser;
 mod rules;
 mod save;
@@ -28,7 +28,7 @@ mod scan;
 mod sort;
 mod text;
 
-pub use command::{Command, Format, ListOptions, ParseError};
+pub use command::{Command, Format, ListOptions, ParseError, Subject};
 pub use execute::{
     Outcome, Reply, apply, execute, print, reads_input, refusal, restore, restore_words,
 };

@@ -35,7 +35,9 @@ impl<'a, W: AsRef<str>> Scanner<'a, W> {
     /// The next option, or `None` when there is no more.
     pub(super) fn next_option(&mut self) -> Result<Option<Found<'a>>, ParseError> {
         while self.bundle.is_empty() {
-            let Some(word) = self.take_word() else { return Ok(None) };
+            let Some(word) = self.take_word() else {
+                return Ok(None);
+            };
             if self.options_ended || !word.starts_with('-') || word == "-" {
                 self.arguments.push(word);
             } else if word == "--" {

@@ -1,12 +1,12 @@
 //! Pieces of text that listings and the save format share.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::names::Names;
 use super::rules::SCHEDULER_FLAGS;
 use crate::protocol::Protocol;
-use crate::service::{SchedulerFlags, Service};
+use crate::service::{Family, SchedulerFlags, Service};
 
 /// ipvsadm's buffer for an address with its port is one byte larger.
 const END_MAX: usize = 59;
@@ -90,8 +90,8 @@ pub(super) fn netmask(service: &Service) -> Option<String> {
         return None;
     }
     Some(match family {
-        crate::service::Family::V4 => std::net::Ipv4Addr::from(service.netmask).to_string(),
-        crate::service::Family::V6 => service.netmask.to_string(),
+        Family::V4 => Ipv4Addr::from(service.netmask).to_string(),
+        Family::V6 => service.netmask.to_string(),
     })
 }
 

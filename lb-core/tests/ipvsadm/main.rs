@@ -2,6 +2,7 @@
 
 mod captures;
 mod director;
+mod large;
 mod model;
 mod properties;
 mod shell;
