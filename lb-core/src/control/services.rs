@@ -155,9 +155,14 @@ impl Control {
         }
     }
 
-    fn check_destination(&self, destination: &Destination) -> Result<(), OperationError> {
-        support::check_unicast(destination.address)?;
-        if destination.lower_threshold > destination.upper_threshold {
+    /// What the kernel checks of `-a` and `-e` alike, in its order.
+    fn check_destination(
+        &self,
+        key: &ServiceKey,
+        destination: &Destination,
+    ) -> Result<(), OperationError> {
+        support::check_family(key, destination)?;
+        if destination.weight < 0 || destination.lower_threshold > destination.upper_threshold {
             return Err(OperationError::Range);
         }
         match self.acceptance {
@@ -176,7 +181,7 @@ impl Control {
         let (id, baseline) = match returned {
             Some(trashed) => (trashed.id, trashed.baseline),
             None => {
-                let id = self.trash.take_slot().ok_or_else(|| {
+                let id = self.trash.take_slot(&self.director).ok_or_else(|| {
                     OperationError::Limit(format!(
                         "all {} real servers of the limit `destinations.max` are in use",
                         self.director.slots.len()
@@ -260,11 +265,12 @@ impl Operations for Control {
         destination: Destination,
     ) -> Result<(), OperationError> {
         let place = self.place_of(key).ok_or(OperationError::ServiceNotDefined)?;
-        self.check_destination(&destination)?;
+        self.check_destination(key, &destination)?;
         let present = &self.services[place].destinations;
         if present.iter().any(|record| record.is_at(destination.address, destination.port)) {
             return Err(OperationError::DestinationExists);
         }
+        support::check_unicast(destination.address)?;
         let record = self.slot_for(key, &destination)?;
         let slot = self.director.slots.get(record.id);
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
@@ -288,7 +294,7 @@ impl Operations for Control {
         destination: Destination,
     ) -> Result<(), OperationError> {
         let place = self.place_of(key).ok_or(OperationError::ServiceNotDefined)?;
-        self.check_destination(&destination)?;
+        self.check_destination(key, &destination)?;
         let service = &mut self.services[place];
         let record = service
             .destinations

@@ -76,11 +76,25 @@ pub(super) fn is_reachable(destination: &Destination) -> bool {
     destination.address.is_ipv4() && check_destination(destination).is_ok()
 }
 
-/// `EINVAL` of the kernel: a real server needs a unicast address (`ip_vs_add_dest`).
+/// `EINVAL` of the kernel: a real server needs a unicast address (`__ip_vs_new_dest`).
 pub(super) fn check_unicast(address: IpAddr) -> Result<(), OperationError> {
     let unicast = match address {
         IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast() && !v4.is_unspecified(),
-        IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified(),
+        IpAddr::V6(v6) => {
+            let is_link_local = v6.segments()[0] & 0xffc0 == 0xfe80;
+            let is_mapped = v6.to_ipv4_mapped().is_some();
+            !v6.is_multicast() && !v6.is_unspecified() && !is_link_local && !is_mapped
+        }
     };
     if unicast { Ok(()) } else { Err(OperationError::Invalid) }
+}
+
+/// `EINVAL` of the kernel: only a tunnel leads to the other address family.
+pub(super) fn check_family(
+    service: &ServiceKey,
+    destination: &Destination,
+) -> Result<(), OperationError> {
+    let same = (service.family() == Family::V4) == destination.address.is_ipv4();
+    let tunnels = destination.method == ForwardingMethod::Tunneling;
+    if same || tunnels { Ok(()) } else { Err(OperationError::Invalid) }
 }

@@ -42,15 +42,23 @@ impl Trash {
         Self { removed: Vec::new(), free: Vec::new(), fresh: 0, slots }
     }
 
-    /// A slot that nobody uses.
-    pub(super) fn take_slot(&mut self) -> Option<DestinationId> {
+    /// A slot that nobody uses. When there is none, a removed destination without connections
+    /// gives up its own before its time.
+    pub(super) fn take_slot(&mut self, director: &Director) -> Option<DestinationId> {
         if let Some(id) = self.free.pop() {
             return Some(id);
         }
-        (self.fresh < self.slots).then(|| {
+        if self.fresh < self.slots {
             self.fresh += 1;
-            DestinationId(self.fresh - 1)
-        })
+            return Some(DestinationId(self.fresh - 1));
+        }
+        let passed = director.epochs.passed();
+        let place = self.removed.iter().position(|(_, _, _, trashed)| {
+            passed >= trashed.epoch && director.slots.get(trashed.id).is_idle()
+        })?;
+        let id = self.removed.swap_remove(place).3.id;
+        director.slots.get(id).reset();
+        Some(id)
     }
 
     /// The destination was removed from its service.

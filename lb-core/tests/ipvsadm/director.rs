@@ -1,13 +1,23 @@
-//! The implementation under test. Everything in this test asks for it here.
+//! The implementations of [`Operations`] that the language is tested on.
 
+use lb_core::control::{Acceptance, Control, Network};
+use lb_core::flow::{FlowTable, Storage};
+use lb_core::hash::FlowHasher;
 use lb_core::operations::Operations;
 
 use crate::model::Model;
 
-/// Whether the director can start sync daemons.
-pub(crate) const RUNS_SYNC_DAEMONS: bool = true;
-
-/// An empty director.
+/// A plain table in memory that can do everything IPVS can, sync daemons too.
 pub(crate) fn director() -> impl Operations {
     Model::default()
+}
+
+/// The real control plane, accepting also what its packet path cannot forward yet.
+pub(crate) fn control() -> impl Operations {
+    const FLOWS: usize = 16;
+    let hasher = FlowHasher::new([1, 2, 3]);
+    let flows = FlowTable::new(FLOWS, Storage::leaked(FLOWS), hasher);
+    let mut control = Control::new(flows, 64, 0, hasher, Network::default());
+    control.set_acceptance(Acceptance::Everything);
+    control
 }
