@@ -270,7 +270,8 @@ impl Burst<'_> {
         let is_tcp = packet.protocol == Protocol::Tcp.number();
         match reason {
             DropReason::NoService | DropReason::NoConnection if is_tcp => Some(Answer::Reset),
-            DropReason::NoService | DropReason::NoDestination => {
+            // A datagram that may not begin a connection comes from port 20, see `may_begin`.
+            DropReason::NoService | DropReason::NoConnection | DropReason::NoDestination => {
                 Some(Answer::Icmp(IcmpError::PortUnreachable))
             }
             DropReason::TtlExpired => Some(Answer::Icmp(IcmpError::TimeExceeded)),
