@@ -60,12 +60,24 @@ impl Connections {
         };
         let entry = director.flows.entry(id);
         let state = entry.state();
-        if gives_up(entry, state, snapshot, now, packet, director.slots.get(entry.destination())) {
+        let server = entry.destination();
+        let slot = director.slots.get(server);
+        if !now.is_before(entry.deadline()) {
+            // Its time is over, and the sweeper has not come by yet.
             director.end_connection(id, &mut self.limbo, counters);
             return self.begin(director, snapshot, counters, now, packet, &key);
         }
-        let server = entry.destination();
-        let slot = director.slots.get(server);
+        if begins_anew(state, snapshot, packet, slot) {
+            // The old connection counts until the new one does, for the scheduler and for
+            // thresholds: the kernel ends it by its timer, a moment later.
+            let picked = pick(director, snapshot, packet);
+            let removed = director.flows.remove(id);
+            let decision = self.insert(director, snapshot, counters, now, packet, &key, picked);
+            if removed {
+                director.settle_connection(id, &mut self.limbo, counters);
+            }
+            return decision;
+        }
         if !slot.is_available() {
             return self.without_server(director, snapshot, counters, now, packet, id);
         }
@@ -94,7 +106,7 @@ impl Connections {
         self.begin(director, snapshot, counters, now, packet, &packet.key())
     }
 
-    /// Begins a connection, if the packet may and a service wants it (`ip_vs_try_to_schedule`).
+    /// Begins a connection, if the packet may and a service wants it.
     #[inline(never)]
     fn begin(
         &mut self,
@@ -105,28 +117,11 @@ impl Connections {
         packet: &Packet,
         key: &FlowKey,
     ) -> Decision {
-        let service = snapshot.service(
-            packet.protocol,
-            packet.destination.to_bits(),
-            packet.destination_port,
-        );
-        let Some(service) = service else {
-            return Decision::Drop(if snapshot.is_local(packet.destination) {
-                DropReason::NoService
-            } else {
-                DropReason::NotLocal
-            });
-        };
-        if !may_begin(packet) {
-            return Decision::Drop(DropReason::NoConnection);
-        }
-        let Some((server, real)) = service.schedule(&director.slots) else {
-            return Decision::Drop(DropReason::NoDestination);
-        };
-        self.insert(director, snapshot, counters, now, packet, key, server, real)
+        let picked = pick(director, snapshot, packet);
+        self.insert(director, snapshot, counters, now, packet, key, picked)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the tail of `begin`, split for its length")]
+    #[expect(clippy::too_many_arguments, reason = "all that a connection is made of")]
     fn insert(
         &mut self,
         director: &Director,
@@ -135,9 +130,12 @@ impl Connections {
         now: Tick,
         packet: &Packet,
         key: &FlowKey,
-        server: DestinationId,
-        real: RealServer,
+        picked: Result<(DestinationId, RealServer), DropReason>,
     ) -> Decision {
+        let (server, real) = match picked {
+            Ok(picked) => picked,
+            Err(reason) => return Decision::Drop(reason),
+        };
         let Some(id) = self.free.take(&director.flows) else {
             return Decision::Drop(DropReason::TableFull);
         };
@@ -197,21 +195,37 @@ fn find(director: &Director, packet: &Packet, words: [u64; 2]) -> Option<FlowId>
     director.flows.find(packet.hash, words)
 }
 
-/// Whether the connection found is to be given up for this packet: its time is over and the
-/// sweeper has not come by yet, or a SYN begins anew on one that is as good as over
+/// The real server for a packet without a connection, or why there is none
+/// (`ip_vs_try_to_schedule`).
+fn pick(
+    director: &Director,
+    snapshot: &Snapshot,
+    packet: &Packet,
+) -> Result<(DestinationId, RealServer), DropReason> {
+    let address = packet.destination;
+    let service = snapshot
+        .service(packet.protocol, address.to_bits(), packet.destination_port)
+        .ok_or_else(|| {
+            if snapshot.is_local(address) { DropReason::NoService } else { DropReason::NotLocal }
+        })?;
+    if snapshot.is_local(packet.source) {
+        return Err(DropReason::MartianSource);
+    }
+    if !may_begin(packet) {
+        return Err(DropReason::NoConnection);
+    }
+    service.schedule(&director.slots).ok_or(DropReason::NoDestination)
+}
+
+/// Whether the packet is a SYN that begins anew on a connection that is as good as over
 /// (`conn_reuse_mode`, `is_new_conn` in `ip_vs_in_hook`).
 #[inline]
-fn gives_up(
-    entry: &Entry,
+fn begins_anew(
     state: FlowState,
     snapshot: &Snapshot,
-    now: Tick,
     packet: &Packet,
     slot: &DestinationSlot,
 ) -> bool {
-    if !now.is_before(entry.deadline()) {
-        return true;
-    }
     packet.protocol == Protocol::Tcp.number()
         && packet.tcp_flags.contains(Flags::SYN)
         && reuses(state, snapshot, slot)

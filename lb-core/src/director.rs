@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::clock::Tick;
 use crate::counters::WorkerCounters;
 use crate::drops::DropReason;
-use crate::flow::{FlowId, FlowTable, Limbo};
+use crate::flow::{Entry, FlowId, FlowTable, Limbo};
 use crate::quiescence::Epochs;
 use crate::slots::DestinationSlots;
 use crate::snapshot::Snapshot;
@@ -47,15 +48,47 @@ impl Director {
     /// Removes a connection and takes it out of its destination's counts. `false` if another
     /// thread did.
     pub fn end_connection(&self, id: FlowId, limbo: &mut Limbo, counters: &WorkerCounters) -> bool {
-        if !self.flows.remove(id) {
-            return false;
+        let removed = self.flows.remove(id);
+        if removed {
+            self.settle_connection(id, limbo, counters);
         }
+        removed
+    }
+
+    /// Ends a connection whose time is over, or, with `if_orphaned`, whose destination was
+    /// removed. For the housekeeping thread, which is no worker: the entry may have become another
+    /// connection since it was looked at, so it is looked at again under the bucket's lock.
+    pub fn expire_connection(
+        &self,
+        id: FlowId,
+        now: Tick,
+        if_orphaned: bool,
+        limbo: &mut Limbo,
+        counters: &WorkerCounters,
+    ) -> bool {
+        let is_over = |entry: &Entry| {
+            !now.is_before(entry.deadline())
+                || if_orphaned && !self.slots.get(entry.destination()).is_available()
+        };
+        let removed = is_over(self.flows.entry(id)) && self.flows.remove_if(id, is_over);
+        if removed {
+            self.settle_connection(id, limbo, counters);
+        }
+        removed
+    }
+
+    /// Takes a connection that the caller has removed from the table out of the counts.
+    pub(crate) fn settle_connection(
+        &self,
+        id: FlowId,
+        limbo: &mut Limbo,
+        counters: &WorkerCounters,
+    ) {
         let entry = self.flows.entry(id);
         let last = entry.end_state();
         self.slots.get(entry.destination()).unbind(last.is_active());
         limbo.retire(&self.flows, id);
         counters.flows_removed.add(1);
-        true
     }
 
     /// Connections in the table.

@@ -61,7 +61,8 @@ drop_reasons! {
         "The IPv4 header's checksum is wrong."
         "Look at the link's error counters; on virtual links switch off checksum offload.";
     MartianSource "martian_source"
-        "The source address cannot be a host's: 0.0.0.0, loopback, multicast or broadcast."
+        "The source address cannot be a client's: 0.0.0.0, loopback, multicast, broadcast, or an \
+         address of the director itself."
         "Look for a misconfigured or hostile sender.";
     NotLocal "not_local"
         "The packet's destination is no address of the director."

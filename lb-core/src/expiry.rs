@@ -38,14 +38,14 @@ impl Sweeper {
         range: std::ops::Range<usize>,
     ) -> usize {
         let counters = director.housekeeping_counters();
-        let mut ended = 0;
-        for (id, _) in director.flows.live(range) {
-            if !now.is_before(director.flows.entry(id).deadline())
-                && director.end_connection(id, &mut self.limbo, counters)
-            {
-                ended += 1;
-            }
-        }
-        ended
+        // The kernel sweeps the connections of removed servers then, too
+        // (`ip_vs_expire_nodest_conn_flush`).
+        let if_orphaned = director.snapshot.load().settings.expire_nodest_conn;
+        let limbo = &mut self.limbo;
+        director
+            .flows
+            .live(range)
+            .filter(|&(id, _)| director.expire_connection(id, now, if_orphaned, limbo, counters))
+            .count()
     }
 }

@@ -92,8 +92,8 @@ impl Packet {
     fn read_uncommon(frame: &[u8], to_us: bool, to: MacAddress) -> Result<Self, DropReason> {
         let (ether_type, offset) = vlan::network_offset(frame).ok_or(DropReason::FrameTooShort)?;
         // VLAN 0 is no VLAN, only a priority (IEEE 802.1Q); any other is somebody else's network.
-        let tag = window::<{ vlan::TAG_LEN }>(frame, ethernet::HEADER_LEN - 2);
-        if offset != ethernet::HEADER_LEN && tag.is_none_or(|tag| vlan::Tag::over(tag).id() != 0) {
+        let is_foreign = |at| window(frame, at).is_none_or(|tag| vlan::Tag::over(tag).id() != 0);
+        if (ethernet::HEADER_LEN..offset).step_by(vlan::TAG_LEN).any(is_foreign) {
             return Err(DropReason::VlanUnknown);
         }
         match ether_type {
@@ -169,5 +169,32 @@ impl Packet {
             _ => {}
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::build::{Link, Tcp};
+
+    fn class(frame: &[u8]) -> Class {
+        let mac = Link::default().destination;
+        let interface = Interface { name: "lan0".to_owned(), mac, mtu: 1500, addresses: vec![] };
+        Packet::parse(frame, &interface).class
+    }
+
+    #[test]
+    fn a_priority_tag_is_no_vlan() {
+        let tagged = |vlan| Tcp::default().frame(&Link { vlan, ..Link::default() });
+        assert_eq!(class(&tagged(None)), Class::Flow);
+        assert_eq!(class(&tagged(Some(0))), Class::Flow);
+        assert_eq!(class(&tagged(Some(1))), Class::Drop(DropReason::VlanUnknown));
+        assert_eq!(class(&tagged(Some(256))), Class::Drop(DropReason::VlanUnknown));
+        // A second tag behind the priority: 0x8100, VLAN 7.
+        let mut twice = tagged(Some(0));
+        twice.splice(16..16, [0x81, 0, 0, 7]);
+        assert_eq!(class(&twice), Class::Drop(DropReason::VlanUnknown));
+        twice[19] = 0;
+        assert_eq!(class(&twice), Class::Flow);
     }
 }

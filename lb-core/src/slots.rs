@@ -101,9 +101,11 @@ impl DestinationSlot {
     /// Takes over weight and thresholds of `-a` or `-e`.
     pub fn configure(&self, weight: i32, upper_threshold: u32, lower_threshold: u32) {
         self.settings.weight.store(weight, Ordering::Relaxed);
-        self.settings.upper_threshold.store(upper_threshold, Ordering::Relaxed);
+        let before = self.settings.upper_threshold.swap(upper_threshold, Ordering::Relaxed);
         self.settings.lower_threshold.store(lower_threshold, Ordering::Relaxed);
-        if upper_threshold == 0 {
+        // As `__ip_vs_update_dest`: a raised limit is forgiven at once, a lowered one is looked at
+        // when the next connection begins.
+        if upper_threshold == 0 || upper_threshold > before {
             self.load.overloaded.store(false, Ordering::Relaxed);
         }
     }
@@ -153,16 +155,29 @@ impl DestinationSlot {
         (i64::from(self.active()) << 8) + i64::from(self.inactive())
     }
 
-    /// A connection is bound to the destination.
+    /// A connection is bound to the destination, which is overloaded from the upper threshold on
+    /// (`ip_vs_bind_dest` of Linux 6.1).
     pub fn bind(&self, active: bool) {
         self.counter(active).fetch_add(1, Ordering::Relaxed);
-        self.check_thresholds();
+        let upper = self.settings.upper_threshold.load(Ordering::Relaxed);
+        if upper != 0 && self.total() >= u64::from(upper) {
+            self.load.overloaded.store(true, Ordering::Relaxed);
+        }
     }
 
-    /// A connection ends.
+    /// A connection ends. The destination is usable again below the lower threshold, or below 3/4
+    /// of the upper one where that is not set (`ip_vs_unbind_dest` of Linux 6.1).
     pub fn unbind(&self, active: bool) {
         self.counter(active).fetch_sub(1, Ordering::Relaxed);
-        self.check_thresholds();
+        if !self.is_overloaded() {
+            return;
+        }
+        let upper = u64::from(self.settings.upper_threshold.load(Ordering::Relaxed));
+        let lower = u64::from(self.settings.lower_threshold.load(Ordering::Relaxed));
+        let total = self.total();
+        if if lower != 0 { total < lower } else { total * 4 < upper * 3 } {
+            self.load.overloaded.store(false, Ordering::Relaxed);
+        }
     }
 
     /// A connection changes between active and inactive.
@@ -175,21 +190,9 @@ impl DestinationSlot {
         if active { &self.load.active } else { &self.load.inactive }
     }
 
-    /// `ip_vs_bind_dest` and `ip_vs_unbind_dest` of Linux 6.1: overloaded from the upper
-    /// threshold on, until below the lower one (or 3/4 of the upper where that is not set).
-    fn check_thresholds(&self) {
-        let upper = u64::from(self.settings.upper_threshold.load(Ordering::Relaxed));
-        if upper == 0 {
-            return;
-        }
-        let lower = u64::from(self.settings.lower_threshold.load(Ordering::Relaxed));
-        let total = u64::from(self.active()) + u64::from(self.inactive());
-        let below = if lower != 0 { total < lower } else { total * 4 < upper * 3 };
-        if total >= upper {
-            self.load.overloaded.store(true, Ordering::Relaxed);
-        } else if below {
-            self.load.overloaded.store(false, Ordering::Relaxed);
-        }
+    /// Connections, active or not: what thresholds count.
+    fn total(&self) -> u64 {
+        u64::from(self.active()) + u64::from(self.inactive())
     }
 
     /// Makes a slot as new, before another destination gets it.
@@ -287,5 +290,26 @@ mod tests {
         assert!(slot.is_overloaded());
         slot.unbind(false);
         assert!(!slot.is_overloaded(), "1 * 4 < 2 * 3");
+    }
+
+    /// As the kernel: only a new connection finds that a limit was reached, only an end that it
+    /// is left behind, and a raised limit is believed at once.
+    #[test]
+    fn edited_thresholds_wait_for_the_next_connection() {
+        let slot = DestinationSlot::default();
+        slot.configure(1, 0, 0);
+        for _ in 0..5 {
+            slot.bind(true);
+        }
+        slot.configure(1, 3, 0);
+        assert!(!slot.is_overloaded(), "nobody has looked yet");
+        slot.unbind(true);
+        assert!(!slot.is_overloaded(), "4 of 3, but an end never overloads");
+        slot.bind(true);
+        assert!(slot.is_overloaded());
+        slot.configure(1, 2, 0);
+        assert!(slot.is_overloaded(), "lowered");
+        slot.configure(1, 4, 0);
+        assert!(!slot.is_overloaded(), "raised, although there are 5");
     }
 }

@@ -187,14 +187,16 @@ impl Burst<'_> {
     fn rewrite<F: Frame>(
         &self,
         frames: &mut [F],
-        packets: &[Packet],
+        packets: &mut [Packet],
         verdicts: &mut [Verdict; BURST_MAX],
         limiter: &mut Limiter,
         observer: &mut impl Observer,
     ) {
         let counters = &self.director.counters[self.number];
         let mut forwarded = 0;
-        for ((frame, packet), verdict) in frames.iter_mut().zip(packets).zip(verdicts.iter_mut()) {
+        for ((frame, packet), verdict) in
+            frames.iter_mut().zip(packets.iter_mut()).zip(verdicts.iter_mut())
+        {
             let outcome = match packet.class {
                 Class::Forward => self.forward(frame, packet),
                 Class::Drop(reason) => Outcome::Refused(reason),
@@ -222,11 +224,14 @@ impl Burst<'_> {
     }
 
     /// Sends a packet of a connection on to its destination.
-    fn forward<F: Frame>(&self, frame: &mut F, packet: &Packet) -> Outcome {
-        let bytes = frame.bytes_mut();
-        if let Err(reason) = forward::direct(bytes, packet) {
+    fn forward<F: Frame>(&self, frame: &mut F, packet: &mut Packet) -> Outcome {
+        if let Err(reason) = forward::direct(frame.bytes_mut(), packet) {
             return Outcome::Refused(reason);
         }
+        if forward::is_dressed(frame.bytes(), packet) {
+            forward::strip(frame, packet);
+        }
+        let bytes = frame.bytes_mut();
         let Some(next_hop) = self.director.slots.get(packet.server).next_hop() else {
             return Outcome::Waits;
         };
@@ -270,7 +275,8 @@ impl Burst<'_> {
         let is_tcp = packet.protocol == Protocol::Tcp.number();
         match reason {
             DropReason::NoService | DropReason::NoConnection if is_tcp => Some(Answer::Reset),
-            DropReason::NoService | DropReason::NoDestination => {
+            // A datagram that may not begin a connection comes from port 20, see `may_begin`.
+            DropReason::NoService | DropReason::NoConnection | DropReason::NoDestination => {
                 Some(Answer::Icmp(IcmpError::PortUnreachable))
             }
             DropReason::TtlExpired => Some(Answer::Icmp(IcmpError::TimeExceeded)),

@@ -75,6 +75,7 @@ pub struct Control {
     timeouts: Timeouts,
     settings: Settings,
     services: Vec<ServiceRecord>,
+    services_made: u64,
     trash: Trash,
     now: Tick,
     /// What is configured differs from the snapshot that workers see.
@@ -123,6 +124,7 @@ impl Control {
             timeouts,
             settings,
             services: Vec::new(),
+            services_made: 0,
             trash: Trash::new(destinations_max),
             now: Tick::default(),
             changed: true,

@@ -28,6 +28,8 @@ const IPVS_TABLE_SIZE: usize = 4096;
 #[derive(Debug)]
 pub(super) struct ServiceRecord {
     service: Service,
+    /// Tells it from an earlier service with the same key.
+    number: u64,
     /// Oldest first: `-a` appends. The kernel's order is the reverse.
     destinations: Vec<DestinationRecord>,
     /// What workers see of it; remade by every change, from the scheduler's memory of before.
@@ -174,12 +176,15 @@ impl Control {
     /// A slot for a new destination: its old one if it was removed lately, else a free one.
     fn slot_for(
         &mut self,
-        key: &ServiceKey,
+        place: usize,
         destination: &Destination,
     ) -> Result<DestinationRecord, OperationError> {
+        let ServiceRecord { service: Service { key, .. }, number, .. } = &self.services[place];
         let returned = self.trash.take_back(key, destination.address, destination.port);
         let (id, baseline) = match returned {
-            Some(trashed) => (trashed.id, trashed.baseline),
+            Some(trashed) if trashed.service == *number => (trashed.id, trashed.baseline),
+            // To another service than before its connections return, its statistics do not.
+            Some(trashed) => (trashed.id, sum_destination(&self.director.counters, trashed.id)),
             None => {
                 let id = self.trash.take_slot(&self.director).ok_or_else(|| {
                     OperationError::Limit(format!(
@@ -198,19 +203,19 @@ impl Control {
     }
 
     /// Takes a destination out of service; its connections stay.
-    fn retire(&mut self, key: ServiceKey, record: &DestinationRecord) {
+    fn retire(&mut self, (key, service): (ServiceKey, u64), record: &DestinationRecord) {
         self.director.slots.get(record.id).set_available(false);
         if let Some(hop) = record.hop {
             self.neighbours.remove_user(hop, record.id);
         }
         let Destination { address, port, .. } = record.destination;
-        self.trash.put((key, address, port), record.id, record.baseline, &self.director);
+        self.trash.put((key, address, port), service, record.id, record.baseline);
     }
 
     fn remove_service(&mut self, place: usize) {
         let record = self.services.remove(place);
         for destination in &record.destinations {
-            self.retire(record.service.key, destination);
+            self.retire((record.service.key, record.number), destination);
         }
         self.changed = true;
     }
@@ -222,8 +227,10 @@ impl Operations for Control {
             return Err(OperationError::ServiceExists);
         }
         self.check_service(&service)?;
+        self.services_made += 1;
         let mut record = ServiceRecord {
             service,
+            number: self.services_made,
             destinations: Vec::new(),
             path: None,
             departed: Stats::default(),
@@ -240,7 +247,8 @@ impl Operations for Control {
         let record = &mut self.services[place];
         let same_scheduler = record.service.scheduler == service.scheduler;
         record.service = service;
-        if !same_scheduler || record.path.is_none() {
+        // A scheduler that stays is not told of `-E`.
+        if !same_scheduler || record.path.is_none() || !support::is_on_the_path(&record.service) {
             record.rebuild(&self.director, false);
         }
         self.changed = true;
@@ -271,7 +279,7 @@ impl Operations for Control {
             return Err(OperationError::DestinationExists);
         }
         support::check_unicast(destination.address)?;
-        let record = self.slot_for(key, &destination)?;
+        let record = self.slot_for(place, &destination)?;
         let slot = self.director.slots.get(record.id);
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
         slot.configure(weight, upper_threshold, lower_threshold);
@@ -322,7 +330,8 @@ impl Operations for Control {
         let record = service.destinations.remove(found.ok_or(OperationError::NoSuchDestination)?);
         service.departed = service.departed.plus(record.stats(&self.director));
         service.rebuild(&self.director, true);
-        self.retire(*key, &record);
+        let number = service.number;
+        self.retire((*key, number), &record);
         self.changed = true;
         Ok(())
     }

@@ -20,10 +20,13 @@ const IDLE_S: u32 = 120;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trashed {
     pub(super) id: DestinationId,
+    /// Number of the service that it was of.
+    pub(super) service: u64,
     pub(super) baseline: Stats,
     idle_since: Option<Tick>,
-    /// Workers may know it from an older snapshot until they have passed this epoch.
-    epoch: u64,
+    /// Workers may know it from an older snapshot until they have passed this epoch; `None` until
+    /// the snapshot without it was published.
+    epoch: Option<u64>,
 }
 
 /// Where slots come from and go to.
@@ -65,12 +68,11 @@ impl Trash {
     pub(super) fn put(
         &mut self,
         end: (ServiceKey, IpAddr, u16),
+        service: u64,
         id: DestinationId,
         baseline: Stats,
-        director: &Director,
     ) {
-        let epoch = director.epochs.advance();
-        let trashed = Trashed { id, baseline, idle_since: None, epoch };
+        let trashed = Trashed { id, service, baseline, idle_since: None, epoch: None };
         self.removed.push((end.0, end.1, end.2, trashed));
     }
 
@@ -87,7 +89,8 @@ impl Trash {
         Some(self.removed.swap_remove(place).3)
     }
 
-    /// Frees the slots that nothing has referred to for long enough.
+    /// Frees the slots that nothing has referred to for long enough. All changes so far must have
+    /// been published.
     pub(super) fn empty(&mut self, now: Tick, director: &Director) {
         if self.removed.is_empty() {
             return;
@@ -101,7 +104,8 @@ impl Trash {
                 return true;
             }
             let since = *trashed.idle_since.get_or_insert(now);
-            let over = passed >= trashed.epoch && !now.is_before(since.plus_seconds(IDLE_S));
+            let epoch = *trashed.epoch.get_or_insert_with(|| director.epochs.advance());
+            let over = passed >= epoch && !now.is_before(since.plus_seconds(IDLE_S));
             if over {
                 slot.reset();
                 free.push(trashed.id);

@@ -241,6 +241,12 @@ impl FlowTable {
     /// Removes a connection. `true` if this call did it: of several callers exactly one gets to
     /// undo what the connection stood for and to retire the entry.
     pub fn remove(&self, id: FlowId) -> bool {
+        self.remove_if(id, |_| true)
+    }
+
+    /// Removes a connection that `is_over` says is, asked under the lock of its bucket: also right
+    /// for a caller that is no worker, on whom an entry may be used again at any time.
+    pub fn remove_if(&self, id: FlowId, is_over: impl FnOnce(&Entry) -> bool) -> bool {
         let entry = self.entry(id);
         let Some(key) = entry.key() else { return false };
         let hash = self.hash_of(&key);
@@ -250,6 +256,9 @@ impl FlowTable {
         for bucket in self.chain(home) {
             let slot = bucket.matches(tag_of(hash)).find(|&slot| bucket.entry(slot) == id.0);
             if let Some(slot) = slot {
+                if !is_over(entry) {
+                    return false;
+                }
                 entry.kill();
                 bucket.clear(slot);
                 if let Some(before) = before.filter(|_| bucket.is_empty()) {

@@ -4,4 +4,4 @@ mod direct;
 mod link;
 
 pub use direct::direct;
-pub use link::address_link;
+pub use link::{address_link, is_dressed, strip};
