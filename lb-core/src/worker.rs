@@ -85,10 +85,11 @@ impl Worker {
     pub fn boundary(&mut self) {
         self.director.epochs.announce(self.number);
         self.connections.release(&self.director);
+        // An idle worker, too, lets go of an old configuration.
+        self.snapshot.load();
     }
 
-    /// The configuration that the next burst will see. Also how an idle worker lets go of an old
-    /// one.
+    /// The configuration that the next burst will see.
     pub fn snapshot(&mut self) -> &Snapshot {
         self.snapshot.load()
     }

@@ -2,6 +2,7 @@
 
 mod files;
 
+use lb_core::wire::MacAddress;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

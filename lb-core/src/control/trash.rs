@@ -57,7 +57,8 @@ impl Trash {
         }
         let passed = director.epochs.passed();
         let place = self.removed.iter().position(|(_, _, _, trashed)| {
-            passed >= trashed.epoch && director.slots.get(trashed.id).is_idle()
+            trashed.epoch.is_some_and(|epoch| passed >= epoch)
+                && director.slots.get(trashed.id).is_idle()
         })?;
         let id = self.removed.swap_remove(place).3.id;
         director.slots.get(id).reset();
