@@ -1,1 +1,32 @@
+//! The programs around the director's logic: `sluiced`, `sluiceadm` and `sluicectl`.
+//!
+//! [`daemon`] tells the life of the director from configuration to shut-down. Its threads:
+//!
+//! | thread | does | file |
+//! | --- | --- | --- |
+//! | `worker-N`, on an lcore | receive, the core's stages, send | [`worker`] |
+//! | main, DPDK's main lcore | neighbours, announcements, expiry | [`housekeeping`] |
+//! | `control` | accepts connections to the control socket | [`control::server`] |
+//! | `control-client` | one for each connection | [`control::server`] |
+//!
+//! A frame stays on its worker from receive to send. Workers and main exchange ARP through two
+//! queues ([`arp`]); commands change the core's control plane under its lock and publish a new
+//! snapshot, which workers see at their next burst.
 
+#![deny(unsafe_code)]
+
+pub mod arp;
+pub mod assemble;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod daemon;
+#[allow(unsafe_code, reason = "the one module that calls C: it wraps DPDK's nouns safely")]
+pub mod dpdk;
+pub mod housekeeping;
+pub mod idle;
+pub mod lock;
+pub mod names;
+pub mod ports;
+pub mod version;
+pub mod worker;

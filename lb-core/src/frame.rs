@@ -19,6 +19,13 @@ pub trait Frame {
     #[must_use]
     fn resize(&mut self, bytes: usize) -> bool;
 
+    /// Whether [`Frame::bytes`] is all of the frame: a buffer that is a chain of pieces is not
+    /// forwarded.
+    #[inline]
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     /// Asks the CPU for the first line of the frame. Buffers that are hot anyway need not.
     #[inline]
     fn prefetch(&self) {}

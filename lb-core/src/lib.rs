@@ -1,7 +1,61 @@
-//! The director as pure logic.
+//! The director as pure logic: bytes and time in, verdicts out.
+//!
+//! # A packet's way
+//!
+//! [`worker::Worker::process`] takes a burst of frames through its stages; each is a file:
+//! [`parse`] says what a frame is, [`hash`] and [`flow`] find its connection, [`connection`] moves
+//! the connection's [`state`] or begins a new one (the [`snapshot`] knows the services, a
+//! scheduler of [`sched`] picks the real server), [`forward`] rewrites the frame, [`local`] and
+//! [`reply`] answer what is for the director itself. What does not go on has a reason in
+//! [`drops`].
+//!
+//! # A command's way
+//!
+//! Every door translates to [`operations::Operations`]; [`control`] implements them: it keeps the
+//! table of services as the kernel would, writes run-time settings into [`slots`], and publishes
+//! a new [`snapshot`].
+//!
+//! # What is shared
+//!
+//! [`director::Director`] holds all that workers share: the [`flow`] table, [`slots`], [`counters`]
+//! and the current snapshot. [`quiescence`] says when something removed may be used again.
+//!
+//! # What is not here
+//!
+//! No DPDK, no clock, no I/O, no threads: time and randomness are arguments, frames are
+//! [`frame::Frame`]s. `unsafe` is one prefetch instruction.
+#![deny(unsafe_code)]
 
+pub mod clock;
+pub mod connection;
+pub mod control;
+pub mod counters;
 pub mod destination;
+pub mod director;
+pub mod drops;
+pub mod expiry;
+pub mod flow;
+pub mod forward;
 pub mod frame;
+pub mod hash;
+pub mod interface;
+pub mod ipvsadm;
+pub mod limiter;
+pub mod local;
+pub mod neighbour;
 pub mod operations;
+pub mod parse;
+mod prefetch;
 pub mod protocol;
+pub mod quiescence;
+pub mod reply;
+pub mod route;
+pub mod sched;
 pub mod service;
+pub mod settings;
+pub mod slots;
+pub mod snapshot;
+pub mod state;
+pub mod waiting;
+pub mod wire;
+pub mod worker;

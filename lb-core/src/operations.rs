@@ -37,6 +37,15 @@ pub enum OperationError {
     /// EINVAL: for example a destination address that is not unicast.
     #[error("Invalid operation.  Possibly wrong module version, address not unicast, ...")]
     Invalid,
+    /// EEXIST on a sync daemon.
+    #[error("Daemon has already run")]
+    DaemonRunning,
+    /// ESRCH on a sync daemon.
+    #[error("No daemon is running")]
+    NoDaemon,
+    /// ENODEV: the interface of a sync daemon.
+    #[error("No such device")]
+    NoSuchDevice,
     /// ENOMEM: a limit that was fixed at start is reached; the text names it.
     #[error("Memory allocation problem: {0}")]
     Limit(String),
@@ -55,6 +64,16 @@ pub struct Stats {
     pub bytes_out: u64,
 }
 
+/// Traffic per second, as the estimator of the director smooths it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    pub connections: u64,
+    pub packets_in: u64,
+    pub packets_out: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
 /// A destination as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationRow {
@@ -63,6 +82,7 @@ pub struct DestinationRow {
     pub inactive: u32,
     pub persistent: u32,
     pub stats: Stats,
+    pub rates: Rates,
 }
 
 /// A service as it is listed. Destinations are in kernel order: newest first.
@@ -70,6 +90,7 @@ pub struct DestinationRow {
 pub struct ServiceRow {
     pub service: Service,
     pub stats: Stats,
+    pub rates: Rates,
     pub destinations: Vec<DestinationRow>,
 }
 
@@ -95,6 +116,69 @@ pub struct TimeoutSettings {
     pub tcp_s: u32,
     pub tcp_fin_s: u32,
     pub udp_s: u32,
+}
+
+/// The two roles of the connection synchronisation daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DaemonRole {
+    /// Sends its connections.
+    Master,
+    /// Takes another director's connections.
+    Backup,
+}
+
+impl DaemonRole {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Master => "master",
+            Self::Backup => "backup",
+        }
+    }
+}
+
+/// What `--start-daemon` asks for. `None` leaves the choice to the director.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonSettings {
+    pub role: DaemonRole,
+    /// At most 15 bytes.
+    pub interface: String,
+    pub sync_id: u8,
+    /// Longest message in bytes, 1..=65,507.
+    pub max_length: Option<u16>,
+    /// Always a multicast address.
+    pub group: Option<IpAddr>,
+    /// Never 0.
+    pub port: Option<u16>,
+    /// Never 0.
+    pub ttl: Option<u8>,
+}
+
+impl DaemonSettings {
+    /// A daemon that leaves all choices to the director.
+    pub fn new(role: DaemonRole, interface: &str) -> Self {
+        Self {
+            role,
+            interface: interface.to_owned(),
+            sync_id: 0,
+            max_length: None,
+            group: None,
+            port: None,
+            ttl: None,
+        }
+    }
+}
+
+/// A sync daemon as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonRow {
+    pub role: DaemonRole,
+    pub interface: String,
+    pub sync_id: u8,
+    pub max_length: u16,
+    pub group: IpAddr,
+    pub port: u16,
+    pub ttl: u8,
 }
 
 /// The operations. Implementations apply each of them wholly or not at all.
@@ -138,6 +222,23 @@ pub trait Operations {
     fn service(&self, key: &ServiceKey) -> Option<ServiceRow>;
     /// All connections and templates, in the table's own order.
     fn connections(&self) -> Vec<ConnectionRow>;
+    /// `--start-daemon`
+    fn start_daemon(&mut self, settings: DaemonSettings) -> Result<(), OperationError> {
+        Err(OperationError::NotSupported(format!(
+            "The {} sync daemon on '{}' cannot be started: this director does not synchronise \
+             connections",
+            settings.role.name(),
+            settings.interface,
+        )))
+    }
+    /// `--stop-daemon`
+    fn stop_daemon(&mut self, _role: DaemonRole, _sync_id: u8) -> Result<(), OperationError> {
+        Err(OperationError::NoDaemon)
+    }
+    /// The running sync daemons, the master first.
+    fn daemons(&self) -> Vec<DaemonRow> {
+        Vec::new()
+    }
     /// The `size=` of the header line: buckets of the connection table.
     fn table_size(&self) -> usize;
 }

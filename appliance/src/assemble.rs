@@ -1,0 +1,204 @@
+//! From a configuration to the parts of a director.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr};
+
+use lb_core::clock::TICKS_PER_SECOND;
+use lb_core::control::{Control, Network};
+use lb_core::flow::{FlowTable, Storage};
+use lb_core::hash::FlowHasher;
+use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
+use lb_core::ipvsadm::{self, Names};
+use lb_core::neighbour::Patience;
+use lb_core::route::{Hop, Route};
+
+use crate::config::{self, Config, Workers};
+use crate::dpdk::{self, MemoryError, Pages, zeroed_region};
+
+/// The CPUs of the workers. By default all but the first, which is left to the kernel and the
+/// control plane; the only CPU of a small machine is shared.
+pub fn worker_cpus(workers: &Workers, available: &[usize]) -> Vec<usize> {
+    match (workers, available) {
+        (Workers::Cpus(cpus), _) => cpus.clone(),
+        (Workers::Auto, [_, others @ ..]) if !others.is_empty() => others.to_vec(),
+        (Workers::Auto, all) => all.to_vec(),
+    }
+}
+
+/// What the EAL is started with.
+pub fn eal_config(config: &Config, worker_cpus: Vec<usize>) -> dpdk::EalConfig {
+    let (pci, virtual_devices): (Vec<_>, Vec<_>) =
+        config.ports.iter().map(|port| &port.device).partition(|device| device.is_pci());
+    let texts = |devices: Vec<&config::Device>| {
+        devices.into_iter().map(|device| device.as_str().to_owned()).collect()
+    };
+    dpdk::EalConfig {
+        memory_mib: u32::try_from(config.eal.memory_bytes >> 20).unwrap_or(u32::MAX),
+        hugepages: hugepages(config.eal.hugepages),
+        vdevs: texts(virtual_devices),
+        pci_devices: texts(pci),
+        worker_cpus,
+        extra: config.eal.extra.clone(),
+    }
+}
+
+/// The same choice in DPDK's terms.
+pub const fn hugepages(choice: config::Hugepages) -> dpdk::Hugepages {
+    match choice {
+        config::Hugepages::Auto => dpdk::Hugepages::Auto,
+        config::Hugepages::Require => dpdk::Hugepages::Require,
+        config::Hugepages::Off => dpdk::Hugepages::Off,
+    }
+}
+
+/// Memory of the flow table, and in words what it lies on.
+///
+/// # Errors
+///
+/// When the machine has not that much memory, or not the hugepages that are required.
+pub fn flow_storage(config: &Config) -> Result<(Storage, String), MemoryError> {
+    let (buckets, entries) = Storage::needed(config.flows_max as usize);
+    let pages = hugepages(config.eal.hugepages);
+    let buckets = zeroed_region(buckets, pages)?;
+    let hot = zeroed_region(entries, pages)?;
+    let cold = zeroed_region(entries, pages)?;
+    let bytes = size_of_val(buckets.slots) + size_of_val(hot.slots) + size_of_val(cold.slots);
+    let all_huge = [buckets.pages, hot.pages, cold.pages].iter().all(|p| *p == Pages::Huge);
+    let kind = if all_huge { "hugepages" } else { "normal pages" };
+    let storage = Storage { buckets: buckets.slots, entries: hot.slots, cold: cold.slots };
+    Ok((storage, format!("{} MiB on {kind}", bytes.div_ceil(1 << 20))))
+}
+
+/// A hasher with secrets of the system's random source.
+///
+/// # Errors
+///
+/// When there is no random source.
+pub fn random_hasher() -> io::Result<FlowHasher> {
+    let mut random = [[0; 8]; 3];
+    let mut source = File::open("/dev/urandom")?;
+    for word in &mut random {
+        source.read_exact(word)?;
+    }
+    Ok(FlowHasher::new(random.map(u64::from_ne_bytes)))
+}
+
+/// What surrounds the director.
+pub fn network(config: &Config, interfaces: Vec<Interface>) -> Network {
+    Network {
+        interfaces,
+        vips: config.vips.iter().copied().filter_map(v4).collect(),
+        routes: config
+            .routes
+            .iter()
+            .filter_map(|route| {
+                let to =
+                    InterfaceAddress { address: v4(route.to.network)?, prefix: route.to.prefix };
+                Some(Route { to, via: v4(route.via)? })
+            })
+            .collect(),
+        permanent_neighbours: config
+            .neighbours
+            .iter()
+            .filter_map(|neighbour| {
+                let interface = InterfaceId(u8::try_from(neighbour.port).ok()?);
+                Some((Hop { interface, neighbour: v4(neighbour.address)? }, neighbour.mac))
+            })
+            .collect(),
+        patience: patience(&config.arp),
+        announcements: config.arp.announcements,
+        announce_interval_ticks: ticks(config.arp.announce),
+    }
+}
+
+fn patience(arp: &config::ArpConfig) -> Patience {
+    Patience {
+        retry_ticks: ticks(arp.retry),
+        attempts: arp.attempts,
+        reachable_ticks: ticks(arp.reachable),
+    }
+}
+
+/// A duration in ticks, at least one.
+fn ticks(duration: std::time::Duration) -> u32 {
+    let ticks = duration.as_millis() * u128::from(TICKS_PER_SECOND) / 1000;
+    u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
+}
+
+const fn v4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(v4) => Some(v4),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// Tries service lines on a director that forwards nothing: (index of the line, what is wrong
+/// with it) for each that is refused.
+pub fn check_services(lines: &[&str], names: &dyn Names) -> Vec<(usize, String)> {
+    const FLOWS: usize = 1;
+    let hasher = FlowHasher::new([0; 3]);
+    let flows = FlowTable::new(FLOWS, Storage::leaked(FLOWS), hasher);
+    let mut control = Control::new(flows, lines.len() + 1, 0, hasher, Network::default());
+    run_services(lines, &mut control, names)
+}
+
+/// Runs service lines one by one, as `ipvsadm -R` would, but goes on to the end: (index of the
+/// line, what is wrong with it) for each that is refused.
+pub fn run_services(
+    lines: &[&str],
+    control: &mut Control,
+    names: &dyn Names,
+) -> Vec<(usize, String)> {
+    let mut wrong = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let words = ipvsadm::restore_words(line);
+        let changes =
+            matches!(words.first(), Some(&("-A" | "-a" | "--add-service" | "--add-server")));
+        if !changes {
+            let message = "only -A (--add-service) and -a (--add-server) stand here";
+            wrong.push((index, message.to_owned()));
+            continue;
+        }
+        let outcome = ipvsadm::execute(&words, &[], control, names);
+        if outcome.exit != 0 {
+            wrong.push((index, outcome.stderr.trim_end().to_owned()));
+        }
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lb_core::ipvsadm::Numeric;
+
+    #[test]
+    fn workers_leave_the_first_cpu_alone_where_there_are_more() {
+        assert_eq!(worker_cpus(&Workers::Auto, &[0]), [0]);
+        assert_eq!(worker_cpus(&Workers::Auto, &[0, 1]), [1]);
+        assert_eq!(worker_cpus(&Workers::Auto, &[2, 5, 7]), [5, 7]);
+        assert_eq!(worker_cpus(&Workers::Cpus(vec![0, 1]), &[0, 1, 2]), [0, 1]);
+    }
+
+    #[test]
+    fn every_wrong_service_line_is_named() {
+        let wrong = check_services(
+            &[
+                "-A -t 10.0.10.100:80 -s rr",
+                "-a -t 10.0.10.100:80 -r 10.0.10.83 -g",
+                "-a -t 10.0.10.100:81 -r 10.0.10.83 -g",
+                "-A -t 10.0.10.100:80 -s rr",
+                "-A -t 10.0.10.100:99999",
+                "-C",
+                "-A -t 10.0.10.100:82 -s nonsense",
+                "-a -t 10.0.10.100:80 -r 10.0.10.84 -m",
+            ],
+            &Numeric,
+        );
+        let indices: Vec<_> = wrong.iter().map(|(index, _)| *index).collect();
+        assert_eq!(indices, [2, 3, 4, 5, 6, 7]);
+        assert_eq!(wrong[0].1, "Service not defined");
+        assert!(wrong[5].1.contains("Masquerading"), "{}", wrong[5].1);
+    }
+}

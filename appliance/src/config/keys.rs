@@ -1,0 +1,257 @@
+//! The one list of the configuration's keys.
+//!
+//! Reading, defaults, messages, suggestions and the table of `docs/configuration.md` come from
+//! here. A path names a key: `ports[].mtu` is the key `mtu` of each item of the list `ports`.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::settings::{Hugepages, IdleMode};
+use super::values::{show_duration, show_size};
+use Fallback::{Empty, Required, Value, Without};
+
+/// A key of the configuration file.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    pub path: &'static str,
+    pub kind: Kind,
+    pub fallback: Fallback,
+    /// One line for operators.
+    pub help: &'static str,
+}
+
+/// What holds where a key is not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// The key must be given.
+    Required,
+    /// The value, written as in the file.
+    Value(&'static str),
+    /// An empty list, or what the keys of the section fall back to.
+    Empty,
+    /// No value; the text says what the director does then.
+    Without(&'static str),
+}
+
+/// What a value may be.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A mapping of further keys.
+    Section,
+    /// A list of such mappings.
+    Sections,
+    Text,
+    Texts,
+    /// A whole number without a unit.
+    Count {
+        min: u64,
+        max: u64,
+    },
+    /// `auto` or a count.
+    AutoOrCount {
+        min: u64,
+        max: u64,
+    },
+    /// Bytes: a multiple of `step`.
+    Size {
+        min: u64,
+        max: u64,
+        step: u64,
+    },
+    Duration {
+        min: Duration,
+        max: Duration,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `auto` or a list of CPU numbers.
+    Cpus,
+    Address,
+    Addresses,
+    /// A list of addresses with prefix lengths.
+    InterfaceAddresses,
+    Subnet,
+    Mac,
+    /// A block of `ipvsadm-save` lines.
+    Commands,
+}
+
+impl Key {
+    /// The last word of the path: the key as it stands in the file.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit('.').next().unwrap_or(self.path)
+    }
+
+    /// The path of the section that the key is in; empty at the top level.
+    pub fn section(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or("", |(section, _)| section)
+    }
+}
+
+impl Kind {
+    /// The type of the value for operators.
+    pub fn describe(self) -> String {
+        match self {
+            Self::Section => "mapping".to_owned(),
+            Self::Sections => "list of mappings".to_owned(),
+            Self::Text => "text".to_owned(),
+            Self::Texts => "list of text".to_owned(),
+            Self::Count { min, max } => format!("count, {min} to {max}"),
+            Self::AutoOrCount { min, max } => format!("`auto`, or count, {min} to {max}"),
+            Self::Size { min, max, .. } => {
+                format!("size, {} to {}", show_size(min), show_size(max))
+            }
+            Self::Duration { min, max } => {
+                format!("duration, {} to {}", show_duration(min), show_duration(max))
+            }
+            Self::Choice(words) => format!("`{}`", words.join("`, `")),
+            Self::Cpus => "`auto`, or list of CPU numbers".to_owned(),
+            Self::Address => "address".to_owned(),
+            Self::Addresses => "list of addresses".to_owned(),
+            Self::InterfaceAddresses => "list of address/prefix".to_owned(),
+            Self::Subnet => "address/prefix".to_owned(),
+            Self::Mac => "MAC address".to_owned(),
+            Self::Commands => "block of lines".to_owned(),
+        }
+    }
+
+    /// The units that the value is written with; empty where it has none.
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Size { .. } => "K, M, G, T (1024)",
+            Self::Duration { .. } => "us, ms, s, min, h",
+            _ => "",
+        }
+    }
+}
+
+/// The table of keys in Markdown, as `docs/configuration.md` has it.
+pub fn markdown_table() -> String {
+    let mut table = String::from("| key | type | unit | default | meaning |\n");
+    table.push_str("| --- | --- | --- | --- | --- |\n");
+    for key in KEYS {
+        let default = match key.fallback {
+            Required => "required".to_owned(),
+            Value(value) => format!("`{value}`"),
+            Empty => match key.kind {
+                Kind::Section => String::new(),
+                Kind::Commands => "none".to_owned(),
+                _ => "`[]`".to_owned(),
+            },
+            Without(what) => what.to_owned(),
+        };
+        let (kind, unit) = (key.kind.describe(), key.kind.unit());
+        // Writing to a String cannot fail.
+        let _ = writeln!(table, "| `{}` | {kind} | {unit} | {default} | {} |", key.path, key.help);
+    }
+    table
+}
+
+macro_rules! keys {
+    ($($constant:ident: $path:literal, $kind:expr, $fallback:expr, $help:literal;)*) => {
+        $(pub(super) static $constant: Key =
+            Key { path: $path, kind: $kind, fallback: $fallback, help: $help };)*
+
+        /// Every key, in the order of the documentation.
+        pub static KEYS: &[&Key] = &[$(&$constant),*];
+    };
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+keys! {
+    CONTROL: "control", Kind::Section, Empty,
+        "the door for `sluiceadm` and `sluicectl`";
+    CONTROL_SOCKET: "control.socket", Kind::Text, Value("/run/sluice/control.sock"),
+        "path of the Unix socket, at most 107 bytes";
+
+    EAL: "eal", Kind::Section, Empty,
+        "how DPDK is started";
+    EAL_MEMORY: "eal.memory",
+        Kind::Size { min: 16 << 20, max: 1 << 40, step: 1 << 20 }, Value("256M"),
+        "memory for packets, a whole number of MiB";
+    EAL_HUGEPAGES: "eal.hugepages", Kind::Choice(Hugepages::NAMES), Value("auto"),
+        "huge pages: where the machine has them, never start without, never use them";
+    EAL_EXTRA: "eal.extra", Kind::Texts, Empty,
+        "raw EAL arguments, put behind the director's own";
+
+    WORKERS: "workers", Kind::Cpus, Value("auto"),
+        "CPUs that forward packets, one worker each";
+
+    IDLE: "idle", Kind::Section, Empty,
+        "what workers do when there is nothing to do";
+    IDLE_MODE: "idle.mode", Kind::Choice(IdleMode::NAMES), Value("auto"),
+        "`auto` polls on PCI devices and sleeps on virtual ones";
+    IDLE_SLEEP: "idle.sleep",
+        Kind::Duration { min: Duration::from_micros(1), max: SECOND }, Value("100us"),
+        "longest sleep of an idle worker";
+
+    FLOWS: "flows", Kind::Section, Empty,
+        "the flow table, allocated at start";
+    FLOWS_MAX: "flows.max", Kind::Count { min: 1, max: 1 << 28 }, Value("1048576"),
+        "connections that there is room for";
+
+    DESTINATIONS: "destinations", Kind::Section, Empty,
+        "the real servers, allocated at start";
+    DESTINATIONS_MAX: "destinations.max", Kind::Count { min: 1, max: 1 << 20 }, Value("65536"),
+        "real servers that there is room for, over all services";
+
+    ARP: "arp", Kind::Section, Empty,
+        "how neighbours are resolved and own addresses announced";
+    ARP_QUEUE: "arp.queue", Kind::Count { min: 0, max: 65536 }, Value("64"),
+        "packets that may wait for unresolved neighbours, all together";
+    ARP_RETRY: "arp.retry",
+        Kind::Duration { min: Duration::from_millis(10), max: HOUR }, Value("1s"),
+        "time between two requests for one neighbour";
+    ARP_ATTEMPTS: "arp.attempts", Kind::Count { min: 1, max: 100 }, Value("3"),
+        "requests without an answer after which a neighbour is unreachable";
+    ARP_REACHABLE: "arp.reachable", Kind::Duration { min: SECOND, max: HOUR }, Value("30s"),
+        "how long an answer is believed before the neighbour is asked again";
+    ARP_ANNOUNCE: "arp.announce",
+        Kind::Duration { min: Duration::from_millis(10), max: HOUR }, Value("1s"),
+        "time between two gratuitous announcements of one address";
+    ARP_ANNOUNCEMENTS: "arp.announcements", Kind::Count { min: 0, max: 100 }, Value("3"),
+        "gratuitous announcements of an address that the director begins to own";
+
+    PORTS: "ports", Kind::Sections, Required,
+        "the network ports, at least one";
+    PORTS_NAME: "ports[].name", Kind::Text, Required,
+        "name of the port, 1 to 15 of `A-Z a-z 0-9 . _ -`";
+    PORTS_DEVICE: "ports[].device", Kind::Text, Required,
+        "PCI address or DPDK virtual device with its arguments";
+    PORTS_ADDRESSES: "ports[].addresses", Kind::InterfaceAddresses, Empty,
+        "addresses of the port, with their subnets' prefix lengths";
+    PORTS_MTU: "ports[].mtu", Kind::Count { min: 68, max: 9600 }, Value("1500"),
+        "bytes of the largest IP packet";
+    PORTS_RX_DESCRIPTORS: "ports[].rx_descriptors", Kind::Count { min: 8, max: 32768 },
+        Value("1024"), "length of each receive queue, in packets";
+    PORTS_TX_DESCRIPTORS: "ports[].tx_descriptors", Kind::Count { min: 8, max: 32768 },
+        Value("1024"), "length of each transmit queue, in packets";
+    PORTS_MAC: "ports[].mac", Kind::Mac, Without("the device's own"),
+        "MAC address that the port gets";
+    PORTS_MBUFS: "ports[].mbufs", Kind::AutoOrCount { min: 64, max: 1 << 26 }, Value("auto"),
+        "packet buffers of the port; `auto` computes them from its queues and their lengths";
+
+    VIPS: "vips", Kind::Addresses, Empty,
+        "further addresses that the director owns; those of services are owned anyway";
+
+    ROUTES: "routes", Kind::Sections, Empty,
+        "ways to what no port reaches directly; the longest prefix wins";
+    ROUTES_TO: "routes[].to", Kind::Subnet, Required,
+        "destination; `0.0.0.0/0` is all else";
+    ROUTES_VIA: "routes[].via", Kind::Address, Required,
+        "the gateway, on the subnet of a port";
+
+    NEIGHBOURS: "neighbours", Kind::Sections, Empty,
+        "neighbours with a fixed MAC address; all others are resolved";
+    NEIGHBOURS_PORT: "neighbours[].port", Kind::Text, Required,
+        "name of the port that the neighbour is on";
+    NEIGHBOURS_ADDRESS: "neighbours[].address", Kind::Address, Required,
+        "its address, on a subnet of the port";
+    NEIGHBOURS_MAC: "neighbours[].mac", Kind::Mac, Required,
+        "its MAC address";
+
+    SERVICES: "services", Kind::Commands, Empty,
+        "virtual services and real servers as `ipvsadm-save` writes them, one command per line";
+}

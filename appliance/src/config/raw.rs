@@ -1,0 +1,243 @@
+//! What the file said: each value with its place, each absent one at its default.
+//!
+//! A value that is wrong by itself is reported here and is `None` after; what values say of each
+//! other is the business of `validate`.
+
+use lb_core::wire::MacAddress;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use saphyr_parser::ScalarStyle;
+
+use super::error::{ConfigErrors, Position, shown};
+use super::keys::{self, Kind};
+use super::section::{Section, count, text, word};
+use super::settings::{Hugepages, IdleMode, InterfaceAddress, Mbufs, Subnet};
+use super::values;
+use super::yaml::{Content, Node};
+
+/// A value and its place: where it stands, or the section that it is absent from.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub(super) position: Position,
+    pub(super) value: T,
+}
+
+/// `None`: reported as wrong.
+pub(super) type Raw<T> = Option<At<T>>;
+
+pub(super) struct RawConfig {
+    pub(super) control_socket: Raw<String>,
+    pub(super) eal_memory_bytes: Raw<u64>,
+    pub(super) eal_hugepages: Raw<Hugepages>,
+    pub(super) eal_extra: Vec<At<String>>,
+    pub(super) workers: Raw<RawWorkers>,
+    pub(super) idle_mode: Raw<IdleMode>,
+    pub(super) idle_sleep: Raw<Duration>,
+    pub(super) flows_max: Raw<u32>,
+    pub(super) destinations_max: Raw<u32>,
+    pub(super) arp: RawArp,
+    pub(super) ports: Vec<RawPort>,
+    /// Whether `ports` and their addresses were read without a mistake: only then does it mean
+    /// something that no port has a name or reaches an address.
+    pub(super) ports_whole: bool,
+    pub(super) vips: Vec<At<IpAddr>>,
+    pub(super) routes: Vec<RawRoute>,
+    pub(super) neighbours: Vec<RawNeighbour>,
+    /// The block; empty where there is none.
+    pub(super) services: Raw<RawServices>,
+}
+
+pub(super) enum RawWorkers {
+    Auto,
+    Cpus(Vec<At<usize>>),
+}
+
+pub(super) struct RawArp {
+    pub(super) queue: Raw<u32>,
+    pub(super) retry: Raw<Duration>,
+    pub(super) attempts: Raw<u32>,
+    pub(super) reachable: Raw<Duration>,
+    pub(super) announce: Raw<Duration>,
+    pub(super) announcements: Raw<u32>,
+}
+
+pub(super) struct RawPort {
+    pub(super) position: Position,
+    pub(super) name: Raw<String>,
+    pub(super) device: Raw<String>,
+    pub(super) addresses: Vec<At<InterfaceAddress>>,
+    pub(super) mtu: Raw<u16>,
+    pub(super) rx_descriptors: Raw<u16>,
+    pub(super) tx_descriptors: Raw<u16>,
+    pub(super) mac: Raw<Option<MacAddress>>,
+    pub(super) mbufs: Raw<Mbufs>,
+}
+
+pub(super) struct RawRoute {
+    pub(super) to: Raw<Subnet>,
+    pub(super) via: Raw<IpAddr>,
+}
+
+pub(super) struct RawNeighbour {
+    pub(super) port: Raw<String>,
+    pub(super) address: Raw<IpAddr>,
+    pub(super) mac: Raw<MacAddress>,
+}
+
+pub(super) struct RawServices {
+    pub(super) text: String,
+    /// Whether the text is a `|` block, whose lines are lines of the file.
+    pub(super) literal: bool,
+}
+
+/// Reads the tree of a file. `None` where the file is no mapping at all.
+pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> {
+    let root = Section::root(tree, errors)?;
+    // A section that is no mapping is reported; reading on finds the mistakes of the others.
+    let control = root.section(&keys::CONTROL, errors);
+    let eal = root.section(&keys::EAL, errors);
+    let idle = root.section(&keys::IDLE, errors);
+    let flows = root.section(&keys::FLOWS, errors);
+    let destinations = root.section(&keys::DESTINATIONS, errors);
+    let (ports, ports_whole) = ports(&root, errors);
+    Some(RawConfig {
+        control_socket: control.and_then(|s| s.value(&keys::CONTROL_SOCKET, errors, text)),
+        eal_memory_bytes: eal.as_ref().and_then(|s| s.size(&keys::EAL_MEMORY, errors)),
+        eal_hugepages: eal
+            .as_ref()
+            .and_then(|s| s.choice(&keys::EAL_HUGEPAGES, errors, Hugepages::from_name)),
+        eal_extra: eal.map_or_else(Vec::new, |s| s.list(&keys::EAL_EXTRA, errors, text)),
+        workers: workers(&root, errors),
+        idle_mode: idle
+            .as_ref()
+            .and_then(|s| s.choice(&keys::IDLE_MODE, errors, IdleMode::from_name)),
+        idle_sleep: idle.and_then(|s| s.duration(&keys::IDLE_SLEEP, errors)),
+        flows_max: flows.and_then(|s| s.count(&keys::FLOWS_MAX, errors)),
+        destinations_max: destinations.and_then(|s| s.count(&keys::DESTINATIONS_MAX, errors)),
+        arp: arp(&root, errors),
+        ports,
+        ports_whole,
+        vips: root.list(&keys::VIPS, errors, |c| values::address(&word(c)?)),
+        routes: root.sections(&keys::ROUTES, errors).iter().map(|s| route(s, errors)).collect(),
+        neighbours: root
+            .sections(&keys::NEIGHBOURS, errors)
+            .iter()
+            .map(|s| neighbour(s, errors))
+            .collect(),
+        services: services(&root, errors),
+    })
+}
+
+fn workers(root: &Section<'_>, errors: &mut ConfigErrors) -> Raw<RawWorkers> {
+    if let Some(Node { position, content: Content::Sequence(_) }) = root.find(&keys::WORKERS) {
+        let max = u64::from(u16::MAX);
+        let cpu = |c: &Content| count(c, Kind::Count { min: 0, max });
+        let cpus = root.list(&keys::WORKERS, errors, cpu);
+        return Some(At { position: *position, value: RawWorkers::Cpus(cpus) });
+    }
+    root.value(&keys::WORKERS, errors, |content| match content {
+        Content::Text(text, _) if text == "auto" => Ok(RawWorkers::Auto),
+        Content::Number(_, text) => {
+            Err(format!("{} is not a list of CPUs; write `[{text}]` or `auto`", shown(text)))
+        }
+        other => Err(format!(
+            "{} is neither `auto` nor a list of CPUs; write for example `[1, 2]`",
+            other.shown()
+        )),
+    })
+}
+
+fn arp(root: &Section<'_>, errors: &mut ConfigErrors) -> RawArp {
+    let arp = root.section(&keys::ARP, errors);
+    let arp = arp.as_ref();
+    RawArp {
+        queue: arp.and_then(|s| s.count(&keys::ARP_QUEUE, errors)),
+        retry: arp.and_then(|s| s.duration(&keys::ARP_RETRY, errors)),
+        attempts: arp.and_then(|s| s.count(&keys::ARP_ATTEMPTS, errors)),
+        reachable: arp.and_then(|s| s.duration(&keys::ARP_REACHABLE, errors)),
+        announce: arp.and_then(|s| s.duration(&keys::ARP_ANNOUNCE, errors)),
+        announcements: arp.and_then(|s| s.count(&keys::ARP_ANNOUNCEMENTS, errors)),
+    }
+}
+
+fn ports(root: &Section<'_>, errors: &mut ConfigErrors) -> (Vec<RawPort>, bool) {
+    if let Some(Node { position, content: Content::Sequence(items) }) = root.find(&keys::PORTS)
+        && items.is_empty()
+    {
+        errors.at(*position, "ports: is an empty list; a director needs at least one port");
+        return (Vec::new(), false);
+    }
+    let sections = root.sections(&keys::PORTS, errors);
+    let ports: Vec<RawPort> = sections.iter().map(|s| port(s, errors)).collect();
+    let addresses_whole = sections
+        .iter()
+        .zip(&ports)
+        .all(|(section, port)| section.has_whole(&keys::PORTS_ADDRESSES, port.addresses.len()));
+    let whole = root.has_whole(&keys::PORTS, ports.len()) && addresses_whole && !ports.is_empty();
+    (ports, whole)
+}
+
+fn port(section: &Section<'_>, errors: &mut ConfigErrors) -> RawPort {
+    let address = |c: &Content| values::interface_address(&word(c)?);
+    RawPort {
+        position: section.position(),
+        name: section.value(&keys::PORTS_NAME, errors, |c| values::port_name(&text(c)?)),
+        device: section.value(&keys::PORTS_DEVICE, errors, |c| values::device(&text(c)?)),
+        addresses: section.list(&keys::PORTS_ADDRESSES, errors, address),
+        mtu: section.count(&keys::PORTS_MTU, errors),
+        rx_descriptors: section.count(&keys::PORTS_RX_DESCRIPTORS, errors),
+        tx_descriptors: section.count(&keys::PORTS_TX_DESCRIPTORS, errors),
+        mac: section.optional(&keys::PORTS_MAC, errors, mac),
+        mbufs: section.value(&keys::PORTS_MBUFS, errors, |content| match content {
+            Content::Text(text, _) if text == "auto" => Ok(Mbufs::Auto),
+            other => count(other, keys::PORTS_MBUFS.kind).map(Mbufs::Count),
+        }),
+    }
+}
+
+fn route(section: &Section<'_>, errors: &mut ConfigErrors) -> RawRoute {
+    RawRoute {
+        to: section.value(&keys::ROUTES_TO, errors, |c| values::subnet(&word(c)?)),
+        via: section.value(&keys::ROUTES_VIA, errors, |c| values::address(&word(c)?)),
+    }
+}
+
+fn neighbour(section: &Section<'_>, errors: &mut ConfigErrors) -> RawNeighbour {
+    RawNeighbour {
+        port: section.value(&keys::NEIGHBOURS_PORT, errors, text),
+        address: section.value(&keys::NEIGHBOURS_ADDRESS, errors, |c| values::address(&word(c)?)),
+        mac: section.value(&keys::NEIGHBOURS_MAC, errors, mac),
+    }
+}
+
+fn mac(content: &Content) -> Result<MacAddress, String> {
+    let text = word(content)?;
+    match text.parse::<MacAddress>() {
+        Err(_) => Err(format!(
+            "{} is not a MAC address; write six pairs of hexadecimal digits, for example \
+             02:00:00:00:00:83",
+            shown(&text)
+        )),
+        Ok(mac) if !mac.is_unicast() => Err(format!(
+            "{} is a group address or zero; write the address of one station",
+            shown(&text)
+        )),
+        Ok(mac) => Ok(mac),
+    }
+}
+
+fn services(root: &Section<'_>, errors: &mut ConfigErrors) -> Raw<RawServices> {
+    let read = |content: &Content| match content {
+        Content::Text(text, style) => {
+            Ok(RawServices { text: text.clone(), literal: *style == ScalarStyle::Literal })
+        }
+        other => Err(format!(
+            "{} stands where a block should; write `services: |` and one command per line below",
+            other.shown()
+        )),
+    };
+    let found = root.optional(&keys::SERVICES, errors, read)?;
+    let none = RawServices { text: String::new(), literal: false };
+    Some(At { position: found.position, value: found.value.unwrap_or(none) })
+}

@@ -1,0 +1,323 @@
+//! The settings of a director, checked and complete.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lb_core::wire::MacAddress;
+
+/// A valid configuration. Two that are equal make the same director.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub control: ControlConfig,
+    pub eal: EalConfig,
+    pub workers: Workers,
+    pub idle: IdleConfig,
+    /// Connections that the flow table has room for.
+    pub flows_max: u32,
+    /// Real servers that there is room for, over all services.
+    pub destinations_max: u32,
+    pub arp: ArpConfig,
+    /// At least one.
+    pub ports: Vec<PortConfig>,
+    /// Addresses that the director owns besides those of ports and services.
+    pub vips: Vec<IpAddr>,
+    pub routes: Vec<Route>,
+    pub neighbours: Vec<StaticNeighbour>,
+    /// `ipvsadm-save` commands in the order of the file, without comments and empty lines.
+    pub services: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlConfig {
+    /// The Unix socket; its path fits into a `sockaddr_un`.
+    pub socket: PathBuf,
+}
+
+/// What DPDK's Environment Abstraction Layer is started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EalConfig {
+    /// A whole number of MiB.
+    pub memory_bytes: u64,
+    pub hugepages: Hugepages,
+    /// Raw arguments behind our own.
+    pub extra: Vec<String>,
+}
+
+/// Whether packet memory is made of huge pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hugepages {
+    /// Where the machine has them.
+    Auto,
+    /// Refuse to start without.
+    Require,
+    Off,
+}
+
+impl Hugepages {
+    pub(super) const NAMES: &'static [&'static str] = &["auto", "require", "off"];
+
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "auto" => Some(Self::Auto),
+            "require" => Some(Self::Require),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
+
+/// Where workers run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// The director chooses by the CPUs it may use.
+    Auto,
+    /// One worker on each of these CPUs; at least one, each once, all existing.
+    Cpus(Vec<usize>),
+}
+
+/// How workers wait when there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdleConfig {
+    pub mode: IdleMode,
+    /// Longest sleep of a worker that has nothing to do.
+    pub sleep: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdleMode {
+    /// Poll on PCI devices, sleep on virtual ones.
+    Auto,
+    Poll,
+    Sleep,
+}
+
+impl IdleMode {
+    pub(super) const NAMES: &'static [&'static str] = &["auto", "poll", "sleep"];
+
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "auto" => Some(Self::Auto),
+            "poll" => Some(Self::Poll),
+            "sleep" => Some(Self::Sleep),
+            _ => None,
+        }
+    }
+}
+
+/// How neighbours are resolved and own addresses announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArpConfig {
+    /// Packets that may wait for unresolved neighbours, all together.
+    pub queue: u32,
+    /// Time between two requests for one neighbour.
+    pub retry: Duration,
+    /// Requests without an answer after which a neighbour is taken to be unreachable.
+    pub attempts: u32,
+    /// How long an answer is believed before the neighbour is asked again.
+    pub reachable: Duration,
+    /// Time between two gratuitous announcements of one address.
+    pub announce: Duration,
+    /// Gratuitous announcements of an address that the director begins to own; 0 for none.
+    pub announcements: u32,
+}
+
+/// A network port of the director.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortConfig {
+    /// Unique; fits an interface name of the kernel.
+    pub name: String,
+    pub device: Device,
+    pub addresses: Vec<InterfaceAddress>,
+    /// Bytes of the largest IP packet.
+    pub mtu: u16,
+    /// Per receive queue.
+    pub rx_descriptors: u16,
+    /// Per transmit queue.
+    pub tx_descriptors: u16,
+    /// `None`: the address that the device has.
+    pub mac: Option<MacAddress>,
+    pub mbufs: Mbufs,
+}
+
+/// Packet buffers of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mbufs {
+    /// As many as the port can need; see [`PortConfig::mbufs_for`].
+    Auto,
+    Count(u32),
+}
+
+impl PortConfig {
+    /// Packet buffers for this port with that many queues in each direction: the configured
+    /// number, or enough that full rings, a burst in hand and an lcore's mempool cache (512, the
+    /// most that DPDK allows) can all be out at once for every queue. One less than a power of
+    /// two, which wastes the least of the ring behind a mempool.
+    pub fn mbufs_for(&self, queues: u16) -> u32 {
+        const CACHE: u32 = 512;
+        const BURST: u32 = 64;
+        match self.mbufs {
+            Mbufs::Count(count) => count,
+            Mbufs::Auto => {
+                let rings = u32::from(self.rx_descriptors) + u32::from(self.tx_descriptors);
+                let needed = u32::from(queues).saturating_mul(rings + CACHE + BURST);
+                needed
+                    .checked_add(1)
+                    .and_then(u32::checked_next_power_of_two)
+                    .map_or(needed, |n| n - 1)
+            }
+        }
+    }
+}
+
+/// A device as EAL names it: a PCI address or a virtual device, with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Device(pub(super) String);
+
+impl Device {
+    /// The whole text: name, and arguments behind a comma.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name without arguments: `0000:00:04.0`, `net_af_packet0`.
+    pub fn name(&self) -> &str {
+        self.0.split(',').next().unwrap_or_default()
+    }
+
+    /// Whether it is a PCI device and not a virtual one.
+    pub fn is_pci(&self) -> bool {
+        self.name().contains(':')
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An address of a port and the length of its subnet's prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InterfaceAddress {
+    pub address: IpAddr,
+    pub prefix: u8,
+}
+
+impl InterfaceAddress {
+    /// The subnet that the port reaches directly through this address.
+    pub fn subnet(self) -> Subnet {
+        Subnet::of(self.address, self.prefix)
+    }
+}
+
+impl fmt::Display for InterfaceAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// A block of addresses; the bits of `network` behind the prefix are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Subnet {
+    pub network: IpAddr,
+    pub prefix: u8,
+}
+
+impl Subnet {
+    /// The subnet with that prefix length that holds `address`. A prefix beyond the address's
+    /// length is its length.
+    pub fn of(address: IpAddr, prefix: u8) -> Self {
+        match address {
+            IpAddr::V4(v4) => {
+                let prefix = prefix.min(32);
+                let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+                Self { network: IpAddr::V4((u32::from(v4) & mask).into()), prefix }
+            }
+            IpAddr::V6(v6) => {
+                let prefix = prefix.min(128);
+                let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+                Self { network: IpAddr::V6((u128::from(v6) & mask).into()), prefix }
+            }
+        }
+    }
+
+    /// Whether the address is in the subnet.
+    pub fn contains(self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.network.is_ipv4() && Self::of(address, self.prefix) == self
+    }
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.prefix)
+    }
+}
+
+/// A way to addresses that no port reaches directly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub to: Subnet,
+    /// The gateway, on a subnet of the port.
+    pub via: IpAddr,
+    /// Index into [`Config::ports`].
+    pub port: usize,
+}
+
+/// A neighbour that is never asked for its MAC address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaticNeighbour {
+    /// Index into [`Config::ports`].
+    pub port: usize,
+    pub address: IpAddr,
+    pub mac: MacAddress,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subnets_hold_their_addresses() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let lan = Subnet::of(address("10.0.10.61"), 24);
+        assert_eq!(lan.network, address("10.0.10.0"));
+        assert!(lan.contains(address("10.0.10.255")));
+        assert!(!lan.contains(address("10.0.11.0")));
+        assert!(!lan.contains(address("::ffff:10.0.10.1")));
+        let all = Subnet::of(address("10.0.10.61"), 0);
+        assert!(all.contains(address("255.255.255.255")));
+        let v6 = Subnet::of(address("2001:db8::1"), 64);
+        assert!(v6.contains(address("2001:db8::ffff:1")));
+        assert!(!v6.contains(address("2001:db8:0:1::1")));
+        assert!(Subnet::of(address("::1"), 0).contains(address("ff::")));
+    }
+
+    #[test]
+    fn mbufs_cover_every_queue() {
+        let port = PortConfig {
+            name: "lan0".to_owned(),
+            device: Device("net_tap0".to_owned()),
+            addresses: Vec::new(),
+            mtu: 1500,
+            rx_descriptors: 1024,
+            tx_descriptors: 1024,
+            mac: None,
+            mbufs: Mbufs::Auto,
+        };
+        assert_eq!(port.mbufs_for(1), 4095);
+        assert_eq!(port.mbufs_for(2), 8191);
+        assert!(port.mbufs_for(u16::MAX) >= u32::from(u16::MAX) * 2624);
+        assert_eq!(PortConfig { mbufs: Mbufs::Count(777), ..port }.mbufs_for(2), 777);
+    }
+
+    #[test]
+    fn devices() {
+        let pci = Device("0000:00:04.0".to_owned());
+        assert!(pci.is_pci());
+        let virtual_device = Device("net_af_packet0,iface=dir0".to_owned());
+        assert!(!virtual_device.is_pci());
+        assert_eq!(virtual_device.name(), "net_af_packet0");
+    }
+}

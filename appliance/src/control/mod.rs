@@ -1,0 +1,19 @@
+//! The control socket: how commands come in (see `docs/control.md`).
+
+pub mod client;
+pub mod command;
+pub mod protocol;
+pub mod server;
+pub mod status;
+
+use std::path::PathBuf;
+
+/// Where the control socket is unless somebody says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/sluice/control.sock";
+
+/// The control socket that a client talks to: the option, `$SLUICE_SOCKET`, or the default.
+pub fn socket_path(option: Option<PathBuf>) -> PathBuf {
+    option
+        .or_else(|| std::env::var_os("SLUICE_SOCKET").map(PathBuf::from))
+        .unwrap_or_else(|| DEFAULT_SOCKET.into())
+}

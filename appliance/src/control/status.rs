@@ -1,0 +1,159 @@
+//! What `sluicectl` shows.
+
+use std::fmt::Write as _;
+
+use lb_core::control::Control;
+use lb_core::counters::{Counter, WorkerCounters};
+use lb_core::drops::DropReason;
+
+use super::command::Commands;
+use crate::clock::TickClock;
+use crate::lock::lock;
+
+/// What does not change while the director runs.
+#[derive(Clone, Debug)]
+pub struct About {
+    pub version: String,
+    pub dpdk_version: String,
+    pub clock: TickClock,
+    /// CPU of each worker.
+    pub worker_cpus: Vec<usize>,
+    /// What packet memory and flow table lie on.
+    pub packet_memory: String,
+    pub flow_memory: String,
+}
+
+/// Appends a line; writing to a string cannot fail.
+macro_rules! line {
+    ($out:ident, $($format:tt)*) => { let _ = writeln!($out, $($format)*); };
+}
+
+/// `sluicectl status`
+pub fn status(commands: &Commands) -> String {
+    let about = &commands.about;
+    let control = lock(&commands.control);
+    let director = control.director();
+    let mut out = String::new();
+    let uptime = about.clock.uptime().as_secs();
+    line!(
+        out,
+        "sluiced {} ({}), up {}:{:02}:{:02}",
+        about.version,
+        about.dpdk_version,
+        uptime / 3600,
+        uptime / 60 % 60,
+        uptime % 60
+    );
+    line!(out, "{:<14}{}", "memory", about.packet_memory);
+    let (used, max) = (director.flows_used(), director.flows.flows_max());
+    line!(out, "{:<14}{used} of {max}, {}", "flows", about.flow_memory);
+    line!(out, "{:<14}{}", "services", control.services_count());
+    let (destinations, slots) = (control.destinations_count(), director.slots.len());
+    line!(out, "{:<14}{destinations} of {slots}", "real servers");
+    line!(out, "");
+    line!(
+        out,
+        "{:<8}{:>4} {:>14} {:>14} {:>12} {:>12} {:>12} {:>12}",
+        "worker",
+        "CPU",
+        "received",
+        "forwarded",
+        "answered",
+        "errors sent",
+        "consumed",
+        "dropped"
+    );
+    for (number, cpu) in about.worker_cpus.iter().enumerate() {
+        let counters = &director.counters[number];
+        worker_line(&mut out, number, *cpu, counters);
+    }
+    out
+}
+
+fn worker_line(out: &mut String, number: usize, cpu: usize, counters: &WorkerCounters) {
+    let shown = |counter: &Counter| counter.get();
+    let dropped: u64 = DropReason::ALL.iter().map(|&reason| counters.dropped(reason)).sum();
+    line!(
+        out,
+        "{number:<8}{cpu:>4} {:>14} {:>14} {:>12} {:>12} {:>12} {dropped:>12}",
+        shown(&counters.received),
+        shown(&counters.forwarded),
+        shown(&counters.answered),
+        shown(&counters.errors_sent),
+        shown(&counters.consumed),
+    );
+}
+
+/// `sluicectl ports`
+pub fn ports(commands: &Commands) -> String {
+    let mut out = String::new();
+    for row in commands.ports.rows() {
+        line!(out, "{}: {}", row.name, row.device);
+        line!(
+            out,
+            "    driver {} mac {} mtu {} link {} queues rx {} tx {}",
+            row.driver,
+            row.mac,
+            row.mtu,
+            row.link,
+            row.rx_queues,
+            row.tx_queues
+        );
+        match &row.stats {
+            Ok(stats) => {
+                line!(
+                    out,
+                    "    rx packets {} bytes {} missed {} errors {} no-mbuf {}",
+                    stats.rx_packets,
+                    stats.rx_bytes,
+                    stats.rx_missed,
+                    stats.rx_errors,
+                    stats.rx_no_mbuf
+                );
+                line!(
+                    out,
+                    "    tx packets {} bytes {} errors {}",
+                    stats.tx_packets,
+                    stats.tx_bytes,
+                    stats.tx_errors
+                );
+            }
+            Err(problem) => {
+                line!(out, "    {problem}");
+            }
+        }
+    }
+    out
+}
+
+/// `sluicectl neigh`, in the manner of `ip neigh`
+pub fn neighbours(control: &Control) -> String {
+    let mut out = String::new();
+    for row in control.neighbours() {
+        let interface = control.interfaces().get(usize::from(row.hop.interface.0));
+        let name = interface.map_or("?", |interface| interface.name.as_str());
+        let mac = row.mac.map(|mac| format!(" lladdr {mac}")).unwrap_or_default();
+        let users = row.users;
+        line!(
+            out,
+            "{} dev {name}{mac} {} real-servers {users}",
+            row.hop.neighbour,
+            row.state.name()
+        );
+    }
+    out
+}
+
+/// `sluicectl drops`
+pub fn drops(control: &Control, all: bool) -> String {
+    let director = control.director();
+    let mut out = String::new();
+    line!(out, "{:<22}{:>14}  meaning", "reason", "packets");
+    for &reason in DropReason::ALL {
+        let packets = director.dropped(reason);
+        if packets > 0 || all {
+            line!(out, "{:<22}{packets:>14}  {}", reason.name(), reason.meaning());
+        }
+    }
+    out
+}

@@ -1,0 +1,220 @@
+//! The life of `sluiced`: start-up in order, work, and shut-down in the reverse order.
+//!
+//! 1. the configuration, checked as a whole; nothing is started before it is right
+//! 2. the EAL and the devices, which need a root's rights and say the most about what is missing
+//! 3. the director: flow table, services, published
+//! 4. the control socket, which refuses a second director on it
+//! 5. workers on their lcores; the line `sluiced: ready`
+//! 6. this thread keeps house until a signal ends it
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow};
+use lb_core::control::Control;
+use lb_core::director::Director;
+use lb_core::flow::FlowTable;
+use lb_core::interface::InterfaceId;
+
+use crate::arp::ArpChannel;
+use crate::assemble;
+use crate::clock::TickClock;
+use crate::config::{self, Config, Environment, IdleMode};
+use crate::control::command::Commands;
+use crate::control::server::Server;
+use crate::control::status::About;
+use crate::dpdk::{Eal, Queues, RxQueue, TxBuffer, lcore, queue};
+use crate::housekeeping;
+use crate::idle::Idle;
+use crate::lock::lock;
+use crate::names::SystemNames;
+use crate::ports::Ports;
+use crate::version::version;
+use crate::worker::{Equipment, PacketWorker};
+
+/// Reads and checks a configuration file, as `sluiced --check` does.
+///
+/// # Errors
+///
+/// All mistakes of the file, each with its line and column.
+pub fn check(path: &Path) -> Result<Config> {
+    let names = SystemNames::load();
+    let environment = Environment {
+        cpus: available_cpus(),
+        check_services: &|lines| assemble::check_services(lines, &names),
+    };
+    config::load(path, &environment).map_err(|errors| anyhow!("{errors}"))
+}
+
+/// Runs a director until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// Whatever keeps it from starting; then nothing is left behind.
+pub fn run(path: &Path) -> Result<()> {
+    let config = check(path)?;
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&is_stopping))
+            .context("signals cannot be handled")?;
+    }
+    let worker_cpus = assemble::worker_cpus(&config.workers, &available_cpus());
+    let workers = u16::try_from(worker_cpus.len()).context("workers: too many CPUs")?;
+    let eal = Eal::init(&assemble::eal_config(&config, worker_cpus.clone()))?;
+    let ports = Arc::new(Ports::configure(&eal, &config, workers)?);
+    let (control, flow_memory) = build_control(&config, &ports, worker_cpus.len())?;
+    let server = Server::open(&config.control.socket)?;
+    let clock = TickClock::start();
+    let control = Arc::new(Mutex::new(control));
+    let arp = Arc::new(ArpChannel::new(thread::current()));
+
+    let director = Arc::clone(lock(&control).director());
+    let crew = Crew {
+        config: &config,
+        director,
+        ports: &ports,
+        arp: &arp,
+        clock,
+        is_stopping: &is_stopping,
+    };
+    let started = crew.start(&eal, &worker_cpus)?;
+    let packet_memory = format!(
+        "{} MiB for packets on {}",
+        config.eal.memory_bytes >> 20,
+        if eal.is_on_hugepages() { "hugepages" } else { "normal pages" }
+    );
+    server
+        .serve(Arc::new(Commands {
+            control: Arc::clone(&control),
+            ports: Arc::clone(&ports),
+            arp: Arc::clone(&arp),
+            about: About {
+                version: version().to_owned(),
+                dpdk_version: Eal::version(),
+                clock,
+                worker_cpus: started.clone(),
+                packet_memory: packet_memory.clone(),
+                flow_memory,
+            },
+            names: SystemNames::load(),
+        }))
+        .context("the control socket has no thread")?;
+    announce_ready(&config, &started, &packet_memory)?;
+    housekeeping::run(&control, &arp, clock, &is_stopping);
+
+    lcore::wait_all(&eal);
+    drop(server);
+    ports.close()?;
+    Ok(())
+}
+
+/// CPUs that this process may run on.
+fn available_cpus() -> Vec<usize> {
+    crate::dpdk::eal::allowed_cpus().unwrap_or_else(|_| vec![0])
+}
+
+/// The control plane with all services of the configuration, published.
+fn build_control(config: &Config, ports: &Ports, workers: usize) -> Result<(Control, String)> {
+    let (storage, flow_memory) = assemble::flow_storage(config)
+        .with_context(|| format!("flows.max {}: no memory for so many", config.flows_max))?;
+    let hasher = assemble::random_hasher().context("/dev/urandom")?;
+    let flows = FlowTable::new(config.flows_max as usize, storage, hasher);
+    let network = assemble::network(config, ports.interfaces(config));
+    let destinations = config.destinations_max as usize;
+    let mut control = Control::new(flows, destinations, workers, hasher, network);
+    let lines: Vec<_> = config.services.iter().map(String::as_str).collect();
+    let wrong = assemble::run_services(&lines, &mut control, &SystemNames::load());
+    if let Some((index, problem)) = wrong.first() {
+        // The check has tried them all; only a limit such as `destinations.max` is news here.
+        return Err(anyhow!("services: `{}': {problem}", lines[*index]));
+    }
+    control.publish();
+    Ok((control, flow_memory))
+}
+
+/// What workers are made from.
+struct Crew<'a> {
+    config: &'a Config,
+    director: Arc<Director>,
+    ports: &'a Ports,
+    arp: &'a Arc<ArpChannel>,
+    clock: TickClock,
+    is_stopping: &'a Arc<AtomicBool>,
+}
+
+impl Crew<'_> {
+    /// Starts the ports, and a worker for every receive queue that the devices have; the first
+    /// worker always runs, as it sends for the control plane. Returns the CPUs of those started.
+    fn start(&self, eal: &Eal, worker_cpus: &[usize]) -> Result<Vec<usize>> {
+        let queues = self.ports.start()?;
+        let with_queues = queues.iter().map(|queues| queues.rx.len()).max().unwrap_or(0);
+        let workers = with_queues.clamp(1, worker_cpus.len());
+        for (number, (receive, send)) in share_out(queues, workers).into_iter().enumerate() {
+            let equipment = Equipment {
+                director: Arc::clone(&self.director),
+                number,
+                receive,
+                send,
+                waiting_max: (self.config.arp.queue as usize).div_ceil(workers),
+                arp: Arc::clone(self.arp),
+                control_frames: if number == 0 { self.ports.pool() } else { None },
+                clock: self.clock,
+                idle: self.idle(),
+                is_stopping: Arc::clone(self.is_stopping),
+            };
+            let work = Box::new(move || PacketWorker::new(equipment).run());
+            if let Err(problem) = lcore::launch(eal, number, work) {
+                // The others would run on and keep the EAL from being cleaned up.
+                self.is_stopping.store(true, Ordering::Relaxed);
+                lcore::wait_all(eal);
+                return Err(problem.into());
+            }
+        }
+        Ok(worker_cpus[..workers].to_vec())
+    }
+
+    fn idle(&self) -> Idle {
+        let sleeps = match self.config.idle.mode {
+            IdleMode::Poll => false,
+            IdleMode::Sleep => true,
+            IdleMode::Auto => self.ports.are_all_virtual(),
+        };
+        if sleeps { Idle::sleep_up_to(self.config.idle.sleep) } else { Idle::poll() }
+    }
+}
+
+/// What one worker receives from, and how it sends by each interface.
+type Share = (Vec<(InterfaceId, RxQueue)>, Vec<TxBuffer>);
+
+/// Queue `n` of each port goes to worker `n`; every worker gets a way out of every port.
+fn share_out(queues: Vec<Queues>, workers: usize) -> Vec<Share> {
+    let mut shares: Vec<Share> = (0..workers).map(|_| Share::default()).collect();
+    for (queues, interface) in queues.into_iter().zip((0..=u8::MAX).map(InterfaceId)) {
+        for (queue, share) in queues.rx.into_iter().zip(&mut shares) {
+            share.0.push((interface, queue));
+        }
+        for (path, share) in queue::tx_paths(queues.tx, workers).into_iter().zip(&mut shares) {
+            share.1.push(TxBuffer::new(path));
+        }
+    }
+    shares
+}
+
+fn announce_ready(config: &Config, worker_cpus: &[usize], packet_memory: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    writeln!(
+        out,
+        "sluiced: ready: {} port{}, {} worker{} on CPU {worker_cpus:?}, {packet_memory}, control \
+         socket {}",
+        config.ports.len(),
+        plural(config.ports.len()),
+        worker_cpus.len(),
+        plural(worker_cpus.len()),
+        config.control.socket.display(),
+    )?;
+    out.flush().context("standard output")
+}

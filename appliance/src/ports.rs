@@ -1,0 +1,195 @@
+//! The ports of the director, from configuration to counters.
+
+use std::sync::Mutex;
+
+use lb_core::interface::{Interface, InterfaceAddress};
+use lb_core::wire::MacAddress;
+
+use crate::config::{Config, PortConfig as Settings};
+use crate::dpdk::{
+    self, Eal, Mempool, MempoolConfig, MempoolError, Port, PortError, PortStats, Queues, mempool,
+};
+use crate::lock::lock;
+
+/// Buffers that each lcore may keep for itself.
+const POOL_CACHE: u32 = 256;
+
+/// Why a port cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum PortsError {
+    #[error("ports: {name}: {source}")]
+    Pool { name: String, source: MempoolError },
+    #[error(transparent)]
+    Port(#[from] PortError),
+    #[error(
+        "ports: {name}: the device cannot have an MTU of {wanted}, only {possible}; lower `mtu`"
+    )]
+    Mtu { name: String, wanted: u16, possible: u16 },
+}
+
+/// All ports, in the order of the configuration: a port's place is its interface's number.
+#[derive(Debug)]
+pub struct Ports {
+    /// Devices; emptied at shut-down, when clients may still ask.
+    open: Mutex<Vec<OpenPort>>,
+}
+
+#[derive(Debug)]
+struct OpenPort {
+    port: Port,
+    pool: Mempool,
+    device: String,
+    mac: MacAddress,
+}
+
+/// A port as `sluicectl ports` shows it.
+#[derive(Debug)]
+pub struct PortRow {
+    pub name: String,
+    pub device: String,
+    pub driver: String,
+    pub mac: MacAddress,
+    pub mtu: u16,
+    pub link: String,
+    pub rx_queues: u16,
+    pub tx_queues: u16,
+    pub stats: Result<PortStats, PortError>,
+}
+
+impl Ports {
+    /// Sets up the devices, each with a queue pair for every worker where it can.
+    ///
+    /// # Errors
+    ///
+    /// The first port that cannot be had.
+    pub fn configure(eal: &Eal, config: &Config, workers: u16) -> Result<Self, PortsError> {
+        let open = config.ports.iter().map(|settings| OpenPort::configure(eal, settings, workers));
+        Ok(Self { open: Mutex::new(open.collect::<Result<_, _>>()?) })
+    }
+
+    /// The interfaces that the packet path knows the ports as.
+    pub fn interfaces(&self, config: &Config) -> Vec<Interface> {
+        let open = lock(&self.open);
+        open.iter().zip(&config.ports).map(|(port, settings)| port.interface(settings)).collect()
+    }
+
+    /// Whether no port has hardware behind it.
+    pub fn are_all_virtual(&self) -> bool {
+        lock(&self.open).iter().all(|open| open.port.is_virtual())
+    }
+
+    /// Starts the ports and hands out their queues, in order.
+    ///
+    /// # Errors
+    ///
+    /// When a device refuses.
+    pub fn start(&self) -> Result<Vec<Queues>, PortError> {
+        lock(&self.open).iter_mut().map(|open| open.port.start()).collect()
+    }
+
+    /// A pool for frames that the director makes itself.
+    pub fn pool(&self) -> Option<Mempool> {
+        lock(&self.open).first().map(|open| open.pool.clone())
+    }
+
+    /// Stops the devices and lets them go. All queue handles must be gone.
+    ///
+    /// # Errors
+    ///
+    /// When a device refuses; the others are stopped all the same.
+    pub fn close(&self) -> Result<(), PortError> {
+        let mut open = std::mem::take(&mut *lock(&self.open));
+        let stopped: Vec<_> = open.iter_mut().map(|open| open.port.stop()).collect();
+        stopped.into_iter().collect()
+    }
+
+    /// All ports with their counters.
+    pub fn rows(&self) -> Vec<PortRow> {
+        lock(&self.open).iter().map(OpenPort::row).collect()
+    }
+}
+
+impl OpenPort {
+    fn configure(eal: &Eal, settings: &Settings, workers: u16) -> Result<Self, PortsError> {
+        let name = &settings.name;
+        let mbufs = settings.mbufs_for(workers);
+        let pool = Mempool::new(
+            eal,
+            &MempoolConfig {
+                name,
+                mbufs,
+                cache: POOL_CACHE.min(mbufs / 4),
+                data_room: data_room(settings.mtu),
+                socket: None,
+            },
+        )
+        .map_err(|source| PortsError::Pool { name: name.clone(), source })?;
+        let port = Port::configure(
+            eal,
+            &dpdk::PortConfig {
+                name,
+                device: settings.device.as_str(),
+                rx_queues: workers,
+                tx_queues: workers,
+                rx_descriptors: settings.rx_descriptors,
+                tx_descriptors: settings.tx_descriptors,
+                mtu: settings.mtu,
+                // A device with an address of its own does not let frames for another one in.
+                promiscuous: settings.mac.is_some(),
+                pool: pool.clone(),
+            },
+        )?;
+        if port.mtu() < settings.mtu {
+            let (wanted, possible) = (settings.mtu, port.mtu());
+            return Err(PortsError::Mtu { name: name.clone(), wanted, possible });
+        }
+        let mac = match settings.mac {
+            Some(mac) => mac,
+            None => MacAddress(port.mac()?),
+        };
+        Ok(Self { port, pool, device: settings.device.as_str().to_owned(), mac })
+    }
+
+    fn interface(&self, settings: &Settings) -> Interface {
+        let addresses = settings.addresses.iter().filter_map(|address| match address.address {
+            std::net::IpAddr::V4(v4) => {
+                Some(InterfaceAddress { address: v4, prefix: address.prefix })
+            }
+            std::net::IpAddr::V6(_) => None,
+        });
+        Interface {
+            name: settings.name.clone(),
+            mac: self.mac,
+            mtu: settings.mtu,
+            addresses: addresses.collect(),
+        }
+    }
+
+    fn row(&self) -> PortRow {
+        let link = match self.port.link() {
+            Ok(link) if !link.is_up => "down".to_owned(),
+            Ok(link) => link
+                .speed_mbps
+                .map_or_else(|| "up".to_owned(), |speed| format!("up {speed} Mbit/s")),
+            Err(problem) => problem.to_string(),
+        };
+        PortRow {
+            name: self.port.name().to_owned(),
+            device: self.device.clone(),
+            driver: self.port.driver_name().to_owned(),
+            mac: self.mac,
+            mtu: self.port.mtu(),
+            link,
+            rx_queues: self.port.rx_queues(),
+            tx_queues: self.port.tx_queues(),
+            stats: self.port.stats(),
+        }
+    }
+}
+
+/// Bytes that a buffer needs for the largest frame in one piece.
+fn data_room(mtu: u16) -> u16 {
+    /// Ethernet header, VLAN tags, FCS and slack for drivers that round up.
+    const LINK_BYTES: u16 = 128;
+    mempool::DATA_ROOM.max(mtu.saturating_add(LINK_BYTES))
+}

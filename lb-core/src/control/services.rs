@@ -1,0 +1,379 @@
+//! The table of services and its operations, with the kernel's rules (`ip_vs_ctl.c`).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Control;
+use super::support::{self, Acceptance};
+use crate::counters::sum_destination;
+use crate::destination::Destination;
+use crate::director::Director;
+use crate::operations::{
+    ConnectionRow, DestinationRow, OperationError, Operations, Rates, ServiceRow, Stats,
+    TimeoutSettings,
+};
+use crate::protocol::Protocol;
+use crate::route::Hop;
+use crate::sched::{Candidates, Scheduler};
+use crate::service::{Service, ServiceKey};
+use crate::slots::DestinationId;
+use crate::snapshot::{RealServer, VirtualService};
+use crate::state::State;
+
+/// `size=` of the listing's first line: IPVS's default (`conn_tab_bits` 12), which scripts and
+/// comparisons know. The real size of the flow table is in `sluicectl status`.
+const IPVS_TABLE_SIZE: usize = 4096;
+
+/// A virtual service.
+#[derive(Debug)]
+pub(super) struct ServiceRecord {
+    service: Service,
+    /// Oldest first: `-a` appends. The kernel's order is the reverse.
+    destinations: Vec<DestinationRecord>,
+    /// What workers see of it; remade by every change, from the scheduler's memory of before.
+    path: Option<Arc<VirtualService>>,
+    /// What removed destinations had counted, less what returned ones had.
+    departed: Stats,
+}
+
+#[derive(Debug)]
+struct DestinationRecord {
+    destination: Destination,
+    id: DestinationId,
+    /// The way to it; `None` where no route leads.
+    hop: Option<Hop>,
+    /// What its counters showed when it was zeroed last.
+    baseline: Stats,
+}
+
+impl DestinationRecord {
+    const fn is_at(&self, address: IpAddr, port: u16) -> bool {
+        let same = match (self.destination.address, address) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => a.to_bits() == b.to_bits(),
+            (IpAddr::V6(a), IpAddr::V6(b)) => a.to_bits() == b.to_bits(),
+            _ => false,
+        };
+        same && self.destination.port == port
+    }
+
+    fn stats(&self, director: &Director) -> Stats {
+        sum_destination(&director.counters, self.id).since(self.baseline)
+    }
+}
+
+impl ServiceRecord {
+    /// What workers see of the service, if packets can be for it.
+    pub(super) fn on_the_path(&self) -> Option<Arc<VirtualService>> {
+        self.path.clone()
+    }
+
+    pub(super) fn destinations_count(&self) -> usize {
+        self.destinations.len()
+    }
+
+    /// Remakes what workers see. The scheduler is told of the change, or begins anew where it is
+    /// another one than before.
+    fn rebuild(&mut self, director: &Director, same_scheduler: bool) {
+        let ServiceKey::Address { protocol, address: IpAddr::V4(address), port } = self.service.key
+        else {
+            return;
+        };
+        if !support::is_on_the_path(&self.service) {
+            self.path = None;
+            return;
+        }
+        let (ids, servers): (Vec<_>, Vec<_>) = self
+            .destinations
+            .iter()
+            .rev()
+            .filter_map(|record| match record.destination.address {
+                IpAddr::V4(address) if support::is_reachable(&record.destination) => {
+                    let Destination { port, method, .. } = record.destination;
+                    Some((record.id, RealServer { address, port, method }))
+                }
+                _ => None,
+            })
+            .unzip();
+        let candidates = Candidates { ids: &ids, slots: &director.slots };
+        let scheduler = match &self.path {
+            Some(path) if same_scheduler => path.scheduler.changed(&path.destinations, candidates),
+            _ => Scheduler::start(&self.service.scheduler, candidates).unwrap_or(Scheduler::None),
+        };
+        self.path = Some(Arc::new(VirtualService {
+            protocol,
+            address,
+            port,
+            scheduler,
+            destinations: ids.into(),
+            servers: servers.into(),
+        }));
+    }
+
+    fn stats(&self, director: &Director) -> Stats {
+        let present = self.destinations.iter().map(|record| record.stats(director));
+        present.fold(self.departed, Stats::plus)
+    }
+
+    fn row(&self, director: &Director) -> ServiceRow {
+        let destinations = self.destinations.iter().rev().map(|record| {
+            let slot = director.slots.get(record.id);
+            DestinationRow {
+                destination: record.destination,
+                active: slot.active(),
+                inactive: slot.inactive(),
+                persistent: slot.persistent(),
+                stats: record.stats(director),
+                rates: Rates::default(),
+            }
+        });
+        ServiceRow {
+            service: self.service.clone(),
+            stats: self.stats(director),
+            rates: Rates::default(),
+            destinations: destinations.collect(),
+        }
+    }
+
+    fn zero(&mut self, director: &Director) {
+        self.departed = Stats::default();
+        for record in &mut self.destinations {
+            record.baseline = sum_destination(&director.counters, record.id);
+        }
+    }
+}
+
+impl Control {
+    fn place_of(&self, key: &ServiceKey) -> Option<usize> {
+        self.services.iter().position(|record| record.service.key == *key)
+    }
+
+    fn check_service(&self, service: &Service) -> Result<(), OperationError> {
+        support::check_names(service)?;
+        match self.acceptance {
+            Acceptance::Forwardable => support::check_service(service),
+            Acceptance::Everything => Ok(()),
+        }
+    }
+
+    fn check_destination(&self, destination: &Destination) -> Result<(), OperationError> {
+        support::check_unicast(destination.address)?;
+        if destination.lower_threshold > destination.upper_threshold {
+            return Err(OperationError::Range);
+        }
+        match self.acceptance {
+            Acceptance::Forwardable => support::check_destination(destination),
+            Acceptance::Everything => Ok(()),
+        }
+    }
+
+    /// A slot for a new destination: its old one if it was removed lately, else a free one.
+    fn slot_for(
+        &mut self,
+        key: &ServiceKey,
+        destination: &Destination,
+    ) -> Result<DestinationRecord, OperationError> {
+        let returned = self.trash.take_back(key, destination.address, destination.port);
+        let (id, baseline) = match returned {
+            Some(trashed) => (trashed.id, trashed.baseline),
+            None => {
+                let id = self.trash.take_slot().ok_or_else(|| {
+                    OperationError::Limit(format!(
+                        "all {} real servers of the limit `destinations.max` are in use",
+                        self.director.slots.len()
+                    ))
+                })?;
+                (id, sum_destination(&self.director.counters, id))
+            }
+        };
+        let hop = match destination.address {
+            IpAddr::V4(address) => self.routes.hop(address),
+            IpAddr::V6(_) => None,
+        };
+        Ok(DestinationRecord { destination: *destination, id, hop, baseline })
+    }
+
+    /// Takes a destination out of service; its connections stay.
+    fn retire(&mut self, key: ServiceKey, record: &DestinationRecord) {
+        self.director.slots.get(record.id).set_available(false);
+        if let Some(hop) = record.hop {
+            self.neighbours.remove_user(hop, record.id);
+        }
+        let Destination { address, port, .. } = record.destination;
+        self.trash.put((key, address, port), record.id, record.baseline, &self.director);
+    }
+
+    fn remove_service(&mut self, place: usize) {
+        let record = self.services.remove(place);
+        for destination in &record.destinations {
+            self.retire(record.service.key, destination);
+        }
+        self.changed = true;
+    }
+}
+
+impl Operations for Control {
+    fn add_service(&mut self, service: Service) -> Result<(), OperationError> {
+        if self.place_of(&service.key).is_some() {
+            return Err(OperationError::ServiceExists);
+        }
+        self.check_service(&service)?;
+        let mut record = ServiceRecord {
+            service,
+            destinations: Vec::new(),
+            path: None,
+            departed: Stats::default(),
+        };
+        record.rebuild(&self.director, false);
+        self.services.push(record);
+        self.changed = true;
+        Ok(())
+    }
+
+    fn edit_service(&mut self, service: Service) -> Result<(), OperationError> {
+        let place = self.place_of(&service.key).ok_or(OperationError::NoSuchService)?;
+        self.check_service(&service)?;
+        let record = &mut self.services[place];
+        let same_scheduler = record.service.scheduler == service.scheduler;
+        record.service = service;
+        if !same_scheduler || record.path.is_none() {
+            record.rebuild(&self.director, false);
+        }
+        self.changed = true;
+        Ok(())
+    }
+
+    fn delete_service(&mut self, key: &ServiceKey) -> Result<(), OperationError> {
+        let place = self.place_of(key).ok_or(OperationError::NoSuchService)?;
+        self.remove_service(place);
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        while !self.services.is_empty() {
+            self.remove_service(self.services.len() - 1);
+        }
+    }
+
+    fn add_destination(
+        &mut self,
+        key: &ServiceKey,
+        destination: Destination,
+    ) -> Result<(), OperationError> {
+        let place = self.place_of(key).ok_or(OperationError::ServiceNotDefined)?;
+        self.check_destination(&destination)?;
+        let present = &self.services[place].destinations;
+        if present.iter().any(|record| record.is_at(destination.address, destination.port)) {
+            return Err(OperationError::DestinationExists);
+        }
+        let record = self.slot_for(key, &destination)?;
+        let slot = self.director.slots.get(record.id);
+        let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
+        slot.configure(weight, upper_threshold, lower_threshold);
+        if let Some(hop) = record.hop {
+            self.neighbours.add_user(hop, record.id, &self.director.slots);
+        }
+        slot.set_available(true);
+        let service = &mut self.services[place];
+        // What a returned destination had counted is counted by itself again.
+        service.departed = service.departed.since(record.stats(&self.director));
+        service.destinations.push(record);
+        service.rebuild(&self.director, true);
+        self.changed = true;
+        Ok(())
+    }
+
+    fn edit_destination(
+        &mut self,
+        key: &ServiceKey,
+        destination: Destination,
+    ) -> Result<(), OperationError> {
+        let place = self.place_of(key).ok_or(OperationError::ServiceNotDefined)?;
+        self.check_destination(&destination)?;
+        let service = &mut self.services[place];
+        let record = service
+            .destinations
+            .iter_mut()
+            .find(|record| record.is_at(destination.address, destination.port))
+            .ok_or(OperationError::NoSuchDestination)?;
+        record.destination = destination;
+        let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
+        let slot = self.director.slots.get(record.id);
+        slot.configure(weight, upper_threshold, lower_threshold);
+        service.rebuild(&self.director, true);
+        self.changed = true;
+        Ok(())
+    }
+
+    fn delete_destination(
+        &mut self,
+        key: &ServiceKey,
+        address: IpAddr,
+        port: u16,
+    ) -> Result<(), OperationError> {
+        let place = self.place_of(key).ok_or(OperationError::ServiceNotDefined)?;
+        let service = &mut self.services[place];
+        let found = service.destinations.iter().position(|record| record.is_at(address, port));
+        let record = service.destinations.remove(found.ok_or(OperationError::NoSuchDestination)?);
+        service.departed = service.departed.plus(record.stats(&self.director));
+        service.rebuild(&self.director, true);
+        self.retire(*key, &record);
+        self.changed = true;
+        Ok(())
+    }
+
+    fn zero(&mut self, key: Option<&ServiceKey>) -> Result<(), OperationError> {
+        match key {
+            Some(key) => {
+                let place = self.place_of(key).ok_or(OperationError::NoSuchService)?;
+                self.services[place].zero(&self.director);
+            }
+            None => self.services.iter_mut().for_each(|record| record.zero(&self.director)),
+        }
+        Ok(())
+    }
+
+    fn set_timeouts(&mut self, timeouts: TimeoutSettings) {
+        self.timeouts.set(timeouts);
+        self.changed = true;
+    }
+
+    fn timeouts(&self) -> TimeoutSettings {
+        self.timeouts.settings()
+    }
+
+    fn services(&self) -> Vec<ServiceRow> {
+        self.services.iter().map(|record| record.row(&self.director)).collect()
+    }
+
+    fn service(&self, key: &ServiceKey) -> Option<ServiceRow> {
+        Some(self.services[self.place_of(key)?].row(&self.director))
+    }
+
+    fn connections(&self) -> Vec<ConnectionRow> {
+        let flows = &self.director.flows;
+        let row = |(id, key): (_, crate::flow::FlowKey)| {
+            let entry = flows.entry(id);
+            let (server, server_port) = entry.server();
+            ConnectionRow {
+                protocol: key.protocol,
+                expires_s: entry.deadline().seconds_since(self.now),
+                state: state_name(key.protocol, entry.state().number()),
+                client: (key.client.into(), key.client_port),
+                virtual_end: (key.virtual_address.into(), key.virtual_port),
+                destination: (server.into(), server_port),
+                engine: None,
+            }
+        };
+        flows.live(0..flows.high_water()).map(row).collect()
+    }
+
+    fn table_size(&self) -> usize {
+        IPVS_TABLE_SIZE
+    }
+}
+
+fn state_name(protocol: u8, number: u8) -> &'static str {
+    Protocol::from_number(protocol)
+        .and_then(|protocol| State::from_number(protocol, number))
+        .map_or("?", State::name)
+}

@@ -1,0 +1,104 @@
+//! Removed destinations that connections still refer to, and the slots that are free.
+//!
+//! As in the kernel (`ip_vs_trash_get_dest`), a destination that is added again with the same
+//! service, address and port before it was emptied out takes its old slot back: its connections
+//! and counters resume.
+
+use std::net::IpAddr;
+
+use crate::clock::Tick;
+use crate::director::Director;
+use crate::operations::Stats;
+use crate::service::ServiceKey;
+use crate::slots::DestinationId;
+
+/// Seconds that a removed destination stays after the last connection was seen on it
+/// (`IP_VS_DEST_TRASH_PERIOD`).
+const IDLE_S: u32 = 120;
+
+/// What a destination had when it was removed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trashed {
+    pub(super) id: DestinationId,
+    pub(super) baseline: Stats,
+    idle_since: Option<Tick>,
+    /// Workers may know it from an older snapshot until they have passed this epoch.
+    epoch: u64,
+}
+
+/// Where slots come from and go to.
+#[derive(Debug)]
+pub(super) struct Trash {
+    removed: Vec<(ServiceKey, IpAddr, u16, Trashed)>,
+    free: Vec<DestinationId>,
+    fresh: u32,
+    slots: u32,
+}
+
+impl Trash {
+    /// All slots are free.
+    pub(super) fn new(slots: usize) -> Self {
+        let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+        Self { removed: Vec::new(), free: Vec::new(), fresh: 0, slots }
+    }
+
+    /// A slot that nobody uses.
+    pub(super) fn take_slot(&mut self) -> Option<DestinationId> {
+        if let Some(id) = self.free.pop() {
+            return Some(id);
+        }
+        (self.fresh < self.slots).then(|| {
+            self.fresh += 1;
+            DestinationId(self.fresh - 1)
+        })
+    }
+
+    /// The destination was removed from its service.
+    pub(super) fn put(
+        &mut self,
+        end: (ServiceKey, IpAddr, u16),
+        id: DestinationId,
+        baseline: Stats,
+        director: &Director,
+    ) {
+        let epoch = director.epochs.advance();
+        let trashed = Trashed { id, baseline, idle_since: None, epoch };
+        self.removed.push((end.0, end.1, end.2, trashed));
+    }
+
+    /// Takes a removed destination back, if it is still here.
+    pub(super) fn take_back(
+        &mut self,
+        service: &ServiceKey,
+        address: IpAddr,
+        port: u16,
+    ) -> Option<Trashed> {
+        let place = self.removed.iter().position(|(key, removed_address, removed_port, _)| {
+            key == service && *removed_address == address && *removed_port == port
+        })?;
+        Some(self.removed.swap_remove(place).3)
+    }
+
+    /// Frees the slots that nothing has referred to for long enough.
+    pub(super) fn empty(&mut self, now: Tick, director: &Director) {
+        if self.removed.is_empty() {
+            return;
+        }
+        let passed = director.epochs.passed();
+        let free = &mut self.free;
+        self.removed.retain_mut(|(_, _, _, trashed)| {
+            let slot = director.slots.get(trashed.id);
+            if !slot.is_idle() {
+                trashed.idle_since = None;
+                return true;
+            }
+            let since = *trashed.idle_since.get_or_insert(now);
+            let over = passed >= trashed.epoch && !now.is_before(since.plus_seconds(IDLE_S));
+            if over {
+                slot.reset();
+                free.push(trashed.id);
+            }
+            !over
+        });
+    }
+}

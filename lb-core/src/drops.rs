@@ -1,0 +1,150 @@
+//! Why a packet did not go on: the one list of drop reasons.
+//!
+//! The enum, its names in counters and listings, and `docs/drops.md` come from this list; a test
+//! compares the page with it.
+
+macro_rules! drop_reasons {
+    ($($variant:ident $name:literal $meaning:literal $advice:literal;)*) => {
+        /// Why a packet was dropped.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum DropReason {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl DropReason {
+            /// All reasons, in the order of their counters.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The reason's name in listings and metrics.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it means.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+
+            /// What to do about it.
+            pub const fn advice(self) -> &'static str {
+                match self { $(Self::$variant => $advice,)* }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    FrameTooShort "frame_too_short"
+        "The frame ends inside its Ethernet or VLAN header."
+        "Look at the sender or the cable: no real host sends such frames.";
+    SegmentedFrame "segmented_frame"
+        "The frame came in several buffers, because it is larger than the port's MTU allows."
+        "Give the port the MTU that its network has, or switch off offloads that merge frames.";
+    OtherHost "other_host"
+        "The frame's destination MAC is another host's."
+        "Normal on a switch that floods or a port in promiscuous mode.";
+    VlanUnknown "vlan_unknown"
+        "The frame has an 802.1Q tag of a VLAN that the director is not in."
+        "Make the switch port an access port: VLANs are not supported yet.";
+    NotIpv4 "not_ipv4"
+        "The frame carries neither IPv4 nor ARP (IPv6, LLDP, spanning tree, ...)."
+        "Normal in small numbers; IPv6 is not forwarded yet.";
+    ArpMalformed "arp_malformed"
+        "The ARP packet is cut off or not about Ethernet and IPv4."
+        "Look at the sender.";
+    Ipv4Malformed "ipv4_malformed"
+        "The IPv4 header is cut off, has an impossible length or version, or the packet is longer \
+         than its frame."
+        "Look at the sender; offloads on a virtual link can cause it too.";
+    Ipv4Checksum "ipv4_checksum"
+        "The IPv4 header's checksum is wrong."
+        "Look at the link's error counters; on virtual links switch off checksum offload.";
+    MartianSource "martian_source"
+        "The source address cannot be a host's: 0.0.0.0, loopback, multicast or broadcast."
+        "Look for a misconfigured or hostile sender.";
+    NotLocal "not_local"
+        "The packet's destination is no address of the director."
+        "A host routes through the director, which forwards only services: mend its routes. If the \
+         address should be served, add the service or list it under `vips`.";
+    Broadcast "broadcast"
+        "An IP packet to a broadcast or multicast address."
+        "Normal on every LAN.";
+    Fragment "fragment"
+        "A fragment of an IPv4 packet; fragments are not forwarded yet."
+        "Lower the MTU of the senders, so that they do not fragment.";
+    TransportTruncated "transport_truncated"
+        "The packet ends inside its TCP, UDP or ICMP header."
+        "Look for a hostile sender.";
+    NoService "no_service"
+        "The packet is for an address of the director, but no virtual service matches it; TCP is \
+         answered by a reset, UDP by ICMP port unreachable, at a limited rate."
+        "Compare `sluiceadm -Ln` with what clients ask for.";
+    NoConnection "no_connection"
+        "A TCP segment that may not begin a connection belongs to none; answered by a reset, at a \
+         limited rate."
+        "Normal after timeouts; in larger numbers compare `sluiceadm -L --timeout` with the \
+         idle times of your clients.";
+    NoDestination "no_destination"
+        "No real server of the service can take the connection; the client was told by ICMP port \
+         unreachable, at a limited rate."
+        "Look at weights and thresholds: `sluiceadm -Ln`, `sluiceadm -Ln --thresholds`.";
+    DestinationRemoved "destination_removed"
+        "The connection's real server was removed from its service."
+        "Normal after `-d`; to let connections finish, set the weight to 0 first.";
+    TtlExpired "ttl_expired"
+        "The packet's TTL would become 0; the client was told by ICMP time exceeded, at a limited \
+         rate."
+        "Normal for traceroute, else look for a routing loop.";
+    ExceedsMtu "exceeds_mtu"
+        "The packet is larger than the MTU of the port it would leave by; the client was told by \
+         ICMP fragmentation needed, at a limited rate."
+        "Give both ports the same MTU, or let the ICMP errors through to the clients.";
+    TableFull "table_full"
+        "A new connection found no room in the flow table."
+        "Raise `flows.max`; look for a flood of new connections.";
+    NeighbourUnresolved "neighbour_unresolved"
+        "The real server or gateway did not answer ARP, and the queue for waiting packets was full \
+         or they had waited too long."
+        "`sluicectl neigh`: is the server up, is the route right?";
+    EchoRefused "echo_refused"
+        "An echo request that is broken, or beyond the rate limit."
+        "Normal in small numbers.";
+    IcmpIgnored "icmp_ignored"
+        "An ICMP packet to the director that is no echo request."
+        "Normal in small numbers; ICMP errors are not forwarded to real servers yet.";
+    ProtocolUnknown "protocol_unknown"
+        "A packet to the director of a protocol that is neither TCP, UDP nor ICMP."
+        "Normal in small numbers.";
+    TransmitFull "transmit_full"
+        "The device did not take the frame for sending."
+        "The port is at its limit: look at `sluicectl ports`, raise `tx_descriptors`.";
+}
+
+impl DropReason {
+    /// Number of reasons.
+    pub const COUNT: usize = Self::ALL.len();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_can_be_metric_labels() {
+        let names: HashSet<_> = DropReason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), DropReason::COUNT);
+        for name in names {
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'));
+        }
+    }
+
+    #[test]
+    fn counters_are_in_the_order_of_the_list() {
+        for (index, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The flow table: the connections of all workers, shared.
+//!
+//! ```text
+//! hash of the client end ──► Bucket (one line): sequence/lock │ 8 tags │ 8 indices │ overflow
+//!                                                                        │
+//!                                     Entry (hot line): key, deadline, state, destination
+//!                                     Cold  (cold line): IPv6 addresses, what only listings need
+//! ```
+//!
+//! - **A hit takes no lock**: compare tags, load the entry, compare the key. Two lines, both
+//!   prefetched by the pipeline a stage earlier.
+//! - **The lock stripe is the bucket**: insert and remove make its sequence odd while they work. A
+//!   reader that found nothing checks the sequence to be sure of it.
+//! - **Entries hold no pointers**, only indices and plain data.
+//! - **A removed entry is used again only after every worker has passed a burst boundary**
+//!   ([`crate::quiescence`]), so what a worker found stays what it was until its burst is done.
+
+mod bucket;
+mod entry;
+mod free_list;
+mod limbo;
+mod table;
+
+pub use bucket::Bucket;
+pub use entry::{Cold, Entry, FlowKey, FlowState};
+pub use limbo::Limbo;
+pub use table::{EntryCache, FlowId, FlowTable, Inserted, Storage};

@@ -1,0 +1,346 @@
+//! The table itself: find, insert, remove, and the walk that expires.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::bucket::{Bucket, SLOTS, tag_of};
+use super::entry::{Cold, Entry, FlowKey};
+use super::free_list::FreeList;
+use crate::hash::FlowHasher;
+use crate::prefetch;
+
+/// Index of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowId(pub(super) u32);
+
+impl FlowId {
+    /// No entry; index 0 is never handed out.
+    pub const NONE: Self = Self(0);
+
+    /// Whether this is an entry.
+    #[inline]
+    pub const fn is_some(self) -> bool {
+        self.0 != 0
+    }
+}
+
+/// Flows that a bucket holds on average when the table is full.
+const LOAD: usize = 4;
+
+/// Overflow buckets that may hang on one bucket: bounds every walk, whoever chose the keys.
+const CHAIN_MAX: usize = 8;
+
+/// Memory of a table, given by the caller: zero-filled, living as long as the process, so that
+/// it can be huge pages or a shared memory file.
+#[derive(Clone, Copy, Debug)]
+pub struct Storage {
+    pub buckets: &'static [Bucket],
+    pub entries: &'static [Entry],
+    pub cold: &'static [Cold],
+}
+
+impl Storage {
+    /// How many buckets and entries (hot and cold each) a table for `flows_max` flows needs.
+    pub const fn needed(flows_max: usize) -> (usize, usize) {
+        let home = Self::home_buckets(flows_max);
+        (home + home / 8 + CHAIN_MAX, flows_max + 1)
+    }
+
+    const fn home_buckets(flows_max: usize) -> usize {
+        let wanted = flows_max.div_ceil(LOAD).next_power_of_two();
+        if wanted < 16 { 16 } else { wanted }
+    }
+
+    /// Storage from the heap that is never freed: for tests and tools.
+    pub fn leaked(flows_max: usize) -> Self {
+        fn zeroed<T: Default>(count: usize) -> &'static [T] {
+            Box::leak((0..count).map(|_| T::default()).collect())
+        }
+        let (buckets, entries) = Self::needed(flows_max);
+        Self { buckets: zeroed(buckets), entries: zeroed(entries), cold: zeroed(entries) }
+    }
+}
+
+/// What [`FlowTable::insert`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// The entry is in the table now.
+    New,
+    /// A connection with that key was there already; the caller's entry was not inserted.
+    Exists(FlowId),
+    /// The bucket's chain is at its limit, or overflow buckets are used up.
+    Full,
+}
+
+/// The connections of all workers.
+#[derive(Debug)]
+pub struct FlowTable {
+    storage: Storage,
+    home_mask: usize,
+    hasher: FlowHasher,
+    free_entries: FreeList,
+    free_overflow: FreeList,
+    overflow_used: AtomicUsize,
+    flows_max: usize,
+}
+
+impl FlowTable {
+    /// A table for `flows_max` flows in zero-filled storage of the size [`Storage::needed`] says.
+    ///
+    /// # Panics
+    ///
+    /// When the storage is too small or `flows_max` is not in `1..=2^31`.
+    pub fn new(flows_max: usize, storage: Storage, hasher: FlowHasher) -> Self {
+        let (buckets, entries) = Storage::needed(flows_max);
+        assert!((1..=1 << 31).contains(&flows_max), "{flows_max} flows: 1 to 2^31 are possible");
+        assert!(
+            storage.buckets.len() >= buckets
+                && storage.entries.len() >= entries
+                && storage.cold.len() >= entries,
+            "storage is too small for {flows_max} flows"
+        );
+        let home = Storage::home_buckets(flows_max);
+        Self {
+            storage,
+            home_mask: home - 1,
+            hasher,
+            free_entries: FreeList::new(1, flows_max + 1),
+            free_overflow: FreeList::new(home, buckets),
+            overflow_used: AtomicUsize::new(0),
+            flows_max,
+        }
+    }
+
+    /// Connections that the table can hold.
+    pub const fn flows_max(&self) -> usize {
+        self.flows_max
+    }
+
+    /// Buckets that a hash chooses from.
+    pub const fn buckets(&self) -> usize {
+        self.home_mask + 1
+    }
+
+    /// Overflow buckets in use.
+    pub fn overflow_used(&self) -> usize {
+        self.overflow_used.load(Ordering::Relaxed)
+    }
+
+    /// Hash of an IPv4 client end.
+    #[inline]
+    pub const fn hash(&self, protocol: u8, client: u32, client_port: u16) -> u64 {
+        self.hasher.ipv4(protocol, client, client_port)
+    }
+
+    fn hash_of(&self, key: &FlowKey) -> u64 {
+        self.hash(key.protocol, key.client.to_bits(), key.client_port)
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
+    fn home(&self, hash: u64) -> &'static Bucket {
+        &self.storage.buckets[hash as usize & self.home_mask]
+    }
+
+    /// Stage 2: asks for the bucket of a hash.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: u64) {
+        prefetch::line(self.home(hash));
+    }
+
+    /// Stage 3: the entry that is most likely the one, by its tag alone, and asks for its line.
+    /// Whether it is must be seen by its key ([`Entry::is`]); if not, [`FlowTable::find`] decides.
+    #[inline]
+    pub fn candidate(&self, hash: u64) -> FlowId {
+        let home = self.home(hash);
+        home.matches(tag_of(hash)).next().map_or(FlowId::NONE, |slot| {
+            let index = home.entry(slot);
+            prefetch::line(&self.storage.entries[index as usize]);
+            FlowId(index)
+        })
+    }
+
+    /// The entry of an id.
+    #[inline]
+    pub fn entry(&self, id: FlowId) -> &'static Entry {
+        &self.storage.entries[id.0 as usize]
+    }
+
+    /// The cold line of an id.
+    #[inline]
+    pub fn cold(&self, id: FlowId) -> &'static Cold {
+        &self.storage.cold[id.0 as usize]
+    }
+
+    /// Looks for a connection without taking a lock; `None` is certain at the time of the call.
+    pub fn find(&self, hash: u64, words: [u64; 2]) -> Option<FlowId> {
+        let home = self.home(hash);
+        // What was found is right whatever writers do: its key was compared, and an entry is not
+        // reused during the burst. Only "nothing" needs to be read consistently.
+        self.find_in_chain(home, hash, words)
+            .or_else(|| home.read_consistently(|| self.find_in_chain(home, hash, words)))
+    }
+
+    fn find_in_chain(&self, home: &Bucket, hash: u64, words: [u64; 2]) -> Option<FlowId> {
+        self.chain(home).find_map(|bucket| {
+            bucket.matches(tag_of(hash)).find_map(|slot| {
+                let id = FlowId(bucket.entry(slot));
+                (id.is_some() && self.entry(id).is(words)).then_some(id)
+            })
+        })
+    }
+
+    /// The bucket and its overflow buckets. Bounded even if a writer relinks them meanwhile.
+    fn chain<'a>(&'a self, home: &'a Bucket) -> impl Iterator<Item = &'a Bucket> {
+        let mut next = Some(home);
+        std::iter::from_fn(move || {
+            let bucket = next?;
+            let index = bucket.next.load(Ordering::Acquire) as usize;
+            next = (index != 0).then(|| &self.storage.buckets[index]);
+            Some(bucket)
+        })
+        .take(CHAIN_MAX + 1)
+    }
+
+    /// Inserts a filled entry, unless a connection with its key is there.
+    pub fn insert(&self, hash: u64, words: [u64; 2], id: FlowId) -> Inserted {
+        let home = self.home(hash);
+        let _guard = home.lock();
+        if let Some(existing) = self.find_in_chain(home, hash, words) {
+            return Inserted::Exists(existing);
+        }
+        let (mut length, mut last) = (0, home);
+        for bucket in self.chain(home) {
+            if let Some(slot) = bucket.empty_slot() {
+                bucket.fill(slot, tag_of(hash), id.0);
+                return Inserted::New;
+            }
+            (length, last) = (length + 1, bucket);
+        }
+        if length > CHAIN_MAX {
+            return Inserted::Full;
+        }
+        let Some((index, bucket)) = self.take_overflow() else {
+            return Inserted::Full;
+        };
+        bucket.fill(0, tag_of(hash), id.0);
+        last.next.store(index, Ordering::Release);
+        Inserted::New
+    }
+
+    fn take_overflow(&self) -> Option<(u32, &'static Bucket)> {
+        let mut taken = None;
+        let link = |index: u32| &self.storage.buckets[index as usize].next;
+        self.free_overflow.pop(1, link, |index| taken = Some(index));
+        let index = taken?;
+        let bucket = &self.storage.buckets[index as usize];
+        bucket.next.store(0, Ordering::Relaxed);
+        self.overflow_used.fetch_add(1, Ordering::Relaxed);
+        Some((index, bucket))
+    }
+
+    /// Removes a connection. `true` if this call did it: of several callers exactly one gets to
+    /// undo what the connection stood for and to retire the entry.
+    pub fn remove(&self, id: FlowId) -> bool {
+        let entry = self.entry(id);
+        let Some(key) = entry.key() else { return false };
+        let hash = self.hash_of(&key);
+        let home = self.home(hash);
+        let _guard = home.lock();
+        let mut before: Option<&Bucket> = None;
+        for bucket in self.chain(home) {
+            let slot = bucket.matches(tag_of(hash)).find(|&slot| bucket.entry(slot) == id.0);
+            if let Some(slot) = slot {
+                entry.kill();
+                bucket.clear(slot);
+                if let Some(before) = before.filter(|_| bucket.is_empty()) {
+                    self.unlink_overflow(before, bucket);
+                }
+                return true;
+            }
+            before = Some(bucket);
+        }
+        false
+    }
+
+    /// Takes an empty overflow bucket out of its chain. Readers on it notice by the sequence of
+    /// the home bucket, which the caller has locked.
+    fn unlink_overflow(&self, before: &Bucket, bucket: &Bucket) {
+        let index = before.next.load(Ordering::Relaxed);
+        before.next.store(bucket.next.load(Ordering::Relaxed), Ordering::Release);
+        self.free_overflow.push_chain(index, &bucket.next);
+        self.overflow_used.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn free_chain(&self, first: u32, last: u32) {
+        self.free_entries.push_chain(first, &self.entry(FlowId(last)).link);
+    }
+
+    /// All live connections with an index in `range`; indices end at [`FlowTable::high_water`].
+    #[expect(clippy::cast_possible_truncation, reason = "tables have at most 2^31 entries")]
+    pub fn live(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = (FlowId, FlowKey)> {
+        let end = range.end.min(self.high_water());
+        (range.start.max(1)..end).filter_map(|index| {
+            let id = FlowId(index as u32);
+            self.entry(id).key().map(|key| (id, key))
+        })
+    }
+
+    /// Every entry that was ever used lies below this index.
+    pub fn high_water(&self) -> usize {
+        self.free_entries.high_water()
+    }
+
+    /// How many buckets have 0, 1, ... flows; chains count as one bucket. The last count is of
+    /// that many and more.
+    pub fn chain_lengths(&self) -> [usize; 2 * SLOTS + 1] {
+        let mut counts = [0; 2 * SLOTS + 1];
+        for home in &self.storage.buckets[..=self.home_mask] {
+            let flows: usize = self.chain(home).map(Bucket::used).sum();
+            counts[flows.min(2 * SLOTS)] += 1;
+        }
+        counts
+    }
+}
+
+/// Free entries at a worker's hand, so that a new connection touches no shared line for one.
+#[derive(Debug)]
+pub struct EntryCache {
+    free: Vec<u32>,
+}
+
+/// Entries that a cache takes at once.
+const REFILL: usize = 32;
+
+impl Default for EntryCache {
+    fn default() -> Self {
+        Self { free: Vec::with_capacity(REFILL + 1) }
+    }
+}
+
+impl EntryCache {
+    /// An entry that only the caller knows; `None` when the table is full.
+    pub fn take(&mut self, table: &FlowTable) -> Option<FlowId> {
+        if self.free.is_empty() {
+            let link = |index: u32| &table.entry(FlowId(index)).link;
+            table.free_entries.pop(REFILL, link, |index| self.free.push(index));
+        }
+        self.free.pop().map(FlowId)
+    }
+
+    /// Puts back an entry that was taken but not inserted.
+    pub fn put_back(&mut self, table: &FlowTable, id: FlowId) {
+        table.entry(id).kill();
+        if self.free.len() < self.free.capacity() {
+            self.free.push(id.0);
+        } else {
+            table.free_chain(id.0, id.0);
+        }
+    }
+
+    /// Returns everything, when the worker stops.
+    pub fn drain(&mut self, table: &FlowTable) {
+        for index in self.free.drain(..) {
+            table.free_chain(index, index);
+        }
+    }
+}

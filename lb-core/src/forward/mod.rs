@@ -1,0 +1,7 @@
+//! Forwarding methods: what a packet looks like when it leaves for its real server.
+
+mod direct;
+mod link;
+
+pub use direct::direct;
+pub use link::address_link;

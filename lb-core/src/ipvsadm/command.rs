@@ -1,0 +1,120 @@
+//! What a command line says, once it is understood.
+
+use std::net::IpAddr;
+
+use crate::destination::Destination;
+use crate::operations::{DaemonRole, DaemonSettings, TimeoutSettings};
+use crate::service::{Service, ServiceKey};
+
+/// One ipvsadm command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `-A`
+    AddService(Service),
+    /// `-E`
+    EditService(Service),
+    /// `-D`
+    DeleteService(ServiceKey),
+    /// `-C`
+    Clear,
+    /// `-a`
+    AddDestination { service: ServiceKey, destination: Destination },
+    /// `-e`
+    EditDestination { service: ServiceKey, destination: Destination },
+    /// `-d`
+    DeleteDestination { service: ServiceKey, address: IpAddr, port: u16 },
+    /// `-L`, and no words at all
+    List(ListOptions),
+    /// `-S`
+    Save { numeric: bool },
+    /// `-Z`
+    Zero(Option<ServiceKey>),
+    /// `--set`
+    SetTimeouts(TimeoutSettings),
+    /// `--start-daemon`
+    StartDaemon(DaemonSettings),
+    /// `--stop-daemon`
+    StopDaemon { role: DaemonRole, sync_id: u8 },
+    /// `-R`: the commands are lines of standard input.
+    Restore,
+    /// `-h`
+    Help,
+    /// `-v`
+    Version,
+}
+
+/// What `-L` shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListOptions {
+    pub subject: Subject,
+    pub format: Format,
+    /// `-n`: no name look-ups.
+    pub numeric: bool,
+    /// `--exact`: no K, M, G, T.
+    pub exact: bool,
+    /// Not `--nosort`.
+    pub sorted: bool,
+    /// `--persistent-conn` with `-c`: also engine name and data.
+    pub engine_data: bool,
+}
+
+/// The thing that is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Every service, under a header line.
+    Table,
+    /// One service.
+    Service(ServiceKey),
+    /// `-c`
+    Connections,
+    /// `--timeout`
+    Timeouts,
+    /// `--daemon`
+    Daemons,
+}
+
+/// The columns of a listing of services. Where several are asked for, the first one named here
+/// wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Stats,
+    Rate,
+    Thresholds,
+    PersistentConnections,
+    TunnelInfo,
+    Default,
+}
+
+/// A command line that was refused before anything was done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ParseError {
+    /// The exit code of ipvsadm: 2, or 255 where popt or the missing command is the reason.
+    pub exit: i32,
+    /// The text for standard error, without its line end.
+    pub message: String,
+    /// Whether ipvsadm ends here even in the middle of a restore. popt's own complaints do not
+    /// end it: the next line is read.
+    pub fatal: bool,
+}
+
+impl ParseError {
+    /// What the parser itself refuses: exit code 2.
+    pub(super) fn refused(message: impl Into<String>) -> Self {
+        Self { exit: 2, message: message.into(), fatal: true }
+    }
+
+    /// What popt refuses after a valid command.
+    pub(super) fn scan(word: &str, reason: &str) -> Self {
+        Self { exit: 255, message: format!("{word}: {reason}"), fatal: false }
+    }
+
+    /// No command, or not as the first option.
+    pub(super) fn try_help() -> Self {
+        Self {
+            exit: 255,
+            message: "Try `ipvsadm -h' or 'ipvsadm --help' for more information.".to_owned(),
+            fatal: true,
+        }
+    }
+}

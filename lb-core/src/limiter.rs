@@ -1,0 +1,55 @@
+//! A bound on what the director says of its own accord, so that nobody can use it as a mirror.
+
+use crate::clock::{TICKS_PER_SECOND, Tick};
+
+/// Messages a second that a worker sends at most (the kernel's `icmp_msgs_per_sec`).
+const PER_SECOND: u32 = 1000;
+/// Messages that may come at once (the kernel's `icmp_msgs_burst`, per tick of ours).
+const BURST: u32 = PER_SECOND / TICKS_PER_SECOND;
+
+/// A token bucket, refilled with the coarse clock.
+#[derive(Debug)]
+pub struct Limiter {
+    tokens: u32,
+    filled: Tick,
+    identification: u16,
+}
+
+impl Default for Limiter {
+    fn default() -> Self {
+        Self { tokens: BURST, filled: Tick(0), identification: 0 }
+    }
+}
+
+impl Limiter {
+    /// An identification for the IP header of the next message.
+    pub const fn identification(&mut self) -> u16 {
+        self.identification = self.identification.wrapping_add(1);
+        self.identification
+    }
+
+    /// Whether one more message may be sent.
+    pub fn allow(&mut self, now: Tick) -> bool {
+        if now != self.filled {
+            self.tokens = BURST;
+            self.filled = now;
+        }
+        let allowed = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_allows_its_rate_and_no_more() {
+        let mut limiter = Limiter::default();
+        let second = Tick(80).0..Tick(80).plus_seconds(1).0;
+        let allowed =
+            second.flat_map(|tick| [Tick(tick); 500]).filter(|&tick| limiter.allow(tick)).count();
+        assert_eq!(allowed, PER_SECOND as usize);
+    }
+}

@@ -1,0 +1,291 @@
+//! Run-time data of destinations, in slots with stable ids.
+//!
+//! A slot belongs to a destination from `-a` until nothing refers to it any more; connections,
+//! counters and the configuration snapshot name destinations by slot. One line is written by the
+//! control thread and read by every packet, the other is written by workers when a connection
+//! begins, ends, or changes between active and inactive.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+
+use crate::interface::InterfaceId;
+use crate::prefetch;
+use crate::wire::MacAddress;
+
+/// Number of a destination's slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DestinationId(pub u32);
+
+/// Where frames for a destination go on the link layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextHop {
+    pub mac: MacAddress,
+    pub interface: InterfaceId,
+}
+
+/// Set in the packed next hop once it is known.
+const RESOLVED: u64 = 1 << 63;
+
+impl NextHop {
+    /// One word, so that a worker never sees half of a change.
+    const fn pack(self) -> u64 {
+        let mac = self.mac.0;
+        u64::from_be_bytes([0, 0, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]])
+            | (self.interface.0 as u64) << 48
+            | RESOLVED
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of a word")]
+    const fn unpack(word: u64) -> Option<Self> {
+        if word & RESOLVED == 0 {
+            return None;
+        }
+        let bytes = word.to_be_bytes();
+        Some(Self {
+            mac: MacAddress([bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]),
+            interface: InterfaceId((word >> 48) as u8),
+        })
+    }
+}
+
+/// The run-time data of one destination.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct DestinationSlot {
+    settings: SettingsLine,
+    load: LoadLine,
+}
+
+/// Written by the control thread.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+struct SettingsLine {
+    next_hop: AtomicU64,
+    weight: AtomicI32,
+    upper_threshold: AtomicU32,
+    lower_threshold: AtomicU32,
+    /// Part of a service (else removed: its connections are kept, their packets dropped).
+    available: AtomicBool,
+}
+
+/// Written by workers.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+struct LoadLine {
+    active: AtomicI32,
+    inactive: AtomicI32,
+    persistent: AtomicI32,
+    overloaded: AtomicBool,
+}
+
+const _: () = assert!(size_of::<DestinationSlot>() == 128);
+
+impl DestinationSlot {
+    /// Where its frames go; `None` while the neighbour is not resolved.
+    #[inline]
+    pub fn next_hop(&self) -> Option<NextHop> {
+        NextHop::unpack(self.settings.next_hop.load(Ordering::Relaxed))
+    }
+
+    /// Publishes where its frames go.
+    pub fn set_next_hop(&self, next_hop: Option<NextHop>) {
+        self.settings.next_hop.store(next_hop.map_or(0, NextHop::pack), Ordering::Relaxed);
+    }
+
+    /// The weight, at this moment: `-e` takes effect at the next pick.
+    #[inline]
+    pub fn weight(&self) -> i32 {
+        self.settings.weight.load(Ordering::Relaxed)
+    }
+
+    /// Takes over weight and thresholds of `-a` or `-e`.
+    pub fn configure(&self, weight: i32, upper_threshold: u32, lower_threshold: u32) {
+        self.settings.weight.store(weight, Ordering::Relaxed);
+        self.settings.upper_threshold.store(upper_threshold, Ordering::Relaxed);
+        self.settings.lower_threshold.store(lower_threshold, Ordering::Relaxed);
+        if upper_threshold == 0 {
+            self.load.overloaded.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the destination belongs to a service.
+    #[inline]
+    pub fn is_available(&self) -> bool {
+        self.settings.available.load(Ordering::Relaxed)
+    }
+
+    /// The destination was added to its service, or removed from it.
+    pub fn set_available(&self, available: bool) {
+        self.settings.available.store(available, Ordering::Relaxed);
+    }
+
+    /// Connections in an active state.
+    #[inline]
+    pub fn active(&self) -> u32 {
+        count(&self.load.active)
+    }
+
+    /// Connections in any other state.
+    #[inline]
+    pub fn inactive(&self) -> u32 {
+        count(&self.load.inactive)
+    }
+
+    /// Persistence templates.
+    pub fn persistent(&self) -> u32 {
+        count(&self.load.persistent)
+    }
+
+    /// Whether nothing refers to the destination.
+    pub fn is_idle(&self) -> bool {
+        self.active() == 0 && self.inactive() == 0 && self.persistent() == 0
+    }
+
+    /// Whether the upper threshold was reached and the lower one not yet left behind.
+    #[inline]
+    pub fn is_overloaded(&self) -> bool {
+        self.load.overloaded.load(Ordering::Relaxed)
+    }
+
+    /// Load figure of lc and wlc: `256 * active + inactive` (`ip_vs_dest_conn_overhead`).
+    #[inline]
+    pub fn overhead(&self) -> i64 {
+        (i64::from(self.active()) << 8) + i64::from(self.inactive())
+    }
+
+    /// A connection is bound to the destination.
+    pub fn bind(&self, active: bool) {
+        self.counter(active).fetch_add(1, Ordering::Relaxed);
+        self.check_thresholds();
+    }
+
+    /// A connection ends.
+    pub fn unbind(&self, active: bool) {
+        self.counter(active).fetch_sub(1, Ordering::Relaxed);
+        self.check_thresholds();
+    }
+
+    /// A connection changes between active and inactive.
+    pub fn set_active(&self, active: bool) {
+        self.counter(active).fetch_add(1, Ordering::Relaxed);
+        self.counter(!active).fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn counter(&self, active: bool) -> &AtomicI32 {
+        if active { &self.load.active } else { &self.load.inactive }
+    }
+
+    /// `ip_vs_bind_dest` and `ip_vs_unbind_dest` of Linux 6.1: overloaded from the upper
+    /// threshold on, until below the lower one (or 3/4 of the upper where that is not set).
+    fn check_thresholds(&self) {
+        let upper = u64::from(self.settings.upper_threshold.load(Ordering::Relaxed));
+        if upper == 0 {
+            return;
+        }
+        let lower = u64::from(self.settings.lower_threshold.load(Ordering::Relaxed));
+        let total = u64::from(self.active()) + u64::from(self.inactive());
+        let below = if lower != 0 { total < lower } else { total * 4 < upper * 3 };
+        if total >= upper {
+            self.load.overloaded.store(true, Ordering::Relaxed);
+        } else if below {
+            self.load.overloaded.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes a slot as new, before another destination gets it.
+    pub fn reset(&self) {
+        self.set_next_hop(None);
+        self.set_available(false);
+        self.configure(0, 0, 0);
+        for counter in [&self.load.active, &self.load.inactive, &self.load.persistent] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A count that two workers may take through zero for an instant is never shown as negative.
+#[inline]
+fn count(counter: &AtomicI32) -> u32 {
+    counter.load(Ordering::Relaxed).max(0).unsigned_abs()
+}
+
+/// The slots of all destinations, fixed at start.
+#[derive(Debug)]
+pub struct DestinationSlots {
+    slots: Box<[DestinationSlot]>,
+}
+
+impl DestinationSlots {
+    /// Slots for `destinations_max` destinations.
+    pub fn new(destinations_max: usize) -> Self {
+        Self { slots: (0..destinations_max).map(|_| DestinationSlot::default()).collect() }
+    }
+
+    /// Number of slots.
+    pub const fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are no slots at all.
+    pub const fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The slot of a destination.
+    #[inline]
+    pub fn get(&self, id: DestinationId) -> &DestinationSlot {
+        &self.slots[id.0 as usize]
+    }
+
+    /// Asks for the line that a packet of this destination reads.
+    #[inline]
+    pub fn prefetch(&self, id: DestinationId) {
+        prefetch::line(&self.get(id).settings);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_next_hop_survives_its_word() {
+        let slot = DestinationSlot::default();
+        assert_eq!(slot.next_hop(), None);
+        let next_hop =
+            NextHop { mac: MacAddress([0xfe, 1, 2, 3, 4, 0xff]), interface: InterfaceId(255) };
+        slot.set_next_hop(Some(next_hop));
+        assert_eq!(slot.next_hop(), Some(next_hop));
+        slot.set_next_hop(None);
+        assert_eq!(slot.next_hop(), None);
+    }
+
+    /// Facts 3.3: overloaded at `-x`, usable again below `-y`.
+    #[test]
+    fn thresholds_have_hysteresis() {
+        let slot = DestinationSlot::default();
+        slot.configure(1, 4, 2);
+        for _ in 0..3 {
+            slot.bind(false);
+        }
+        assert!(!slot.is_overloaded());
+        slot.bind(true);
+        assert!(slot.is_overloaded());
+        slot.unbind(true);
+        slot.unbind(false);
+        assert!(slot.is_overloaded(), "2 is not below the lower threshold");
+        slot.unbind(false);
+        assert!(!slot.is_overloaded());
+    }
+
+    #[test]
+    fn without_a_lower_threshold_three_quarters_count() {
+        let slot = DestinationSlot::default();
+        slot.configure(1, 2, 0);
+        slot.bind(false);
+        slot.bind(false);
+        assert!(slot.is_overloaded());
+        slot.unbind(false);
+        assert!(!slot.is_overloaded(), "1 * 4 < 2 * 3");
+    }
+}
