@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-/// Little-endian, microseconds, version 2.4, Ethernet.
+/// Frames have their time in microseconds.
 const MAGIC: u32 = 0xa1b2_c3d4;
+/// The same in nanoseconds, as DPDK writes it.
+const MAGIC_NS: u32 = 0xa1b2_3c4d;
 const FILE_HEADER_LEN: usize = 24;
 const RECORD_HEADER_LEN: usize = 16;
 
@@ -25,7 +27,8 @@ pub(crate) fn write(path: &Path, frames: &[Vec<u8>]) {
 /// Reads all frames. Panics where the file is no pcap or ends within a frame.
 pub(crate) fn read(path: &Path) -> Vec<Vec<u8>> {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_eq!(word(&bytes, 0), MAGIC, "{}: not a pcap of this machine", path.display());
+    let magic = word(&bytes, 0);
+    assert!([MAGIC, MAGIC_NS].contains(&magic), "{}: not a pcap of this machine", path.display());
     let mut frames = Vec::new();
     let mut rest = &bytes[FILE_HEADER_LEN..];
     while !rest.is_empty() {
