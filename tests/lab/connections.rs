@@ -1,6 +1,6 @@
 //! The lives of single connections: half-closed, reset, reused, and those whose server goes away.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -83,8 +83,14 @@ fn a_port_reused_after_close_stays_on_its_server() {
     let config = Config::one_port().with_service(9, "rr", &["10.0.10.83", "10.0.10.84"]);
     let director = Director::start(&lab, &config);
     let visit = || {
-        let began = Instant::now();
-        let mut stream = connect(&lab, 9, Some(SOURCE_PORT)).expect("the server accepts");
+        // The client's kernel has its port back when the server's last ACK has come.
+        let (began, mut stream) = eventually(Duration::from_secs(2), "the port is free", || {
+            let began = Instant::now();
+            match connect(&lab, 9, Some(SOURCE_PORT)) {
+                Err(error) if error.kind() == ErrorKind::AddrNotAvailable => None,
+                result => Some((began, result.expect("the server accepts"))),
+            }
+        });
         let mut name = String::new();
         stream.read_to_string(&mut name).expect("the server says its name");
         assert!(began.elapsed() < Duration::from_millis(900), "a SYN was lost");
@@ -159,7 +165,7 @@ fn a_stray_segment_is_answered_with_reset() {
     };
     stream.write_all(b"anyone\n").expect("the kernel takes it");
     let error = stream.read(&mut [0]).expect_err("the director does not know this connection");
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     assert!(director.connections().is_empty());
 }
 

@@ -104,7 +104,7 @@ fn a_bad_configuration_is_refused_with_all_its_faults() {
             &[("vips:", "routes: [ { to: 10.9.0.0/16, via: 192.0.2.7 } ]\nvips:")],
             &["192.0.2.7"],
         ),
-        ("no YAML at all", &[("ports:", "ports: [ {")], &["line"]),
+        ("no YAML at all", &[("ports:", "ports: [ {")], &["YAML"]),
     ];
     for (what, changes, words) in cases {
         let mut yaml = good.clone();
@@ -142,6 +142,6 @@ fn a_port_that_does_not_exist_is_named() {
     let yaml = Config::web("rr").yaml(&socket).replace("iface=dir0", "iface=dir9");
     let reply = run_sluiced(&lab, &yaml, &[]);
     assert_eq!(reply.code, Some(1), "{reply:?}");
-    assert!(reply.stderr.contains("lan0"), "{}", reply.stderr);
+    assert!(reply.stderr.contains("iface=dir9"), "{}", reply.stderr);
     eventually(Duration::from_secs(1), "no control socket", || (!socket.exists()).then_some(()));
 }

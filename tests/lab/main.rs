@@ -10,12 +10,14 @@ mod support {
     pub(crate) mod config;
     pub(crate) mod director;
     pub(crate) mod lab;
+    pub(crate) mod pcap;
     pub(crate) mod sockets;
     pub(crate) mod tools;
 }
 
 mod connections; // half-closed, reset and reused connections; servers that go away
 mod lifecycle; // start, stop, restart, and what is refused
+mod memif; // two DPDK processes: testpmd generates and counts
 mod neighbours; // ARP and echo
 mod scheduling; // who gets the next connection
 mod topology; // several workers, several ports, routers
