@@ -60,7 +60,9 @@ pub(super) fn check_destination(destination: &Destination) -> Result<(), Operati
         ForwardingMethod::Tunneling => "tunneling (-i)",
         ForwardingMethod::Local | ForwardingMethod::Bypass => "this forwarding method",
     };
-    Err(not_supported(&format!("{missing}, only direct routing (-g), ")))
+    Err(OperationError::NotSupported(format!(
+        "Sluice: {missing} is not supported yet, only direct routing (-g) is"
+    )))
 }
 
 /// Whether packets can be for this service: what [`Acceptance::Everything`] lets in besides stays
@@ -84,13 +86,6 @@ pub(super) fn check_unicast(address: IpAddr) -> Result<(), OperationError> {
 }
 
 fn not_supported(what: &str) -> OperationError {
-    let verb = if what.ends_with("services") || what.ends_with(')') && what.contains("engines") {
-        "are"
-    } else {
-        "is"
-    };
-    OperationError::NotSupported(format!(
-        "Sluice: {} {verb} not supported yet",
-        what.trim_end_matches([',', ' '])
-    ))
+    let verb = if what.contains("services") || what.contains("engines") { "are" } else { "is" };
+    OperationError::NotSupported(format!("Sluice: {what} {verb} not supported yet"))
 }
