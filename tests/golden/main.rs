@@ -5,6 +5,7 @@
 //! - `frames`: the words for a frame
 //! - `bed`: a director with its control plane and one worker
 //! - `commands`: the few ipvsadm command lines that cases use
+//! - `hostile`: frames that no host sends
 //! - `recorded`: the kernel's picks, replayed
 //!
 //! `REGEN=1 cargo test -p lb-core --test golden` rewrites what the cases expect; read the
@@ -14,4 +15,5 @@ mod bed;
 mod case;
 mod commands;
 mod frames;
+mod hostile;
 mod recorded;
