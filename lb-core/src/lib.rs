@@ -37,6 +37,8 @@ pub mod expiry;
 pub mod flow;
 pub mod forward;
 pub mod frame;
+#[cfg(feature = "test-support")]
+pub mod fuzz;
 pub mod hash;
 pub mod interface;
 pub mod ipvsadm;

@@ -1,0 +1,188 @@
+//! The flow table against the obvious alternative, `dashmap`: the same keys in random order, one
+//! lookup at a time and in bursts of 32 whose lines are asked for beforehand, as the packet path
+//! does; alone and beside a second thread that does the same.
+
+use std::hint::black_box;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use dashmap::DashMap;
+use lb_core::clock::Tick;
+use lb_core::flow::{EntryCache, FlowKey, FlowState, FlowTable, Inserted, Limbo, Storage};
+use lb_core::hash::FlowHasher;
+use lb_core::quiescence::Epochs;
+use lb_core::slots::DestinationId;
+
+const BURST: usize = 32;
+const SIZES: [usize; 2] = [8192, 1_000_000];
+
+/// What a `dashmap` of connections would hold.
+#[derive(Clone, Copy)]
+struct Connection {
+    state: FlowState,
+    deadline: Tick,
+    destination: DestinationId,
+    _server: (Ipv4Addr, u16),
+}
+
+fn hasher() -> FlowHasher {
+    FlowHasher::new([1, 2, 3])
+}
+
+fn hash(table: &FlowTable, key: &FlowKey) -> u64 {
+    table.hash(key.protocol, key.client.to_bits(), key.client_port)
+}
+
+/// Keys of different clients, in an order that no prefetcher foresees.
+fn keys(count: usize) -> Vec<FlowKey> {
+    let key = |number: u32| FlowKey {
+        protocol: 6,
+        client: Ipv4Addr::from_bits(0x0a00_0000 + number / 64),
+        client_port: u16::try_from(1024 + number % 64).unwrap_or_default(),
+        virtual_address: Ipv4Addr::new(10, 0, 0, 100),
+        virtual_port: 80,
+    };
+    let mut keys: Vec<_> = (0..).map(key).take(count).collect();
+    let mut random = 88_172_645_463_325_252_usize;
+    for place in (1..count).rev() {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        keys.swap(place, random % (place + 1));
+    }
+    keys
+}
+
+fn fill(table: &FlowTable, key: &FlowKey, free: &mut EntryCache) {
+    let Some(id) = free.take(table) else { panic!("the table has room for all keys") };
+    let (state, server) = (FlowState::new(1, true, true), (Ipv4Addr::new(10, 0, 2, 11), 80));
+    table.entry(id).fill(key, state, Tick(9), DestinationId(1), server);
+    assert_eq!(table.insert(hash(table, key), key.words(), id), Inserted::New);
+}
+
+/// What a packet reads of its connection.
+fn read(table: &FlowTable, hash: u64, key: &FlowKey) -> u32 {
+    table.find(hash, key.words()).map_or(0, |id| {
+        let entry = table.entry(id);
+        entry.destination().0 + entry.deadline().0 + u32::from(entry.state().number())
+    })
+}
+
+fn one_by_one(table: &FlowTable, burst: &[FlowKey]) -> u32 {
+    burst.iter().map(|key| read(table, hash(table, key), key)).sum()
+}
+
+fn staged(table: &FlowTable, burst: &[FlowKey]) -> u32 {
+    let mut hashes = [0; BURST];
+    for (key, slot) in burst.iter().zip(&mut hashes) {
+        *slot = hash(table, key);
+        table.prefetch_bucket(*slot);
+    }
+    let candidates = hashes.map(|hash| table.candidate(hash));
+    let mut sum = 0;
+    for ((key, hash), candidate) in burst.iter().zip(hashes).zip(candidates) {
+        let entry = table.entry(candidate);
+        sum += if entry.is(key.words()) {
+            entry.destination().0 + entry.deadline().0 + u32::from(entry.state().number())
+        } else {
+            read(table, hash, key)
+        };
+    }
+    sum
+}
+
+fn from_dashmap(map: &DashMap<FlowKey, Connection, FlowHasher>, burst: &[FlowKey]) -> u32 {
+    burst
+        .iter()
+        .filter_map(|key| map.get(key))
+        .map(|found| found.destination.0 + found.deadline.0 + u32::from(found.state.number()))
+        .sum()
+}
+
+/// Measures a lookup of bursts, alone and beside a second thread.
+fn lookup(
+    c: &mut Criterion,
+    name: &str,
+    keys: &[FlowKey],
+    find: impl Fn(&[FlowKey]) -> u32 + Sync,
+) {
+    for threads in [1, 2] {
+        let mut group = c.benchmark_group(format!("find/{}/{threads} threads", keys.len()));
+        group.throughput(Throughput::Elements(BURST as u64));
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(|| {
+                    let mut bursts = keys.chunks_exact(BURST).rev().cycle();
+                    while !stop.load(Ordering::Relaxed) {
+                        black_box(bursts.next().map(&find));
+                    }
+                });
+            }
+            let mut bursts = keys.chunks_exact(BURST).cycle();
+            group.bench_function(name, |b| b.iter(|| bursts.next().map(&find)));
+            stop.store(true, Ordering::Relaxed);
+        });
+        group.finish();
+    }
+}
+
+fn finds(c: &mut Criterion) {
+    for size in SIZES {
+        let keys = keys(size);
+        let table = FlowTable::new(size, Storage::leaked(size), hasher());
+        let mut free = EntryCache::default();
+        keys.iter().for_each(|key| fill(&table, key, &mut free));
+        lookup(c, "one by one", &keys, |burst| one_by_one(&table, burst));
+        lookup(c, "staged", &keys, |burst| staged(&table, burst));
+
+        let map = DashMap::with_capacity_and_hasher(size, hasher());
+        for key in &keys {
+            let connection = Connection {
+                state: FlowState::new(1, true, true),
+                deadline: Tick(9),
+                destination: DestinationId(1),
+                _server: (Ipv4Addr::new(10, 0, 2, 11), 80),
+            };
+            map.insert(*key, connection);
+        }
+        lookup(c, "dashmap", &keys, |burst| from_dashmap(&map, burst));
+    }
+}
+
+/// A connection begins and ends, with the wait for the burst boundary in between.
+fn changes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("insert and remove");
+    for size in SIZES {
+        let keys = keys(size);
+        let table = FlowTable::new(size * 2, Storage::leaked(size * 2), hasher());
+        let (mut free, mut limbo) = (EntryCache::default(), Limbo::default());
+        let epochs = Epochs::new(1);
+        epochs.online(0);
+        let half = size / 2;
+        keys[..half].iter().for_each(|key| fill(&table, key, &mut free));
+        let mut bursts = keys[half..].chunks_exact(BURST).cycle();
+        group.throughput(Throughput::Elements(BURST as u64));
+        group.bench_function(format!("{size}"), |b| {
+            b.iter(|| {
+                let burst = bursts.next().unwrap_or_default();
+                burst.iter().for_each(|key| fill(&table, key, &mut free));
+                for key in burst {
+                    if let Some(id) = table.find(hash(&table, key), key.words())
+                        && table.remove(id)
+                    {
+                        limbo.retire(&table, id);
+                    }
+                }
+                epochs.announce(0);
+                limbo.release(&table, &epochs);
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, finds, changes);
+criterion_main!(benches);

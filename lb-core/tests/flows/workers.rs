@@ -1,0 +1,167 @@
+//! Whole workers, the sweeper and the control thread on one director.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lb_core::clock::Tick;
+use lb_core::control::{Control, Network};
+use lb_core::destination::Destination;
+use lb_core::director::Director;
+use lb_core::drops::DropReason;
+use lb_core::expiry::Sweeper;
+use lb_core::flow::{FlowTable, Storage};
+use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
+use lb_core::neighbour::ArpSeen;
+use lb_core::operations::Operations;
+use lb_core::protocol::Protocol;
+use lb_core::route::Hop;
+use lb_core::service::{Service, ServiceKey};
+use lb_core::slots::DestinationId;
+use lb_core::wire::MacAddress;
+use lb_core::wire::build::{Link, MemoryFrame, Tcp};
+use lb_core::worker::{BURST_MAX, Observer, Verdict, Worker};
+
+use super::{Random, hasher};
+
+const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
+const SERVICE: ServiceKey = ServiceKey::Address {
+    protocol: Protocol::Tcp,
+    address: std::net::IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100)),
+    port: 80,
+};
+const CLIENTS: usize = 400;
+const KINDS: [&str; 7] = ["S", "A", "FA", "R", "S", "SA", ""];
+const SLOTS: u32 = 16;
+
+struct Ignore;
+
+impl Observer for Ignore {
+    fn arp_seen(&mut self, _: ArpSeen) {}
+}
+
+fn server(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 2, last)
+}
+
+/// A director with a wlc service, four servers, and fewer flows than there are clients.
+fn control() -> Control {
+    let hop = |last| Hop { interface: InterfaceId(0), neighbour: server(last) };
+    let network = Network {
+        interfaces: vec![Interface {
+            name: "lan0".to_owned(),
+            mac: MAC,
+            mtu: 1500,
+            addresses: vec![InterfaceAddress { address: server(1), prefix: 24 }],
+        }],
+        permanent_neighbours: (11..15)
+            .map(|last| (hop(last), MacAddress([2, 0, 0, 0, 2, last])))
+            .collect(),
+        ..Network::default()
+    };
+    let flows = FlowTable::new(300, Storage::leaked(300), hasher());
+    let mut control = Control::new(flows, SLOTS as usize, 2, hasher(), network);
+    control.add_service(Service::new(SERVICE)).unwrap();
+    for last in 11..15 {
+        control.add_destination(&SERVICE, Destination::new(server(last).into(), 80)).unwrap();
+    }
+    control.publish();
+    control
+}
+
+/// Segments with different flags from all clients.
+fn frames() -> Vec<Vec<u8>> {
+    let link = Link { destination: MAC, ..Link::default() };
+    let all = KINDS.iter().flat_map(|flags| (0..CLIENTS).map(move |client| (flags, client)));
+    all.map(|(flags, client)| {
+        let src = format!("10.0.1.2:{}", 1000 + client);
+        Tcp { src: &src, flags, ..Tcp::default() }.frame(&link)
+    })
+    .collect()
+}
+
+fn work(
+    director: &Arc<Director>,
+    number: usize,
+    ticks: &AtomicU32,
+    stop: &AtomicBool,
+    frames: &[Vec<u8>],
+) {
+    let mut worker = Worker::new(Arc::clone(director), number);
+    let mut random = Random(number as u64 + 7);
+    let mut verdicts = [Verdict::Consumed; BURST_MAX];
+    while !stop.load(Ordering::Relaxed) {
+        let now = Tick(ticks.load(Ordering::Relaxed));
+        // Clients come and go: what was begun may expire.
+        let first = now.0 as usize / 4000 * 50;
+        let count = 1 + random.below(BURST_MAX);
+        let mut burst: Vec<_> = (0..count)
+            .map(|_| {
+                let (kind, client) = (random.below(KINDS.len()), first + random.below(200));
+                MemoryFrame::new(&frames[kind * CLIENTS + client % CLIENTS])
+            })
+            .collect();
+        worker.boundary();
+        worker.process(InterfaceId(0), now, &mut burst, &mut verdicts, &mut Ignore);
+    }
+}
+
+/// Lets time run, removes servers and brings them back; returns how many connections expired.
+fn manage(control: &mut Control, sweeper: &mut Sweeper, ticks: &AtomicU32) -> usize {
+    let director = Arc::clone(control.director());
+    let until = Instant::now() + Duration::from_secs(2);
+    let mut random = Random(99);
+    let mut ended = 0;
+    while Instant::now() < until {
+        let now = Tick(ticks.fetch_add(20, Ordering::Relaxed));
+        ended += sweeper.step(&director, now);
+        control.tick(now);
+        let address = server(11 + u8::try_from(random.below(4)).unwrap());
+        match random.below(40) {
+            // Either may find that it is done already.
+            0 => drop(control.delete_destination(&SERVICE, address.into(), 80)),
+            1..=3 => drop(control.add_destination(&SERVICE, Destination::new(address.into(), 80))),
+            _ => thread::sleep(Duration::from_micros(200)),
+        }
+    }
+    ended
+}
+
+/// Two workers get packets of the same flows, so that both begin, move, begin anew and end them.
+/// When all have expired, every count is zero.
+#[test]
+fn counts_return_to_zero() {
+    let mut control = control();
+    let mut sweeper = control.sweeper();
+    let director = Arc::clone(control.director());
+    let (ticks, stop, frames) = (AtomicU32::new(1000), AtomicBool::new(false), frames());
+    let ended = thread::scope(|scope| {
+        for number in 0..2 {
+            let (director, ticks, stop, frames) = (&director, &ticks, &stop, &frames);
+            scope.spawn(move || work(director, number, ticks, stop, frames));
+        }
+        let ended = manage(&mut control, &mut sweeper, &ticks);
+        stop.store(true, Ordering::Relaxed);
+        ended
+    });
+    assert!(ended > 100, "{ended} connections expired while workers ran");
+    for worker in &director.counters[..2] {
+        let dropped: u64 = DropReason::ALL.iter().map(|&reason| worker.dropped(reason)).sum();
+        assert_eq!(worker.received.get(), worker.forwarded.get() + dropped);
+        assert!(worker.flows_inserted.get() > 1000 && worker.forwarded.get() > 10_000);
+    }
+    assert!(director.dropped(DropReason::TableFull) > 0);
+    let slots = || (0..SLOTS).map(|id| director.slots.get(DestinationId(id)));
+    let live = director.flows.live(0..usize::MAX).count();
+    assert_eq!(live as u64, director.flows_used());
+    let counted: u32 = slots().map(|slot| slot.active() + slot.inactive()).sum();
+    assert_eq!(counted as usize, live, "what the servers count is what is there");
+
+    let end = Tick(ticks.into_inner()).plus_seconds(1000);
+    sweeper.step(&director, end);
+    assert_eq!(director.flows_used(), 0);
+    assert_eq!(director.flows.overflow_used(), 0);
+    assert!(slots().all(|slot| slot.is_idle()));
+}

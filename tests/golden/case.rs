@@ -1,0 +1,312 @@
+//! The format of a case, and how one is run.
+//!
+//! A case is a text: its head says why it is there, then it says what to do, line by line. A line
+//! that begins with `=` is what the line before it must bring about. Everything happens in the
+//! network of the kernel's captures (`bed::captured_network`), at one moment until `time` says
+//! otherwise.
+//!
+//! | line | what it does | what it brings about |
+//! | --- | --- | --- |
+//! | a frame (`frames`) | through the packet path | `drop REASON` where one is counted, and the frame that leaves: `IF` and `wire::show`, `waits` where the neighbour is unknown, `consumed`; `+N` are bytes behind its packet |
+//! | `-A`, `-e`, ... (`commands`) | ipvsadm | nothing, or the error |
+//! | `list`, `stats` | `ipvsadm -Ln`, `--stats` | services and servers |
+//! | `connections` | `-Lnc` | state, seconds left |
+//! | `flows` | entries of the table that are in use | number |
+//! | `time +5s` | seconds pass | |
+//! | `arp-out` | | the ARP that the control plane wanted to have sent |
+//! | `set NAME=VALUE` | sysctl | |
+//! | `vip A`, `mtu IF N`, `route A/N via G`, `table FLOWS SERVERS` | only before the rest | |
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use lb_core::control::{ArpOut, Network};
+use lb_core::interface::InterfaceAddress;
+use lb_core::operations::{Operations, Stats};
+use lb_core::protocol::Protocol;
+use lb_core::route::Route;
+use lb_core::service::ServiceKey;
+use lb_core::settings::Settings;
+use lb_core::wire::{ipv4, show, vlan};
+use lb_core::worker::Verdict;
+
+use crate::bed::{Bed, Outcome, captured_network};
+use crate::{commands, frames};
+
+/// What a case is run on.
+struct Run {
+    network: Option<Network>,
+    table: (usize, usize),
+    bed: Option<Bed>,
+    settings: Settings,
+}
+
+/// The text of a case with what really happened.
+pub(crate) fn run(text: &str) -> String {
+    let mut run = Run {
+        network: Some(captured_network()),
+        table: (1024, 16),
+        bed: None,
+        settings: Settings::default(),
+    };
+    let mut out = String::new();
+    for line in text.lines().filter(|line| !line.starts_with('=')) {
+        let _ = writeln!(out, "{line}");
+        if line.is_empty() || line.starts_with('#') || run.setting(line) {
+            continue;
+        }
+        for happened in run.step(line) {
+            let _ = writeln!(out, "= {happened}");
+        }
+    }
+    out
+}
+
+impl Run {
+    /// Takes a line that describes the surroundings.
+    fn setting(&mut self, line: &str) -> bool {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let subnet = |text: &str| {
+            let (address, prefix) = text.split_once('/').expect("ADDRESS/PREFIX");
+            let address = address.parse().expect("an address");
+            InterfaceAddress { address, prefix: prefix.parse().expect("a prefix") }
+        };
+        if !["vip", "mtu", "route", "table"].contains(&words[0]) {
+            return false;
+        }
+        let network = self.network.as_mut().unwrap_or_else(|| panic!("`{line}` comes too late"));
+        match *words {
+            ["vip", address] => network.vips.push(address.parse().expect("an address")),
+            ["mtu", name, mtu] => {
+                let mut interfaces = network.interfaces.iter_mut();
+                let interface = interfaces.find(|interface| interface.name == name);
+                interface.expect("an interface").mtu = mtu.parse().expect("a number");
+            }
+            ["route", to, "via", via] => {
+                let via = via.parse().expect("an address");
+                network.routes.push(Route { to: subnet(to), via });
+            }
+            ["table", flows, servers] => {
+                self.table = (flows.parse().expect("flows"), servers.parse().expect("servers"));
+            }
+            _ => panic!("`{line}`: no such setting"),
+        }
+        true
+    }
+
+    fn bed(&mut self) -> &mut Bed {
+        let (network, (flows, servers)) = (&mut self.network, self.table);
+        self.bed
+            .get_or_insert_with(|| Bed::new(network.take().expect("taken once"), flows, servers))
+    }
+
+    /// Does what a line says; returns what happened.
+    fn step(&mut self, line: &str) -> Vec<String> {
+        if frames::is_frame(line) {
+            return self.frame(line);
+        }
+        if line.starts_with('-') {
+            let done = commands::run(&mut self.bed().control, line);
+            return done.err().into_iter().map(|error| format!("error: {error}")).collect();
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match *words {
+            ["list"] => list(self.bed()),
+            ["stats"] => stats(self.bed()),
+            ["connections"] => connections(self.bed()),
+            ["flows"] => vec![self.bed().flows_used().to_string()],
+            ["time", by] => {
+                let seconds = by.strip_prefix('+').and_then(|by| by.strip_suffix('s'));
+                self.bed().pass(seconds.and_then(|s| s.parse().ok()).expect("time +5s"));
+                Vec::new()
+            }
+            ["arp-out"] => arp_out(self.bed()),
+            ["set", setting] => {
+                match setting.split_once('=').expect("NAME=VALUE") {
+                    ("conn_reuse_mode", mode) => {
+                        self.settings.conn_reuse_mode = mode.parse().expect("a number");
+                    }
+                    ("expire_nodest_conn", on) => self.settings.expire_nodest_conn = on != "0",
+                    (name, _) => panic!("`{line}`: no setting {name}"),
+                }
+                let settings = self.settings;
+                self.bed().control.set_settings(settings);
+                Vec::new()
+            }
+            _ => panic!("`{line}`: not understood"),
+        }
+    }
+
+    fn frame(&mut self, line: &str) -> Vec<String> {
+        let bed = self.bed();
+        let input = frames::parse(line, bed.control.interfaces());
+        let mut happened: Vec<(usize, Vec<String>)> = Vec::new();
+        for _ in 0..input.times {
+            let outcome = bed.process(input.from, &input.frame);
+            let outcome = describe(bed, &outcome);
+            match happened.last_mut() {
+                Some((count, same)) if *same == outcome => *count += 1,
+                _ => happened.push((1, outcome)),
+            }
+        }
+        let numbered = |(count, lines): (usize, Vec<String>)| {
+            let times = if count == 1 { String::new() } else { format!("{count} times ") };
+            lines.into_iter().map(move |line| format!("{times}{line}"))
+        };
+        happened.into_iter().flat_map(numbered).collect()
+    }
+}
+
+fn describe(bed: &Bed, outcome: &Outcome) -> Vec<String> {
+    let dropped = outcome.dropped.map(|reason| format!("drop {}", reason.name()));
+    let left = match outcome.verdict {
+        Verdict::Send(interface) => {
+            let name = &bed.control.interfaces()[usize::from(interface.0)].name;
+            Some(format!("{name} {}{}", show(&outcome.frame), trailer(&outcome.frame)))
+        }
+        Verdict::Wait(_) => Some("waits".to_owned()),
+        Verdict::Consumed => Some("consumed".to_owned()),
+        Verdict::Drop(reason) => {
+            assert_eq!(Some(reason), outcome.dropped, "what is dropped is counted");
+            None
+        }
+    };
+    dropped.into_iter().chain(left).collect()
+}
+
+/// Bytes behind the IPv4 packet of a frame.
+fn trailer(frame: &[u8]) -> String {
+    let packet_end = vlan::network_offset(frame).and_then(|(_, offset)| {
+        let packet = ipv4::Packet::check(&frame[offset..]).ok()?;
+        Some(offset + usize::from(packet.header.total_length()))
+    });
+    match packet_end {
+        Some(end) if end < frame.len() => format!(" +{}", frame.len() - end),
+        _ => String::new(),
+    }
+}
+
+fn name(key: &ServiceKey) -> String {
+    match key {
+        ServiceKey::Address { protocol, address, port } => format!("{protocol} {address}:{port}"),
+        ServiceKey::Mark { mark, .. } => format!("FWM {mark}"),
+    }
+}
+
+fn list(bed: &Bed) -> Vec<String> {
+    let mut lines = Vec::new();
+    for row in bed.control.services() {
+        lines.push(format!("{} {}", name(&row.service.key), row.service.scheduler));
+        for row in row.destinations {
+            let server = &row.destination;
+            lines.push(format!(
+                "  -> {}:{} {} {} {} {}",
+                server.address,
+                server.port,
+                server.method.name(),
+                server.weight,
+                row.active,
+                row.inactive
+            ));
+        }
+    }
+    lines
+}
+
+fn stats(bed: &Bed) -> Vec<String> {
+    let text = |stats: Stats| {
+        let Stats { connections, packets_in, bytes_in, packets_out, bytes_out } = stats;
+        format!("{connections} {packets_in} {packets_out} {bytes_in} {bytes_out}")
+    };
+    let mut lines = Vec::new();
+    for row in bed.control.services() {
+        lines.push(format!("{} {}", name(&row.service.key), text(row.stats)));
+        for row in row.destinations {
+            let server = &row.destination;
+            lines.push(format!("  -> {}:{} {}", server.address, server.port, text(row.stats)));
+        }
+    }
+    lines
+}
+
+fn connections(bed: &Bed) -> Vec<String> {
+    let mut rows = bed.control.connections();
+    rows.sort_by_key(|row| (row.protocol, row.client, row.virtual_end));
+    let line = |row: lb_core::operations::ConnectionRow| {
+        let protocol = Protocol::from_number(row.protocol).map_or("?", Protocol::name);
+        let end = |(address, port)| format!("{address}:{port}");
+        let (client, service) = (end(row.client), end(row.virtual_end));
+        let (state, server) = (row.state, end(row.destination));
+        format!("{protocol} {} {state} {client} {service} {server}", row.expires_s)
+    };
+    rows.into_iter().map(line).collect()
+}
+
+fn arp_out(bed: &mut Bed) -> Vec<String> {
+    let names: Vec<String> =
+        bed.control.interfaces().iter().map(|interface| interface.name.clone()).collect();
+    let line = |out: ArpOut| match out {
+        ArpOut::Ask(question) => {
+            let to = question.last_known.map_or("everybody".to_owned(), |mac| mac.to_string());
+            let hop = question.hop;
+            format!("{} asks {to} for {}", names[usize::from(hop.interface.0)], hop.neighbour)
+        }
+        ArpOut::Announce { interface, address } => {
+            format!("{} announces {address}", names[usize::from(interface.0)])
+        }
+    };
+    std::mem::take(&mut bed.arp_out).into_iter().map(line).collect()
+}
+
+fn case_files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/cases");
+    let entries = std::fs::read_dir(&folder).expect("the folder of cases");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "case"));
+    files.sort();
+    files
+}
+
+#[test]
+fn every_case() {
+    let regenerate = std::env::var_os("REGEN").is_some();
+    let mut wrong = Vec::new();
+    let files = case_files();
+    for path in &files {
+        let expected = std::fs::read_to_string(path).expect("a readable case");
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        assert!(expected.starts_with("# "), "{name}: a case begins by saying why it is there");
+        println!("{name}");
+        let happened = run(&expected);
+        if regenerate {
+            std::fs::write(path, &happened).expect("a writable case");
+        } else if happened != expected {
+            wrong.push(format!("{name}: {}", first_difference(&expected, &happened)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\nREGEN=1 rewrites what is expected", wrong.join("\n"));
+    assert_eq!(files.len(), 38, "cases found");
+}
+
+fn first_difference(expected: &str, happened: &str) -> String {
+    let mut pairs = expected.lines().zip(happened.lines()).enumerate();
+    match pairs.find(|(_, (expected, happened))| expected != happened) {
+        Some((at, (expected, happened))) => {
+            format!("line {}\n  expected {expected}\n  happened {happened}", at + 1)
+        }
+        None => "one is longer than the other".to_owned(),
+    }
+}
+
+/// Reasons that only the program around the core can have.
+const OUTSIDE: [&str; 3] = ["segmented_frame", "neighbour_unresolved", "transmit_full"];
+
+#[test]
+fn every_drop_reason_has_a_case() {
+    let text: String =
+        case_files().iter().map(|path| std::fs::read_to_string(path).expect("a case")).collect();
+    for reason in lb_core::drops::DropReason::ALL.iter().map(|reason| reason.name()) {
+        let seen = text.lines().any(|line| line.ends_with(&format!("drop {reason}")));
+        assert!(seen != OUTSIDE.contains(&reason), "{reason}: {seen}");
+    }
+}

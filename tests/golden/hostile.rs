@@ -1,0 +1,171 @@
+//! Hostile frames: nothing panics, every frame has exactly one fate, nothing is left behind.
+
+use lb_core::fuzz::{MAC, PacketPath};
+use lb_core::wire::MacAddress;
+use lb_core::wire::build::{Arp, Icmp, Ip, Link, Tcp, Udp};
+use proptest::prelude::*;
+
+/// One frame of each kind that the director knows, some with all that can be in front or behind.
+fn valid() -> Vec<Vec<u8>> {
+    let link = Link { destination: MAC, ..Link::default() };
+    let tagged = Link { vlan: Some(0), ..link };
+    let broadcast = Link { destination: MacAddress::BROADCAST, ..link };
+    let options = Ip { options: &[1; 40], ..Ip::default() };
+    let ask = Arp::who_has("10.0.0.100", "10.0.1.9", link.source);
+    let large = vec![7; 1460];
+    let mut padded = Tcp { flags: "A", ..Tcp::default() }.frame(&link);
+    padded.resize(64, 0xaa);
+    vec![
+        Tcp::default().frame(&link),
+        Tcp { flags: "FA", payload: &large, ..Tcp::default() }.frame(&link),
+        Tcp { ip: options, ..Tcp::default() }.frame(&tagged),
+        Tcp { ttl: 1, ..Tcp::default() }.frame(&link),
+        Tcp { dst: "10.0.0.100:81", ..Tcp::default() }.frame(&tagged),
+        padded,
+        Udp { payload: b"question", ..Udp::default() }.frame(&link),
+        Udp { dst: "10.0.0.100:54", ..Udp::default() }.frame(&link),
+        Icmp { body: &[3; 56], ..Icmp::default() }.frame(&link),
+        Icmp { kind: (3, 4), rest: 1400, body: &Tcp::default().packet(), ..Icmp::default() }
+            .frame(&link),
+        ask.frame(&broadcast),
+        Arp { operation: 2, ..ask }.frame(&tagged),
+    ]
+}
+
+fn path() -> PacketPath {
+    PacketPath::new().expect("its own configuration")
+}
+
+/// An input of [`PacketPath::run`].
+fn input(frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut input = Vec::new();
+    for frame in frames {
+        input.extend(u16::try_from(frame.len() & 0x7ff).expect("11 bits").to_be_bytes());
+        input.extend(frame);
+    }
+    input
+}
+
+#[test]
+fn every_truncation() {
+    let mut path = path();
+    for frame in valid() {
+        for length in 0..=frame.len() {
+            path.run(&input(&[frame[..length].to_vec()]));
+        }
+    }
+}
+
+/// Every bit of every header, alone and with the IP checksum mended, so that the change is not
+/// only found there.
+#[test]
+fn every_bit_flipped() {
+    let mut path = path();
+    let mut tried = 0;
+    for frame in valid() {
+        for at in 0..frame.len().min(120) {
+            for bit in 0..8 {
+                let mut changed = frame.clone();
+                changed[at] ^= 1 << bit;
+                let mended = mend(changed.clone());
+                path.frames(&[&changed, &mended, &frame]);
+                tried += 1;
+            }
+        }
+        path.run(&[]);
+    }
+    assert!(tried > 6000, "{tried}");
+}
+
+/// Every byte of every header at its extremes.
+#[test]
+fn every_byte_at_its_extremes() {
+    let mut path = path();
+    for frame in valid() {
+        for at in 0..frame.len().min(80) {
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut changed = frame.clone();
+                changed[at] = value;
+                path.frames(&[&mend(changed)]);
+            }
+        }
+        path.run(&[]);
+    }
+}
+
+/// Mends the IPv4 checksum, where there is a header of the length that it says.
+fn mend(mut frame: Vec<u8>) -> Vec<u8> {
+    let offset = if frame.get(12..14) == Some(&[0x81, 0]) { 18 } else { 14 };
+    let length = frame.get(offset).map_or(0, |byte| usize::from(byte & 15) * 4);
+    if length >= 20
+        && let Some(header) = frame.get_mut(offset..offset + length)
+    {
+        header[10..12].fill(0);
+        let sum: u32 =
+            header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+        let folded = (sum & 0xffff) + (sum >> 16);
+        let folded = (folded & 0xffff) + (folded >> 16);
+        header[10..12].copy_from_slice(&(!(folded as u16)).to_be_bytes());
+    }
+    frame
+}
+
+/// The inputs that a fuzzer starts from; also replayed here.
+#[test]
+fn the_corpus() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/packet_path");
+    if std::env::var_os("REGEN").is_some() {
+        std::fs::create_dir_all(folder).expect("a folder");
+        for (number, frame) in valid().into_iter().enumerate() {
+            let name = format!("{folder}/frame-{number:02}");
+            std::fs::write(name, input(&[frame])).expect("a file");
+        }
+        let all = input(&valid());
+        std::fs::write(format!("{folder}/all"), all).expect("a file");
+    }
+    let mut path = path();
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("the corpus") {
+        path.run(&std::fs::read(entry.expect("an entry").path()).expect("an input"));
+        count += 1;
+    }
+    assert!(count > valid().len(), "{count} inputs");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        path().run(&bytes);
+    }
+
+    /// Frames in bursts, mostly valid, with bytes changed, added and cut, and time passing.
+    #[test]
+    fn mutated_frames(
+        picks in proptest::collection::vec(
+            (0_usize..12, proptest::collection::vec((0_usize..80, any::<u8>()), 0..4), 0_usize..200,
+             any::<bool>()),
+            1..32,
+        ),
+    ) {
+        let valid = valid();
+        let frames: Vec<Vec<u8>> = picks
+            .into_iter()
+            .map(|(kind, changes, cut, mended)| {
+                let mut frame = valid[kind].clone();
+                for (at, value) in changes {
+                    if let Some(byte) = frame.get_mut(at) {
+                        *byte = value;
+                    }
+                }
+                // Half of them whole.
+                if cut < 100 {
+                    frame.truncate(cut);
+                }
+                if mended { mend(frame) } else { frame }
+            })
+            .collect();
+        let mut path = path();
+        path.frames(&frames.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        path.run(&input(&frames));
+    }
+}

@@ -1,0 +1,19 @@
+//! Golden cases: configuration and frames in, frames and counters out, through the real packet
+//! path.
+//!
+//! - `case`: the format of `cases/*.case`, how they are run and compared
+//! - `frames`: the words for a frame
+//! - `bed`: a director with its control plane and one worker
+//! - `commands`: the few ipvsadm command lines that cases use
+//! - `hostile`: frames that no host sends
+//! - `recorded`: the kernel's picks, replayed
+//!
+//! `REGEN=1 cargo test -p lb-core --test golden` rewrites what the cases expect; read the
+//! difference before it is committed.
+
+mod bed;
+mod case;
+mod commands;
+mod frames;
+mod hostile;
+mod recorded;

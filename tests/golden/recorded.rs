@@ -1,0 +1,178 @@
+//! The kernel's picks, replayed through control plane and packet path: every one must be equal.
+//!
+//! `schedulers-golden.json` holds picks of undisturbed services. `schedulers-random.txt` holds
+//! random operations and what the kernel did at each:
+//!
+//! ```text
+//! sequence 0 tcp rr                                  a new service, on port 1000
+//! add 12 3 0 0 | 12:0/0                              server, weight, -x, -y | counts afterwards
+//! packet 10000 S > 16 | 16:1/0 12:0/0                client port, flags > where it came out
+//! ```
+//!
+//! Counts are active/inactive connections of each server, in the kernel's order. A packet comes
+//! out at a server, as `icmp` or `reset` to the client, or as `nothing`.
+
+use std::fmt::Write as _;
+
+use lb_core::drops::DropReason;
+use lb_core::frame::Frame as _;
+use lb_core::interface::InterfaceId;
+use lb_core::operations::Operations;
+use lb_core::protocol::Protocol;
+use lb_core::service::ServiceKey;
+use lb_core::wire::build::{Link, MemoryFrame, Tcp, Udp};
+use lb_core::wire::{MacAddress, field::window, ipv4};
+use lb_core::worker::Verdict;
+use serde_json::Value;
+
+use crate::bed::{Bed, captured_network};
+use crate::commands;
+
+const GOLDEN: &str = include_str!("../captures/kernel/schedulers-golden.json");
+const RANDOM: &str = include_str!("../captures/kernel/schedulers-random.txt");
+
+const VIP: &str = "10.0.0.100";
+
+/// A service of the recordings and the way a packet takes.
+struct Replay {
+    bed: Bed,
+    protocol: Protocol,
+    port: u16,
+}
+
+impl Replay {
+    fn new(protocol: &str, port: u16, scheduler: &str) -> Self {
+        let protocol = match protocol {
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            other => panic!("protocol {other}"),
+        };
+        let mut replay = Self { bed: Bed::new(captured_network(), 4096, 16), protocol, port };
+        replay.command("-A", &format!("-s {scheduler}"));
+        replay
+    }
+
+    fn command(&mut self, command: &str, rest: &str) {
+        let letter = if self.protocol == Protocol::Tcp { 't' } else { 'u' };
+        let line = format!("{command} -{letter} {VIP}:{} {rest}", self.port);
+        commands::run(&mut self.bed.control, &line)
+            .unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+
+    fn server_command(&mut self, command: &str, server: &str, rest: &str) {
+        self.command(command, &format!("-r 10.0.2.{server}:{} {rest}", self.port));
+    }
+
+    /// Sends a packet; says where it came out, as the recordings do.
+    fn packet(&mut self, client_port: &str, flags: &str) -> String {
+        let link = Link { destination: MacAddress([2, 0, 0, 0, 0, 0x61]), ..Link::default() };
+        let (src, dst) = (format!("10.0.1.2:{client_port}"), format!("{VIP}:{}", self.port));
+        let frame = match self.protocol {
+            Protocol::Tcp => Tcp { src: &src, dst: &dst, flags, ..Tcp::default() }.frame(&link),
+            _ => Udp { src: &src, dst: &dst, ..Udp::default() }.frame(&link),
+        };
+        let outcome = self.bed.process(InterfaceId(0), &frame);
+        match outcome.verdict {
+            Verdict::Send(InterfaceId(1)) => outcome.frame[5].to_string(),
+            Verdict::Send(_) => {
+                let answer = MemoryFrame::new(&outcome.frame);
+                let header =
+                    ipv4::Header::over(window(answer.bytes(), 14).expect("an IPv4 answer"));
+                if header.protocol() == ipv4::protocol::TCP { "reset" } else { "icmp" }.to_owned()
+            }
+            Verdict::Drop(DropReason::DestinationRemoved | DropReason::NoConnection) => {
+                "nothing".to_owned()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn counts(&self) -> String {
+        let address = VIP.parse().expect("an address");
+        let key = ServiceKey::Address { protocol: self.protocol, address, port: self.port };
+        let row = self.bed.control.service(&key).expect("the service");
+        let mut text = String::new();
+        for row in row.destinations {
+            let server = row.destination.address.to_string();
+            let last = server.rsplit('.').next().unwrap_or_default();
+            let _ = write!(text, "{last}:{}/{} ", row.active, row.inactive);
+        }
+        if text.is_empty() { "-".to_owned() } else { text.trim_end().to_owned() }
+    }
+
+    /// Does one recorded operation; says where its packet came out.
+    fn operation(&mut self, words: &[&str]) -> Option<String> {
+        match *words {
+            ["add", server, weight, upper, lower] => {
+                self.server_command("-a", server, &format!("-w {weight} -x {upper} -y {lower}"));
+            }
+            ["edit", server, weight, upper, lower] => {
+                self.server_command("-e", server, &format!("-w {weight} -x {upper} -y {lower}"));
+            }
+            ["delete", server] => self.server_command("-d", server, ""),
+            ["same", scheduler] => self.command("-E", &format!("-s {scheduler}")),
+            // One second for the sweeper to come round.
+            ["wait", seconds] => self.bed.pass(seconds.parse().expect("seconds")),
+            ["packet", client_port, flags, ">", _] => {
+                return Some(self.packet(client_port, flags));
+            }
+            _ => panic!("operation {words:?}"),
+        }
+        None
+    }
+}
+
+#[test]
+fn every_pick_of_random_operations() {
+    let mut replay = None;
+    let (mut packets, mut operations, mut picks) = (0, 0, 0);
+    for (number, line) in RANDOM.lines().enumerate().filter(|(_, line)| !line.starts_with('#')) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let ["sequence", place, protocol, scheduler] = *words {
+            let port = 1000 + place.parse::<u16>().expect("a number");
+            replay = Some(Replay::new(protocol, port, scheduler));
+            continue;
+        }
+        let (what, counts) = line.split_once(" | ").expect("OPERATION | COUNTS");
+        let words: Vec<&str> = what.split_whitespace().collect();
+        let replay = replay.as_mut().expect("a sequence first");
+        if let Some(out) = replay.operation(&words) {
+            assert_eq!(out, words[4], "line {}: {line}", number + 1);
+            packets += 1;
+            picks += usize::from(out.parse::<u8>().is_ok());
+        }
+        assert_eq!(replay.counts(), counts, "line {}: {line}", number + 1);
+        operations += 1;
+    }
+    assert_eq!((operations, packets, picks), (8193, 6733, 5959), "the recording is complete");
+}
+
+/// Only the first packets of a TCP run are determined for lc and wlc: the recording does not say
+/// when connections ended after that.
+#[test]
+fn every_pick_of_undisturbed_services() {
+    let golden: Value = serde_json::from_str(GOLDEN).expect("JSON");
+    let mut picks = 0;
+    for scheduler in ["rr", "wrr", "lc", "wlc"] {
+        for (place, run) in golden[scheduler].as_array().expect("runs").iter().enumerate() {
+            let protocol = run["proto"].as_str().expect("proto");
+            let mut replay = Replay::new(protocol, 80, scheduler);
+            let servers = run["servers"].as_array().expect("servers");
+            let weights = run["weights_in_add_order"].as_array().expect("weights");
+            for (server, weight) in servers.iter().zip(weights) {
+                let last = server.as_str().expect("address").rsplit('.').next().expect("a part");
+                replay.server_command("-a", last, &format!("-w {weight}"));
+            }
+            let determined = protocol == "udp" || scheduler.ends_with("rr");
+            let recorded = run["picked"].as_array().expect("picks");
+            let count = if determined { recorded.len() } else { servers.len() };
+            for (client, pick) in recorded[..count].iter().enumerate() {
+                let out = replay.packet(&(10_000 + client).to_string(), "S");
+                let expected = pick.as_str().expect("address");
+                assert_eq!(format!("10.0.2.{out}"), expected, "{scheduler} {place} pick {client}");
+                picks += 1;
+            }
+        }
+    }
+    assert_eq!(picks, 882, "the recording is complete");
+}
