@@ -36,6 +36,8 @@ pub(crate) struct Bed {
     worker: Worker,
     sweeper: Sweeper,
     now: Tick,
+    /// Frames whose verdict was to wait: the bed lets them.
+    waiting: u64,
 }
 
 #[derive(Default)]
@@ -59,7 +61,7 @@ impl Bed {
         // Not 0, so that a time that was never set is not taken for now.
         let now = Tick(1000);
         let arp_out = control.tick(now);
-        Self { control, arp_out, director, worker, sweeper, now }
+        Self { control, arp_out, director, worker, sweeper, now, waiting: 0 }
     }
 
     /// Puts one frame through the packet path.
@@ -74,6 +76,7 @@ impl Bed {
         for arp in &seen.0 {
             self.control.arp_seen(arp);
         }
+        self.waiting += u64::from(matches!(verdicts[0], Verdict::Wait(_)));
         let mut grown = self.dropped().zip(&before).zip(DropReason::ALL);
         let dropped = grown.find(|((after, before), _)| after > before).map(|(_, &reason)| reason);
         let [frame_out] = frames;
@@ -91,7 +94,8 @@ impl Bed {
     fn assert_accounted(&self) {
         let counters = &self.director.counters[0];
         let fates = counters.forwarded.get() + counters.answered.get() + counters.consumed.get();
-        assert_eq!(counters.received.get(), fates + self.dropped().sum::<u64>());
+        let dropped: u64 = self.dropped().sum();
+        assert_eq!(counters.received.get(), fates + self.waiting + dropped);
     }
 
     /// Lets seconds pass, with all the regular work that falls into them.

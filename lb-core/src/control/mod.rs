@@ -19,7 +19,7 @@ mod trash;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use crate::clock::Tick;
+use crate::clock::{TICKS_PER_SECOND, Tick};
 use crate::director::Director;
 use crate::expiry::Sweeper;
 use crate::flow::FlowTable;
@@ -39,7 +39,7 @@ use trash::Trash;
 pub use support::Acceptance;
 
 /// What surrounds a director; fixed while it runs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Network {
     pub interfaces: Vec<Interface>,
     /// Further addresses that the director answers for.
@@ -50,6 +50,21 @@ pub struct Network {
     /// Gratuitous announcements of an address that the director begins to have.
     pub announcements: u32,
     pub announce_interval_ticks: u32,
+}
+
+impl Default for Network {
+    /// No interfaces; patience and announcements as they are without a configuration.
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            vips: Vec::new(),
+            routes: Vec::new(),
+            permanent_neighbours: Vec::new(),
+            patience: Patience::default(),
+            announcements: 3,
+            announce_interval_ticks: 2 * TICKS_PER_SECOND,
+        }
+    }
 }
 
 /// A frame's worth of ARP that the control plane wants to have sent.
