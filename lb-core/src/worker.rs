@@ -142,7 +142,7 @@ impl Burst<'_> {
         }
         let interface = self.snapshot.interface(self.from);
         for (frame, packet) in frames.iter().zip(packets) {
-            *packet = Packet::parse(frame.bytes(), interface);
+            packet.parse(frame.bytes(), interface);
         }
     }
 
