@@ -67,29 +67,35 @@ impl Packet {
         }
     }
 
-    /// Reads a frame that came in by `interface`.
+    /// Reads a frame that came in by `interface`. In place, field by field: what a dropped frame
+    /// has not told stays as it was.
     #[inline]
-    pub fn parse(frame: &[u8], interface: &Interface) -> Self {
-        match Self::read(frame, interface) {
-            Ok(packet) => packet,
-            Err(reason) => Self::dropped(reason),
-        }
+    pub fn parse(&mut self, frame: &[u8], interface: &Interface) {
+        self.class = match self.read(frame, interface) {
+            Ok(class) => class,
+            Err(reason) => Class::Drop(reason),
+        };
     }
 
     #[inline]
-    fn read(frame: &[u8], interface: &Interface) -> Result<Self, DropReason> {
+    fn read(&mut self, frame: &[u8], interface: &Interface) -> Result<Class, DropReason> {
         let window14 = window::<{ ethernet::HEADER_LEN }>(frame, 0);
         let link = ethernet::Header::over(window14.ok_or(DropReason::FrameTooShort)?);
         let to_us = link.destination() == interface.mac;
         if to_us && link.ether_type() == ethernet::EtherType::IPV4 {
-            return Self::read_ipv4(frame, ethernet::HEADER_LEN);
+            return self.read_ipv4(frame, ethernet::HEADER_LEN);
         }
-        Self::read_uncommon(frame, to_us, link.destination())
+        self.read_uncommon(frame, to_us, link.destination())
     }
 
     /// Frames that are not plain IPv4 to this interface.
     #[cold]
-    fn read_uncommon(frame: &[u8], to_us: bool, to: MacAddress) -> Result<Self, DropReason> {
+    fn read_uncommon(
+        &mut self,
+        frame: &[u8],
+        to_us: bool,
+        to: MacAddress,
+    ) -> Result<Class, DropReason> {
         let (ether_type, offset) = vlan::network_offset(frame).ok_or(DropReason::FrameTooShort)?;
         // VLAN 0 is no VLAN, only a priority (IEEE 802.1Q); any other is somebody else's network.
         let is_foreign = |at| window(frame, at).is_none_or(|tag| vlan::Tag::over(tag).id() != 0);
@@ -97,56 +103,51 @@ impl Packet {
             return Err(DropReason::VlanUnknown);
         }
         match ether_type {
-            ethernet::EtherType::ARP if to_us || to.is_multicast() => Ok(Self::of_arp(offset)),
-            ethernet::EtherType::IPV4 if to_us => Self::read_ipv4(frame, offset),
+            ethernet::EtherType::ARP if to_us || to.is_multicast() => {
+                self.set_network_offset(offset);
+                Ok(Class::Arp)
+            }
+            ethernet::EtherType::IPV4 if to_us => self.read_ipv4(frame, offset),
             ethernet::EtherType::IPV4 if to.is_multicast() => Err(DropReason::Broadcast),
             ethernet::EtherType::ARP | ethernet::EtherType::IPV4 => Err(DropReason::OtherHost),
             _ => Err(DropReason::NotIpv4),
         }
     }
 
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "an offset within an Ethernet header")]
-    const fn of_arp(offset: usize) -> Self {
-        Self {
-            class: Class::Arp,
-            network_offset: offset as u16,
-            ..Self::dropped(DropReason::ArpMalformed)
-        }
+    const fn set_network_offset(&mut self, offset: usize) {
+        self.network_offset = offset as u16;
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "an offset within an Ethernet header")]
-    fn read_ipv4(frame: &[u8], offset: usize) -> Result<Self, DropReason> {
+    fn read_ipv4(&mut self, frame: &[u8], offset: usize) -> Result<Class, DropReason> {
         let bytes = frame.get(offset..).ok_or(DropReason::FrameTooShort)?;
         let packet = ipv4::Packet::check(bytes).map_err(|_| DropReason::Ipv4Malformed)?;
         let header = &packet.header;
         if !packet.verify_checksum() {
             return Err(DropReason::Ipv4Checksum);
         }
-        if !ipv4::is_single_host(header.source()) {
+        self.source = header.source();
+        self.destination = header.destination();
+        if !ipv4::is_single_host(self.source) {
             return Err(DropReason::MartianSource);
         }
-        if !ipv4::is_single_host(header.destination()) {
+        if !ipv4::is_single_host(self.destination) {
             return Err(DropReason::Broadcast);
         }
         if header.is_fragment() {
             return Err(DropReason::Fragment);
         }
-        let mut read = Self {
-            protocol: header.protocol(),
-            ttl: header.ttl(),
-            network_offset: offset as u16,
-            length: header.total_length(),
-            source: header.source(),
-            destination: header.destination(),
-            ..Self::dropped(DropReason::ProtocolUnknown)
-        };
-        read.read_transport(packet.payload)?;
-        Ok(read)
+        self.protocol = header.protocol();
+        self.ttl = header.ttl();
+        self.set_network_offset(offset);
+        self.length = header.total_length();
+        self.read_transport(packet.payload)
     }
 
     #[inline]
-    fn read_transport(&mut self, payload: &[u8]) -> Result<(), DropReason> {
+    fn read_transport(&mut self, payload: &[u8]) -> Result<Class, DropReason> {
         match self.protocol {
             ipv4::protocol::TCP => {
                 let segment = window::<{ tcp::HEADER_LEN }>(payload, 0)
@@ -155,7 +156,7 @@ impl Packet {
                 self.tcp_flags = header.flags();
                 self.source_port = header.source_port();
                 self.destination_port = header.destination_port();
-                self.class = Class::Flow;
+                Ok(Class::Flow)
             }
             ipv4::protocol::UDP => {
                 // The kernel looks at the eight bytes of the header before it looks at ports.
@@ -163,12 +164,11 @@ impl Packet {
                 let ports = Ports::over(window::<4>(datagram, 0).ok_or(DropReason::FrameTooShort)?);
                 self.source_port = ports.source();
                 self.destination_port = ports.destination();
-                self.class = Class::Flow;
+                Ok(Class::Flow)
             }
-            ipv4::protocol::ICMP => self.class = Class::Icmp,
-            _ => {}
+            ipv4::protocol::ICMP => Ok(Class::Icmp),
+            _ => Err(DropReason::ProtocolUnknown),
         }
-        Ok(())
     }
 }
 
@@ -180,7 +180,9 @@ mod tests {
     fn class(frame: &[u8]) -> Class {
         let mac = Link::default().destination;
         let interface = Interface { name: "lan0".to_owned(), mac, mtu: 1500, addresses: vec![] };
-        Packet::parse(frame, &interface).class
+        let mut packet = Packet::dropped(DropReason::FrameTooShort);
+        packet.parse(frame, &interface);
+        packet.class
     }
 
     #[test]

@@ -143,11 +143,11 @@ impl Burst<'_> {
         }
         let interface = self.snapshot.interface(self.from);
         for (frame, packet) in frames.iter().zip(packets) {
-            *packet = if frame.is_whole() {
-                Packet::parse(frame.bytes(), interface)
+            if frame.is_whole() {
+                packet.parse(frame.bytes(), interface);
             } else {
-                Packet::dropped(DropReason::SegmentedFrame)
-            };
+                packet.class = Class::Drop(DropReason::SegmentedFrame);
+            }
         }
     }
 

@@ -247,7 +247,8 @@ fn arp_out(bed: &mut Bed) -> Vec<String> {
         bed.control.interfaces().iter().map(|interface| interface.name.clone()).collect();
     let line = |out: ArpOut| match out {
         ArpOut::Ask(question) => {
-            let to = question.last_known.map_or("everybody".to_owned(), |mac| mac.to_string());
+            let to =
+                question.last_known.map_or_else(|| "everybody".to_owned(), |mac| mac.to_string());
             let hop = question.hop;
             format!("{} asks {to} for {}", names[usize::from(hop.interface.0)], hop.neighbour)
         }

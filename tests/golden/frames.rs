@@ -99,6 +99,11 @@ fn number(text: &str) -> Option<u64> {
     }
 }
 
+fn small<T: TryFrom<u64>>(text: &str) -> T {
+    let value = number(text).and_then(|value| T::try_from(value).ok());
+    value.unwrap_or_else(|| panic!("{text}: no number, or too large"))
+}
+
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
     let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16);
@@ -119,7 +124,7 @@ pub(crate) fn parse(line: &str, interfaces: &[Interface]) -> Input {
     let mut sets = Vec::new();
     while let Some(set) = words.value("set") {
         let (at, bytes) = set.split_once(':').unwrap_or_else(|| panic!("`{line}`: set=AT:HEX"));
-        sets.push((number(at).unwrap_or_default() as usize, hex(bytes)));
+        sets.push((small(at), hex(bytes)));
     }
     let mut frame = built(&mut words, interfaces[place].mac);
     frame.resize(frame.len() + pad, 0xaa);
@@ -140,7 +145,7 @@ fn built(words: &mut Words<'_>, to: MacAddress) -> Vec<u8> {
         link.destination = words.mac();
     }
     if words.flag("vlan") {
-        link.vlan = Some(number(words.next()).unwrap_or_default() as u16);
+        link.vlan = Some(small(words.next()));
     }
     let options = words.value("options").map(hex).unwrap_or_default();
     let ip = Ip {
@@ -153,7 +158,7 @@ fn built(words: &mut Words<'_>, to: MacAddress) -> Vec<u8> {
     };
     let ttl = words.number("ttl", 64_u8);
     let data: Vec<u8> = (0..=255).cycle().take(words.number("data", 0)).collect();
-    let other = words.value("proto").map(|text| number(text).unwrap_or_default() as u8);
+    let other = words.value("proto").map(small);
     if let Some(protocol) = other {
         let (src, dst) = words.ends();
         let parsed = |text: &str| text.parse().expect("an IPv4 address");
@@ -162,7 +167,7 @@ fn built(words: &mut Words<'_>, to: MacAddress) -> Vec<u8> {
     }
     if words.rest[0].starts_with("type=0x") {
         let ether_type = words.value("type").unwrap_or_default();
-        return link.frame(EtherType(number(ether_type).unwrap_or_default() as u16), &data);
+        return link.frame(EtherType(small(ether_type)), &data);
     }
     match words.next() {
         "tcp" => {

@@ -105,7 +105,8 @@ fn mend(mut frame: Vec<u8>) -> Vec<u8> {
             header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
         let folded = (sum & 0xffff) + (sum >> 16);
         let folded = (folded & 0xffff) + (folded >> 16);
-        header[10..12].copy_from_slice(&(!(folded as u16)).to_be_bytes());
+        let folded = u16::try_from(folded).expect("folded twice");
+        header[10..12].copy_from_slice(&(!folded).to_be_bytes());
     }
     frame
 }

@@ -66,7 +66,8 @@ mod tests {
     fn stripped(bytes: &[u8]) -> Vec<u8> {
         let mac = Link::default().destination;
         let interface = Interface { name: "lan0".to_owned(), mac, mtu: 1500, addresses: vec![] };
-        let mut packet = Packet::parse(bytes, &interface);
+        let mut packet = Packet::dropped(DropReason::FrameTooShort);
+        packet.parse(bytes, &interface);
         let mut frame = MemoryFrame::new(bytes);
         if is_dressed(frame.bytes(), &packet) {
             strip(&mut frame, &mut packet);

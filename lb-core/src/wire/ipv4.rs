@@ -297,14 +297,19 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Header<B> {
     /// whether the packet may go on.
     #[inline]
     pub fn decrement_ttl(&mut self) {
-        let ttl = self.ttl();
-        let lower = ttl.saturating_sub(1);
+        let Some(lower) = self.ttl().checked_sub(1) else { return };
         self.set_ttl(lower);
-        // TTL is the high byte of its word; the low byte, the protocol, stays.
-        self.update_checksum(
-            Difference::NONE.u16(u16::from_be_bytes([ttl, 0]), u16::from_be_bytes([lower, 0])),
-        );
+        // TTL is the high byte of its word, so the word is 0x0100 less and the sum's complement
+        // that much more, with the carry brought round (RFC 1141).
+        let sum = u32::from(self.checksum()) + 0x0100;
+        self.set_checksum(low_16(sum + u32::from(sum >= 0xffff)));
     }
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the carry has been brought round")]
+const fn low_16(sum: u32) -> u16 {
+    sum as u16
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lb_core::clock::Tick;
 use lb_core::control::{Control, Network};
@@ -111,10 +111,10 @@ fn work(
 /// Lets time run, removes servers and brings them back; returns how many connections expired.
 fn manage(control: &mut Control, sweeper: &mut Sweeper, ticks: &AtomicU32) -> usize {
     let director = Arc::clone(control.director());
-    let until = Instant::now() + Duration::from_secs(2);
     let mut random = Random(99);
     let mut ended = 0;
-    while Instant::now() < until {
+    // About two seconds.
+    for _ in 0..7000 {
         let now = Tick(ticks.fetch_add(20, Ordering::Relaxed));
         ended += sweeper.step(&director, now);
         control.tick(now);
