@@ -1,6 +1,6 @@
 //! Stage 4: what a packet does to its connection, or that it begins one.
 
-use crate::clock::Tick;
+use crate::burst::Burst;
 use crate::counters::WorkerCounters;
 use crate::director::Director;
 use crate::drops::DropReason;
@@ -46,17 +46,10 @@ impl Connections {
     ///
     /// The order of questions is `ip_vs_in_hook`'s.
     #[inline]
-    pub fn decide(
-        &mut self,
-        director: &Director,
-        snapshot: &Snapshot,
-        counters: &WorkerCounters,
-        now: Tick,
-        packet: &Packet,
-    ) -> Decision {
-        let key = packet.key();
-        let Some(id) = find(director, packet, key.words()) else {
-            return self.begin(director, snapshot, counters, now, packet, &key);
+    pub fn decide(&mut self, burst: &Burst<'_>, packet: &Packet) -> Decision {
+        let &Burst { director, snapshot, counters, now, .. } = burst;
+        let Some(id) = find(director, packet) else {
+            return self.begin(burst, packet);
         };
         let entry = director.flows.entry(id);
         let state = entry.state();
@@ -65,21 +58,13 @@ impl Connections {
         if !now.is_before(entry.deadline()) {
             // Its time is over, and the sweeper has not come by yet.
             director.end_connection(id, &mut self.limbo, counters);
-            return self.begin(director, snapshot, counters, now, packet, &key);
+            return self.begin(burst, packet);
         }
         if begins_anew(state, snapshot, packet, slot) {
-            // The old connection counts until the new one does, for the scheduler and for
-            // thresholds: the kernel ends it by its timer, a moment later.
-            let picked = pick(director, snapshot, packet);
-            let removed = director.flows.remove(id);
-            let decision = self.insert(director, snapshot, counters, now, packet, &key, picked);
-            if removed {
-                director.settle_connection(id, &mut self.limbo, counters);
-            }
-            return decision;
+            return self.begin_anew(burst, packet, id);
         }
         if !slot.is_available() {
-            return self.without_server(director, snapshot, counters, now, packet, id);
+            return self.without_server(burst, packet, id);
         }
         let state = follow(entry, state, slot, packet);
         entry.set_deadline(now.plus_seconds(timeout_s(snapshot, packet.protocol, state.number())));
@@ -87,51 +72,40 @@ impl Connections {
         Decision::Forward(server)
     }
 
+    /// A SYN gives up the connection that it was found for. The old one counts until the new one
+    /// does, for the scheduler and for thresholds: the kernel ends it by its timer, a moment later.
+    #[cold]
+    fn begin_anew(&mut self, burst: &Burst<'_>, packet: &Packet, old: FlowId) -> Decision {
+        let &Burst { director, counters, .. } = burst;
+        let picked = pick(burst, packet);
+        let removed = director.flows.remove(old);
+        let decision = self.insert(burst, packet, picked);
+        if removed {
+            director.settle_connection(old, &mut self.limbo, counters);
+        }
+        decision
+    }
+
     /// The server of the connection was removed: the packet is dropped and the connection waits
     /// for the server's return, or, with `expire_nodest_conn`, the connection ends.
     #[cold]
-    fn without_server(
-        &mut self,
-        director: &Director,
-        snapshot: &Snapshot,
-        counters: &WorkerCounters,
-        now: Tick,
-        packet: &Packet,
-        id: FlowId,
-    ) -> Decision {
-        if !snapshot.settings.expire_nodest_conn {
+    fn without_server(&mut self, burst: &Burst<'_>, packet: &Packet, id: FlowId) -> Decision {
+        if !burst.snapshot.settings.expire_nodest_conn {
             return Decision::Drop(DropReason::DestinationRemoved);
         }
-        director.end_connection(id, &mut self.limbo, counters);
-        self.begin(director, snapshot, counters, now, packet, &packet.key())
+        burst.director.end_connection(id, &mut self.limbo, burst.counters);
+        self.begin(burst, packet)
     }
 
     /// Begins a connection, if the packet may and a service wants it.
     #[inline(never)]
-    fn begin(
-        &mut self,
-        director: &Director,
-        snapshot: &Snapshot,
-        counters: &WorkerCounters,
-        now: Tick,
-        packet: &Packet,
-        key: &FlowKey,
-    ) -> Decision {
-        let picked = pick(director, snapshot, packet);
-        self.insert(director, snapshot, counters, now, packet, key, picked)
+    fn begin(&mut self, burst: &Burst<'_>, packet: &Packet) -> Decision {
+        let picked = pick(burst, packet);
+        self.insert(burst, packet, picked)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that a connection is made of")]
-    fn insert(
-        &mut self,
-        director: &Director,
-        snapshot: &Snapshot,
-        counters: &WorkerCounters,
-        now: Tick,
-        packet: &Packet,
-        key: &FlowKey,
-        picked: Result<(DestinationId, RealServer), DropReason>,
-    ) -> Decision {
+    fn insert(&mut self, burst: &Burst<'_>, packet: &Packet, picked: Picked) -> Decision {
+        let &Burst { director, snapshot, counters, now, .. } = burst;
         let (server, real) = match picked {
             Ok(picked) => picked,
             Err(reason) => return Decision::Drop(reason),
@@ -139,37 +113,40 @@ impl Connections {
         let Some(id) = self.free.take(&director.flows) else {
             return Decision::Drop(DropReason::TableFull);
         };
+        let key = packet.key();
         let state = first_state(packet);
         let deadline = now.plus_seconds(timeout_s(snapshot, packet.protocol, state.number()));
         let port = if real.port == 0 { packet.destination_port } else { real.port };
-        director.flows.entry(id).fill(key, state, deadline, server, (real.address, port));
+        director.flows.entry(id).fill(&key, state, deadline, server, (real.address, port));
         director.flows.cold(id).fill(now);
         // Counted before others can see it, so that its end never comes before its beginning.
         let slot = director.slots.get(server);
         slot.bind(state.is_active());
-        match director.flows.insert(packet.hash, key.words(), id) {
+        let server = match director.flows.insert(packet.hash, key.words(), id) {
             Inserted::New => {
                 counters.flows_inserted.add(1);
                 counters.destination(server).connections.add(1);
-                count_packet(counters, server, packet);
-                Decision::Forward(server)
+                server
             }
             Inserted::Exists(other) => {
                 // Another worker was first: the packet belongs to its connection.
                 slot.unbind(state.is_active());
                 self.free.put_back(&director.flows, id);
-                let server = director.flows.entry(other).destination();
-                count_packet(counters, server, packet);
-                Decision::Forward(server)
+                director.flows.entry(other).destination()
             }
             Inserted::Full => {
                 slot.unbind(state.is_active());
                 self.free.put_back(&director.flows, id);
-                Decision::Drop(DropReason::TableFull)
+                return Decision::Drop(DropReason::TableFull);
             }
-        }
+        };
+        count_packet(counters, server, packet);
+        Decision::Forward(server)
     }
 }
+
+/// A real server for a new connection, or why there is none.
+type Picked = Result<(DestinationId, RealServer), DropReason>;
 
 impl Packet {
     /// The connection that a packet from a client belongs to.
@@ -187,7 +164,8 @@ impl Packet {
 
 /// The entry that stage 3 guessed, or what the table says.
 #[inline]
-fn find(director: &Director, packet: &Packet, words: [u64; 2]) -> Option<FlowId> {
+fn find(director: &Director, packet: &Packet) -> Option<FlowId> {
+    let words = packet.key().words();
     let guess = packet.candidate;
     if guess.is_some() && director.flows.entry(guess).is(words) {
         return Some(guess);
@@ -197,11 +175,8 @@ fn find(director: &Director, packet: &Packet, words: [u64; 2]) -> Option<FlowId>
 
 /// The real server for a packet without a connection, or why there is none
 /// (`ip_vs_try_to_schedule`).
-fn pick(
-    director: &Director,
-    snapshot: &Snapshot,
-    packet: &Packet,
-) -> Result<(DestinationId, RealServer), DropReason> {
+fn pick(burst: &Burst<'_>, packet: &Packet) -> Picked {
+    let &Burst { director, snapshot, .. } = burst;
     let address = packet.destination;
     let service = snapshot
         .service(packet.protocol, address.to_bits(), packet.destination_port)

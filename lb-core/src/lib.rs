@@ -26,6 +26,7 @@
 //! [`frame::Frame`]s. `unsafe` is one prefetch instruction.
 #![deny(unsafe_code)]
 
+pub mod burst;
 pub mod clock;
 pub mod connection;
 pub mod control;
@@ -46,6 +47,7 @@ pub mod limiter;
 pub mod local;
 pub mod neighbour;
 pub mod operations;
+mod outcome;
 pub mod parse;
 mod prefetch;
 pub mod protocol;

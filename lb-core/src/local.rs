@@ -1,13 +1,14 @@
 //! Packets for the director itself: ARP and echo.
 
+use crate::burst::{Burst, Observer};
 use crate::drops::DropReason;
 use crate::frame::Frame;
 use crate::limiter::Limiter;
 use crate::neighbour::ArpSeen;
+use crate::outcome::Outcome;
 use crate::parse::{Class, Packet};
 use crate::reply;
 use crate::wire::{arp, field::window};
-use crate::worker::{Burst, Observer, Outcome};
 
 /// What becomes of a packet that belongs to no connection.
 #[cold]

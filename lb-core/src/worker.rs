@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
 
+pub use crate::burst::{BURST_MAX, Observer};
+
+use crate::burst::Burst;
 use crate::clock::Tick;
 use crate::connection::{Connections, Decision};
 use crate::director::Director;
@@ -23,16 +26,13 @@ use crate::frame::Frame;
 use crate::interface::InterfaceId;
 use crate::limiter::Limiter;
 use crate::local;
-use crate::neighbour::ArpSeen;
+use crate::outcome::Outcome;
 use crate::parse::{Class, Packet};
 use crate::protocol::Protocol;
 use crate::reply::icmp_error::{self, IcmpError};
 use crate::reply::reset;
 use crate::slots::DestinationId;
 use crate::snapshot::Snapshot;
-
-/// Frames that a worker takes at once.
-pub const BURST_MAX: usize = 64;
 
 /// What is to become of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +46,6 @@ pub enum Verdict {
     Consumed,
     /// Free the buffer. Counted already.
     Drop(DropReason),
-}
-
-/// Who wants to know what workers see of the neighbourhood. Called on the packet path: must be
-/// quick and must not block.
-pub trait Observer {
-    /// An ARP packet that tells of a neighbour.
-    fn arp_seen(&mut self, seen: ArpSeen);
 }
 
 /// One worker's view of the director, and its scratch memory.
@@ -109,7 +102,8 @@ impl Worker {
         let Self { director, number, snapshot, packets, connections, limiter } = self;
         let snapshot: &Snapshot = snapshot.load();
         let packets = &mut packets[..frames.len()];
-        let burst = Burst { director, snapshot, number: *number, from, now };
+        let counters = &director.counters[*number];
+        let burst = Burst { director, snapshot, counters, from, now };
 
         burst.parse(frames, packets);
         burst.hash(packets);
@@ -124,15 +118,6 @@ impl Drop for Worker {
         self.connections.stop(&self.director);
         self.director.epochs.offline(self.number);
     }
-}
-
-/// What is the same for all packets of a burst.
-pub(crate) struct Burst<'a> {
-    pub(crate) director: &'a Director,
-    pub(crate) snapshot: &'a Snapshot,
-    number: usize,
-    pub(crate) from: InterfaceId,
-    pub(crate) now: Tick,
 }
 
 impl Burst<'_> {
@@ -169,11 +154,8 @@ impl Burst<'_> {
 
     /// 4: the connection's next state and its destination, or a new connection.
     fn decide(&self, packets: &mut [Packet], connections: &mut Connections) {
-        let counters = &self.director.counters[self.number];
         for packet in packets.iter_mut().filter(|packet| packet.class == Class::Flow) {
-            let decision =
-                connections.decide(self.director, self.snapshot, counters, self.now, packet);
-            packet.class = match decision {
+            packet.class = match connections.decide(self, packet) {
                 Decision::Forward(server) => {
                     packet.server = server;
                     self.director.slots.prefetch(server);
@@ -193,7 +175,6 @@ impl Burst<'_> {
         limiter: &mut Limiter,
         observer: &mut impl Observer,
     ) {
-        let counters = &self.director.counters[self.number];
         let mut forwarded = 0;
         for ((frame, packet), verdict) in
             frames.iter_mut().zip(packets.iter_mut()).zip(verdicts.iter_mut())
@@ -210,18 +191,18 @@ impl Burst<'_> {
                 }
                 Outcome::Waits => Verdict::Wait(packet.server),
                 Outcome::Answered => {
-                    counters.answered.add(1);
+                    self.counters.answered.add(1);
                     Verdict::Send(self.from)
                 }
                 Outcome::Consumed => {
-                    counters.consumed.add(1);
+                    self.counters.consumed.add(1);
                     Verdict::Consumed
                 }
                 Outcome::Refused(reason) => self.refuse(frame, packet, reason, limiter),
             };
         }
-        counters.received.add(packets.len() as u64);
-        counters.forwarded.add(forwarded);
+        self.counters.received.add(packets.len() as u64);
+        self.counters.forwarded.add(forwarded);
     }
 
     /// Sends a packet of a connection on to its destination.
@@ -251,8 +232,7 @@ impl Burst<'_> {
         reason: DropReason,
         limiter: &mut Limiter,
     ) -> Verdict {
-        let counters = &self.director.counters[self.number];
-        counters.drop_packets(reason, 1);
+        self.counters.drop_packets(reason, 1);
         let Some(answer) = self.answer_to(packet, reason).filter(|_| limiter.allow(self.now))
         else {
             return Verdict::Drop(reason);
@@ -267,7 +247,7 @@ impl Burst<'_> {
         if made.is_err() {
             return Verdict::Drop(reason);
         }
-        counters.errors_sent.add(1);
+        self.counters.errors_sent.add(1);
         Verdict::Send(self.from)
     }
 
@@ -296,18 +276,4 @@ impl Burst<'_> {
 enum Answer {
     Reset,
     Icmp(IcmpError),
-}
-
-/// What became of a packet in the last stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// It leaves for its real server.
-    Forwarded(InterfaceId),
-    /// It will, once the way is known.
-    Waits,
-    /// The frame is an answer to itself.
-    Answered,
-    /// It told the director something; nothing leaves.
-    Consumed,
-    Refused(DropReason),
 }

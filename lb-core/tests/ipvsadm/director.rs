@@ -17,7 +17,7 @@ pub(crate) fn control() -> impl Operations {
     const FLOWS: usize = 16;
     let hasher = FlowHasher::new([1, 2, 3]);
     let flows = FlowTable::new(FLOWS, Storage::leaked(FLOWS), hasher);
-    let mut control = Control::new(flows, 64, 0, hasher, Network::default());
+    let mut control = Control::new(flows, 1024, 0, hasher, Network::default());
     control.set_acceptance(Acceptance::Everything);
     control
 }
