@@ -28,15 +28,20 @@ impl Limiter {
         self.identification
     }
 
-    /// Whether one more message may be sent.
-    pub fn allow(&mut self, now: Tick) -> bool {
-        if now != self.filled {
+    /// Whether one more message may be sent. What was sent is told by [`Limiter::spend`]: a
+    /// message that could not be made costs nothing, or packets that have no answer would take
+    /// the answers of those that have one.
+    pub const fn allows(&mut self, now: Tick) -> bool {
+        if now.0 != self.filled.0 {
             self.tokens = BURST;
             self.filled = now;
         }
-        let allowed = self.tokens > 0;
+        self.tokens > 0
+    }
+
+    /// A message was sent.
+    pub const fn spend(&mut self) {
         self.tokens = self.tokens.saturating_sub(1);
-        allowed
     }
 }
 
@@ -48,8 +53,12 @@ mod tests {
     fn a_second_allows_its_rate_and_no_more() {
         let mut limiter = Limiter::default();
         let second = Tick(80).0..Tick(80).plus_seconds(1).0;
-        let allowed =
-            second.flat_map(|tick| [Tick(tick); 500]).filter(|&tick| limiter.allow(tick)).count();
+        let mut allow = |&tick: &Tick| {
+            let allows = limiter.allows(tick);
+            limiter.spend();
+            allows
+        };
+        let allowed = second.flat_map(|tick| [Tick(tick); 500]).filter(|tick| allow(tick)).count();
         assert_eq!(allowed, PER_SECOND as usize);
     }
 }

@@ -66,12 +66,15 @@ fn icmp<F: Frame>(
     if !burst.snapshot.is_local(packet.destination) {
         return Outcome::Refused(DropReason::NotLocal);
     }
-    if !limiter.allow(burst.now) {
+    if !limiter.allows(burst.now) {
         return Outcome::Refused(DropReason::EchoRefused);
     }
     let offset = usize::from(packet.network_offset);
     match reply::echo::answer(frame, offset, limiter.identification()) {
-        Ok(()) => Outcome::Answered,
+        Ok(()) => {
+            limiter.spend();
+            Outcome::Answered
+        }
         Err(reply::Refusal::NotAsked) => Outcome::Refused(DropReason::IcmpIgnored),
         Err(_) => Outcome::Refused(DropReason::EchoRefused),
     }

@@ -233,7 +233,7 @@ impl Burst<'_> {
         limiter: &mut Limiter,
     ) -> Verdict {
         self.counters.drop_packets(reason, 1);
-        let Some(answer) = self.answer_to(packet, reason).filter(|_| limiter.allow(self.now))
+        let Some(answer) = self.answer_to(packet, reason).filter(|_| limiter.allows(self.now))
         else {
             return Verdict::Drop(reason);
         };
@@ -247,6 +247,7 @@ impl Burst<'_> {
         if made.is_err() {
             return Verdict::Drop(reason);
         }
+        limiter.spend();
         self.counters.errors_sent.add(1);
         Verdict::Send(self.from)
     }

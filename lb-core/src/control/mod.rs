@@ -182,6 +182,7 @@ impl Control {
         self.retired.push(self.director.snapshot.swap(snapshot));
     }
 
+    /// The addresses that the configuration gives to the director.
     fn own_addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
         let of_interfaces = self.interfaces.iter().flat_map(|interface| &interface.addresses);
         of_interfaces.map(|address| address.address).chain(self.vips.iter().copied())

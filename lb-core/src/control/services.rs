@@ -1,6 +1,6 @@
 //! The table of services and its operations, with the kernel's rules (`ip_vs_ctl.c`).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::Control;
@@ -168,9 +168,24 @@ impl Control {
             return Err(OperationError::Range);
         }
         match self.acceptance {
-            Acceptance::Forwardable => support::check_destination(destination),
+            Acceptance::Forwardable => {
+                support::check_destination(destination)?;
+                self.check_not_ourselves(destination.address)
+            }
             Acceptance::Everything => Ok(()),
         }
+    }
+
+    /// The kernel would deliver locally; here nobody would ever answer our ARP.
+    fn check_not_ourselves(&self, address: IpAddr) -> Result<(), OperationError> {
+        let is_ours = |own: Ipv4Addr| IpAddr::V4(own) == address;
+        if address.is_loopback() || self.own_addresses().any(is_ours) {
+            return Err(OperationError::NotSupported(format!(
+                "Real server {address} is the director itself, which is not supported yet; name \
+                 another host"
+            )));
+        }
+        Ok(())
     }
 
     /// A slot for a new destination: its old one if it was removed lately, else a free one.
