@@ -1,10 +1,10 @@
 //! What goes over the control socket.
 //!
 //! A request is a line of words, separated by blanks or tabs. In a word, `\s` is a blank, `\t` a
-//! tab, `\n` a line feed, `\\` a backslash, and `\e` alone is an empty word; a plain ipvsadm command
-//! line needs none of these. After a request that reads standard input (`-R`) follow its lines,
-//! ended by a line that is a single dot; a line of the input that begins with a dot has another
-//! dot in front.
+//! tab, `\n` a line feed, `\\` a backslash, and `\e` alone is an empty word; a plain ipvsadm
+//! command line needs none of these. After a request that reads standard input (`-R`) follow its
+//! lines, ended by a line that is a single dot; a line of the input that begins with a dot has
+//! another dot in front.
 //!
 //! The answer is a line `exit E stdout N stderr M`, then N bytes of standard output and M bytes of
 //! standard error. Requests may be sent ahead; they are answered in order.

@@ -211,8 +211,8 @@ impl Drop for Eal {
 impl Drop for Runtime {
     fn drop(&mut self) {
         if *self.is_pinned.get_mut() {
-            // Some drivers (net_ring, net_af_xdp) keep buffers when they are closed. The kernel takes
-            // the memory back with the process.
+            // Some drivers (net_ring, net_af_xdp) keep buffers when they are closed. The kernel
+            // takes the memory back with the process.
             return;
         }
         // SAFETY: the EAL is set up, and no port, queue or pool is left, nor a buffer of one.

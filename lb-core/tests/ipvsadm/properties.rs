@@ -224,7 +224,8 @@ proptest! {
         }
         let saved = execute(&["-Sn"], b"", &mut original, &Numeric);
         let mut copy = director();
-        let restored = restore(saved.stdout.as_bytes(), |command| apply(command, &mut copy), &Numeric);
+        let applied = |command: &_| apply(command, &mut copy);
+        let restored = restore(saved.stdout.as_bytes(), applied, &Numeric);
         prop_assert_eq!((restored.exit, restored.stderr), (0, String::new()));
         prop_assert_eq!(content(&copy), content(&original));
         let again = execute(&["-Sn"], b"", &mut copy, &Numeric);

@@ -120,7 +120,8 @@ pub(crate) fn is_silent(stream: &mut TcpStream, time: Duration) -> bool {
     stream.set_read_timeout(Some(time)).expect("the time is not zero");
     let result = stream.read(&mut [0]);
     stream.set_read_timeout(Some(PATIENCE)).expect("the time is not zero");
-    matches!(result, Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+    let kind = result.err().map(|error| error.kind());
+    matches!(kind, Some(ErrorKind::WouldBlock | ErrorKind::TimedOut))
 }
 
 /// Ends a connection with RST instead of FIN.
