@@ -75,15 +75,15 @@ drop_reasons! {
         "A fragment of an IPv4 packet; fragments are not forwarded yet."
         "Lower the MTU of the senders, so that they do not fragment.";
     TransportTruncated "transport_truncated"
-        "The packet ends inside its TCP, UDP or ICMP header."
+        "The packet ends inside its TCP or UDP header."
         "Look for a hostile sender.";
     NoService "no_service"
         "The packet is for an address of the director, but no virtual service matches it; TCP is \
          answered by a reset, UDP by ICMP port unreachable, at a limited rate."
         "Compare `sluiceadm -Ln` with what clients ask for.";
     NoConnection "no_connection"
-        "A TCP segment that may not begin a connection belongs to none; answered by a reset, at a \
-         limited rate."
+        "The packet belongs to no connection and may not begin one (TCP without SYN, or from port \
+         20); TCP is answered by a reset, UDP by ICMP port unreachable, at a limited rate."
         "Normal after timeouts; in larger numbers compare `sluiceadm -L --timeout` with the \
          idle times of your clients.";
     NoDestination "no_destination"
