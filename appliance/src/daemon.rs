@@ -26,7 +26,7 @@ use crate::config::{self, Config, Environment, IdleMode};
 use crate::control::command::Commands;
 use crate::control::server::Server;
 use crate::control::status::About;
-use crate::dpdk::{Eal, Queues, RxQueue, TxBuffer, lcore, queue};
+use crate::dpdk::{Eal, EalError, Queues, RxQueue, TxBuffer, lcore, queue};
 use crate::housekeeping;
 use crate::idle::Idle;
 use crate::lock::lock;
@@ -61,9 +61,13 @@ pub fn run(path: &Path) -> Result<()> {
         signal_hook::flag::register(signal, Arc::clone(&is_stopping))
             .context("signals cannot be handled")?;
     }
+    // Without a handler it would end the director; there is no reload yet that it could ask for.
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::new(AtomicBool::new(false)))
+        .context("signals cannot be handled")?;
     let worker_cpus = assemble::worker_cpus(&config.workers, &available_cpus());
     let workers = u16::try_from(worker_cpus.len()).context("workers: too many CPUs")?;
-    let eal = Eal::init(&assemble::eal_config(&config, worker_cpus.clone()))?;
+    let eal = Eal::init(&assemble::eal_config(&config, worker_cpus.clone()))
+        .map_err(|problem| name_port(&config, problem))?;
     let ports = Arc::new(Ports::configure(&eal, &config, workers)?);
     let (control, flow_memory) = build_control(&config, &ports, worker_cpus.len())?;
     let server = Server::open(&config.control.socket)?;
@@ -109,6 +113,21 @@ pub fn run(path: &Path) -> Result<()> {
     drop(server);
     ports.close()?;
     Ok(())
+}
+
+/// A device that cannot be had is a port's: says which.
+fn name_port(config: &Config, problem: EalError) -> anyhow::Error {
+    let port = match &problem {
+        EalError::Device { device, .. } => {
+            config.ports.iter().find(|port| port.device.as_str() == device)
+        }
+        _ => None,
+    };
+    let name = port.map(|port| format!("port {}", port.name));
+    match name {
+        Some(name) => anyhow::Error::new(problem).context(name),
+        None => problem.into(),
+    }
 }
 
 /// CPUs that this process may run on.

@@ -8,9 +8,6 @@ use crate::wire::MacAddress;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InterfaceId(pub u8);
 
-/// Interfaces that a director can have.
-pub const INTERFACES_MAX: usize = 256;
-
 /// An address of the director on an interface, with the length of its subnet's prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InterfaceAddress {

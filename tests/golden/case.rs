@@ -270,7 +270,7 @@ fn case_files() -> Vec<PathBuf> {
 
 #[test]
 fn every_case() {
-    let regenerate = std::env::var_os("REGEN").is_some();
+    let regenerate = std::env::var_os("REGENERATE").is_some();
     let mut wrong = Vec::new();
     let files = case_files();
     for path in &files {
@@ -285,7 +285,7 @@ fn every_case() {
             wrong.push(format!("{name}: {}", first_difference(&expected, &happened)));
         }
     }
-    assert!(wrong.is_empty(), "{}\nREGEN=1 rewrites what is expected", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{}\nREGENERATE=1 rewrites what is expected", wrong.join("\n"));
     assert_eq!(files.len(), 38, "cases found");
 }
 

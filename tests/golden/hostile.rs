@@ -115,7 +115,7 @@ fn mend(mut frame: Vec<u8>) -> Vec<u8> {
 #[test]
 fn the_corpus() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/packet_path");
-    if std::env::var_os("REGEN").is_some() {
+    if std::env::var_os("REGENERATE").is_some() {
         std::fs::create_dir_all(folder).expect("a folder");
         for (number, frame) in valid().into_iter().enumerate() {
             let name = format!("{folder}/frame-{number:02}");

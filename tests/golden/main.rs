@@ -8,7 +8,7 @@
 //! - `hostile`: frames that no host sends
 //! - `recorded`: the kernel's picks, replayed
 //!
-//! `REGEN=1 cargo test -p lb-core --test golden` rewrites what the cases expect; read the
+//! `REGENERATE=1 cargo test -p lb-core --test golden` rewrites what the cases expect; read the
 //! difference before it is committed.
 
 mod bed;

@@ -142,6 +142,8 @@ fn a_port_that_does_not_exist_is_named() {
     let yaml = Config::web("rr").yaml(&socket).replace("iface=dir0", "iface=dir9");
     let reply = run_sluiced(&lab, &yaml, &[]);
     assert_eq!(reply.code, Some(1), "{reply:?}");
-    assert!(reply.stderr.contains("iface=dir9"), "{}", reply.stderr);
+    for what in ["port lan0", "iface=dir9", "No such device"] {
+        assert!(reply.stderr.contains(what), "{}", reply.stderr);
+    }
     eventually(Duration::from_secs(1), "no control socket", || (!socket.exists()).then_some(()));
 }

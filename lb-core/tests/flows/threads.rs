@@ -120,7 +120,7 @@ fn threads_lose_and_double_nothing() {
     let distinct: HashSet<_> = live.iter().map(|(_, key)| *key).collect();
     assert_eq!(live.len(), distinct.len(), "a key is there twice");
     assert_eq!(live.len(), inserted - removed);
-    assert!(removed > 1000, "{removed}");
+    assert!(removed > 100, "{removed}: hardly anything was contested");
     for (id, key) in &live {
         assert_eq!(table.find(hash(&table, key), key.words()), Some(*id));
         assert!(table.remove(*id));
