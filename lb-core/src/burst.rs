@@ -20,6 +20,9 @@ pub struct Burst<'a> {
     /// Where the frames came in.
     pub from: InterfaceId,
     pub now: Tick,
+    /// When an established TCP connection ends that gets no packet after this burst: what most
+    /// packets need to know.
+    pub established_until: Tick,
 }
 
 /// Who wants to know what workers see of the neighbourhood. Called on the packet path: must be

@@ -66,8 +66,12 @@ impl Connections {
         if !slot.is_available() {
             return self.without_server(burst, packet, id);
         }
-        let state = follow(entry, state, slot, packet);
-        entry.set_deadline(now.plus_seconds(timeout_s(snapshot, packet.protocol, state.number())));
+        entry.set_deadline(if keeps_established(state, packet) {
+            burst.established_until
+        } else {
+            let state = follow(entry, state, slot, packet);
+            now.plus_seconds(timeout_s(snapshot, packet.protocol, state.number()))
+        });
         count_packet(counters, server, packet);
         Decision::Forward(server)
     }
@@ -241,6 +245,16 @@ fn first_state(packet: &Packet) -> FlowState {
         State::Udp(UdpState::Normal)
     };
     FlowState::new(state.number(), true, state.is_active())
+}
+
+/// Whether this is the packet that most are: one that leaves a TCP connection established
+/// (`TcpState::next` with the event ACK, in every direction).
+#[inline]
+fn keeps_established(state: FlowState, packet: &Packet) -> bool {
+    const EVENTS: u8 = Flags::SYN.0 | Flags::FIN.0 | Flags::RST.0 | Flags::ACK.0;
+    packet.protocol == Protocol::Tcp.number()
+        && state.number() == TcpState::Established.number()
+        && packet.tcp_flags.0 & EVENTS == Flags::ACK.0
 }
 
 /// Moves the state by a packet from the client, and the destination's counts with it.

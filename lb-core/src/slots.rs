@@ -26,25 +26,20 @@ pub struct NextHop {
 const RESOLVED: u64 = 1 << 63;
 
 impl NextHop {
-    /// One word, so that a worker never sees half of a change.
+    /// One word, so that a worker never sees half of a change; the MAC address in the order of
+    /// the wire.
     const fn pack(self) -> u64 {
-        let mac = self.mac.0;
-        u64::from_be_bytes([0, 0, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]])
-            | (self.interface.0 as u64) << 48
-            | RESOLVED
+        let [a, b, c, d, e, f] = self.mac.0;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0]) | (self.interface.0 as u64) << 48 | RESOLVED
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of a word")]
     const fn unpack(word: u64) -> Option<Self> {
         if word & RESOLVED == 0 {
             return None;
         }
-        let bytes = word.to_be_bytes();
-        Some(Self {
-            mac: MacAddress([bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]),
-            interface: InterfaceId((word >> 48) as u8),
-        })
+        let [a, b, c, d, e, f, interface, _] = word.to_le_bytes();
+        Some(Self { mac: MacAddress([a, b, c, d, e, f]), interface: InterfaceId(interface) })
     }
 }
 

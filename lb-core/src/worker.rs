@@ -33,6 +33,7 @@ use crate::reply::icmp_error::{self, IcmpError};
 use crate::reply::reset;
 use crate::slots::DestinationId;
 use crate::snapshot::Snapshot;
+use crate::state::TcpState;
 
 /// What is to become of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,8 @@ impl Worker {
         let snapshot: &Snapshot = snapshot.load();
         let packets = &mut packets[..frames.len()];
         let counters = &director.counters[*number];
-        let burst = Burst { director, snapshot, counters, from, now };
+        let established_until = now.plus_seconds(snapshot.timeouts.tcp(TcpState::Established));
+        let burst = Burst { director, snapshot, counters, from, now, established_until };
 
         burst.parse(frames, packets);
         burst.hash(packets);
