@@ -107,8 +107,7 @@ impl Worker {
         let established_until = now.plus_seconds(snapshot.timeouts.tcp(TcpState::Established));
         let burst = Burst { director, snapshot, counters, from, now, established_until };
 
-        burst.parse(frames, packets);
-        burst.hash(packets);
+        burst.parse_and_hash(frames, packets);
         burst.find(packets);
         burst.decide(packets, connections);
         burst.rewrite(frames, packets, verdicts, limiter, observer);
@@ -123,8 +122,9 @@ impl Drop for Worker {
 }
 
 impl Burst<'_> {
-    /// 1: what each frame is.
-    fn parse<F: Frame>(&self, frames: &[F], packets: &mut [Packet]) {
+    /// 1 and 2: what each frame is, and which bucket; asks for its line. In one loop, so that the
+    /// memory system works on one packet's bucket while the next packet is parsed.
+    fn parse_and_hash<F: Frame>(&self, frames: &[F], packets: &mut [Packet]) {
         for frame in frames {
             frame.prefetch();
         }
@@ -135,16 +135,17 @@ impl Burst<'_> {
             } else {
                 packet.class = Class::Drop(DropReason::SegmentedFrame);
             }
+            if packet.class == Class::Flow {
+                self.hash(packet);
+            }
         }
     }
 
-    /// 2: which bucket; asks for its line.
-    fn hash(&self, packets: &mut [Packet]) {
+    #[inline]
+    fn hash(&self, packet: &mut Packet) {
         let flows = &self.director.flows;
-        for packet in packets.iter_mut().filter(|packet| packet.class == Class::Flow) {
-            packet.hash = flows.hash(packet.protocol, packet.source.to_bits(), packet.source_port);
-            flows.prefetch_bucket(packet.hash);
-        }
+        packet.hash = flows.hash(packet.protocol, packet.source.to_bits(), packet.source_port);
+        flows.prefetch_bucket(packet.hash);
     }
 
     /// 3: which entry, by its tag; asks for its line.
@@ -208,14 +209,18 @@ impl Burst<'_> {
     }
 
     /// Sends a packet of a connection on to its destination.
+    #[inline]
     fn forward<F: Frame>(&self, frame: &mut F, packet: &mut Packet) -> Outcome {
-        if let Err(reason) = forward::direct(frame.bytes_mut(), packet) {
-            return Outcome::Refused(reason);
+        if packet.ttl <= 1 {
+            return Outcome::Refused(DropReason::TtlExpired);
         }
         if forward::is_dressed(frame.bytes(), packet) {
             forward::strip(frame, packet);
         }
         let bytes = frame.bytes_mut();
+        if let Err(reason) = forward::direct(bytes, packet) {
+            return Outcome::Refused(reason);
+        }
         let Some(next_hop) = self.director.slots.get(packet.server).next_hop() else {
             return Outcome::Waits;
         };

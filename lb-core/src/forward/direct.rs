@@ -9,18 +9,17 @@
 //! The director is a router hop: the TTL goes down by one, as in the kernel.
 
 use crate::drops::DropReason;
+use crate::forward::link::HEADER_LEN;
 use crate::parse::Packet;
 use crate::wire::{field::window_mut, ipv4};
 
-/// Rewrites the IP header of a packet for direct routing. The link-layer header follows in
-/// [`super::address_link`].
+/// Rewrites the IP header of a packet for direct routing, in a frame without tags. The link-layer
+/// header follows in [`super::address_link`].
 #[inline]
 pub fn direct(frame: &mut [u8], packet: &Packet) -> Result<(), DropReason> {
-    if packet.ttl <= 1 {
-        return Err(DropReason::TtlExpired);
-    }
-    let window = window_mut::<{ ipv4::HEADER_LEN }>(frame, usize::from(packet.network_offset))
-        .ok_or(DropReason::Ipv4Malformed)?;
+    debug_assert_eq!(usize::from(packet.network_offset), HEADER_LEN);
+    let window =
+        window_mut::<{ ipv4::HEADER_LEN }>(frame, HEADER_LEN).ok_or(DropReason::Ipv4Malformed)?;
     ipv4::Header::over(window).decrement_ttl();
     Ok(())
 }

@@ -11,15 +11,14 @@ use crate::wire::{ethernet, field::window_mut};
 const FRAME_LEN_MIN: usize = 60;
 
 /// Where the packet starts in a frame without tags.
-#[expect(clippy::cast_possible_truncation, reason = "14")]
-const HEADER_LEN: u16 = ethernet::HEADER_LEN as u16;
+pub(super) const HEADER_LEN: usize = ethernet::HEADER_LEN;
 
 /// Whether a frame has priority tags, or more behind its packet than Ethernet's padding: what
 /// only the link that it came by knows of, and [`strip`] takes off.
 #[inline]
 pub fn is_dressed(frame: &[u8], packet: &Packet) -> bool {
-    let end = usize::from(packet.network_offset) + usize::from(packet.length);
-    frame.len() > end.max(FRAME_LEN_MIN) || packet.network_offset != HEADER_LEN
+    let start = usize::from(packet.network_offset);
+    frame.len() > (start + usize::from(packet.length)).max(FRAME_LEN_MIN) || start != HEADER_LEN
 }
 
 /// Leaves of a frame the Ethernet header and the packet. The kernel, too, takes off tags of VLAN 0
@@ -35,7 +34,7 @@ pub fn strip(frame: &mut impl Frame, packet: &mut Packet) {
     bytes.copy_within(start - 2..start + length, ethernet::HEADER_LEN - 2);
     // Shorter than it was: no buffer is too small for that.
     let _ = frame.resize(ethernet::HEADER_LEN + length);
-    packet.network_offset = HEADER_LEN;
+    packet.set_network_offset(HEADER_LEN);
 }
 
 /// Addresses a frame to its next hop, if it fits the interface that leads there.
@@ -71,7 +70,7 @@ mod tests {
         let mut frame = MemoryFrame::new(bytes);
         if is_dressed(frame.bytes(), &packet) {
             strip(&mut frame, &mut packet);
-            assert_eq!(packet.network_offset, HEADER_LEN);
+            assert_eq!(usize::from(packet.network_offset), HEADER_LEN);
         }
         frame.bytes().to_vec()
     }

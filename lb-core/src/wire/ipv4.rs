@@ -123,6 +123,23 @@ impl<B: Borrow<[u8; HEADER_LEN]>> Header<B> {
         self.0.borrow()[field::VERSION_IHL] >> 4
     }
 
+    /// Whether this is version 4 with the shortest header: what nearly every packet has.
+    #[inline]
+    pub fn is_without_options(&self) -> bool {
+        self.0.borrow()[field::VERSION_IHL] == 0x45
+    }
+
+    /// Whether the checksum is right, of a header without options.
+    ///
+    /// The sum may be taken in any byte order (RFC 1071 section 2.B), and folds to 0xffff where it
+    /// is a multiple of that; it is never 0, since the version is not.
+    #[inline]
+    pub fn verify_checksum(&self) -> bool {
+        let (words, _) = self.0.borrow().as_chunks::<4>();
+        let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+        sum != 0 && sum.is_multiple_of(0xffff)
+    }
+
     /// Length of the header with its options in bytes: 20 to 60 once checked.
     #[inline]
     pub fn header_length(&self) -> usize {
