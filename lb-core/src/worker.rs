@@ -23,7 +23,7 @@ use crate::director::Director;
 use crate::drops::DropReason;
 use crate::forward;
 use crate::frame::Frame;
-use crate::interface::InterfaceId;
+use crate::interface::{Interface, InterfaceId};
 use crate::limiter::Limiter;
 use crate::local;
 use crate::outcome::Outcome;
@@ -34,6 +34,10 @@ use crate::reply::reset;
 use crate::slots::DestinationId;
 use crate::snapshot::Snapshot;
 use crate::state::TcpState;
+
+/// How many packets a lookup stays behind the parser: some 250 ns of parsing, twice what a line
+/// from memory takes.
+const AHEAD: usize = 16;
 
 /// What is to become of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +111,7 @@ impl Worker {
         let established_until = now.plus_seconds(snapshot.timeouts.tcp(TcpState::Established));
         let burst = Burst { director, snapshot, counters, from, now, established_until };
 
-        burst.parse_and_hash(frames, packets);
-        burst.find(packets);
+        burst.look_up(frames, packets);
         burst.decide(packets, connections);
         burst.rewrite(frames, packets, verdicts, limiter, observer);
     }
@@ -122,35 +125,44 @@ impl Drop for Worker {
 }
 
 impl Burst<'_> {
-    /// 1 and 2: what each frame is, and which bucket; asks for its line. In one loop, so that the
-    /// memory system works on one packet's bucket while the next packet is parsed.
-    fn parse_and_hash<F: Frame>(&self, frames: &[F], packets: &mut [Packet]) {
+    /// Stages 1 to 3 over the burst. A packet is [`AHEAD`] packets behind when its bucket is looked
+    /// at, so that buckets and entries come from memory while other frames are read, instead of
+    /// all at once while nothing else is left to do.
+    fn look_up<F: Frame>(&self, frames: &[F], packets: &mut [Packet]) {
         for frame in frames {
             frame.prefetch();
         }
         let interface = self.snapshot.interface(self.from);
-        for (frame, packet) in frames.iter().zip(packets) {
-            if frame.is_whole() {
-                packet.parse(frame.bytes(), interface);
-            } else {
-                packet.class = Class::Drop(DropReason::SegmentedFrame);
+        for (place, frame) in frames.iter().enumerate() {
+            self.read(frame, &mut packets[place], interface);
+            if place >= AHEAD {
+                self.find(&mut packets[place - AHEAD]);
             }
-            if packet.class == Class::Flow {
-                self.hash(packet);
-            }
+        }
+        for packet in &mut packets[frames.len().saturating_sub(AHEAD)..] {
+            self.find(packet);
         }
     }
 
+    /// 1: what the frame is. 2: which bucket; asks for its line.
     #[inline]
-    fn hash(&self, packet: &mut Packet) {
-        let flows = &self.director.flows;
-        packet.hash = flows.hash(packet.protocol, packet.source.to_bits(), packet.source_port);
-        flows.prefetch_bucket(packet.hash);
+    fn read<F: Frame>(&self, frame: &F, packet: &mut Packet, interface: &Interface) {
+        if !frame.is_whole() {
+            packet.class = Class::Drop(DropReason::SegmentedFrame);
+            return;
+        }
+        packet.parse(frame.bytes(), interface);
+        if packet.class == Class::Flow {
+            let flows = &self.director.flows;
+            packet.hash = flows.hash(packet.protocol, packet.source.to_bits(), packet.source_port);
+            flows.prefetch_bucket(packet.hash);
+        }
     }
 
     /// 3: which entry, by its tag; asks for its line.
-    fn find(&self, packets: &mut [Packet]) {
-        for packet in packets.iter_mut().filter(|packet| packet.class == Class::Flow) {
+    #[inline]
+    fn find(&self, packet: &mut Packet) {
+        if packet.class == Class::Flow {
             packet.candidate = self.director.flows.candidate(packet.hash);
         }
     }
