@@ -7,8 +7,9 @@
 //!                                entry      connection
 //! ```
 //!
-//! Each stage is a plain loop over the burst, so that what a stage asked memory for is there when
-//! the next one needs it. A hit takes no lock and allocates nothing.
+//! What a stage asked memory for is there when the next one needs it: stages 1 to 3 are one loop,
+//! in which the lookup stays some packets behind the parser; 4 and 5 are loops over the whole
+//! burst. A hit takes no lock and allocates nothing.
 
 use std::sync::Arc;
 
