@@ -7,7 +7,8 @@ use lb_core::wire::MacAddress;
 
 use crate::config::{Config, PortConfig as Settings};
 use crate::dpdk::{
-    self, Eal, Mempool, MempoolConfig, MempoolError, Port, PortError, PortStats, Queues, mempool,
+    self, Eal, Mempool, MempoolConfig, MempoolError, Port, PortError, PortStats, Queues, device,
+    mempool,
 };
 use crate::lock::lock;
 
@@ -17,7 +18,7 @@ const POOL_CACHE: u32 = 256;
 /// Why a port cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum PortsError {
-    #[error("ports: {name}: {source}")]
+    #[error("ports: {name}")]
     Pool { name: String, source: MempoolError },
     #[error(transparent)]
     Port(#[from] PortError),
@@ -112,7 +113,10 @@ impl Ports {
 impl OpenPort {
     fn configure(eal: &Eal, settings: &Settings, workers: u16) -> Result<Self, PortsError> {
         let name = &settings.name;
-        let mbufs = settings.mbufs_for(workers);
+        // A device with one queue needs no buffers for those that it does not have.
+        let queues = device::queues_max(eal, settings.device.as_str())
+            .map_or(workers, |(rx, tx)| workers.min(rx.max(tx)).max(1));
+        let mbufs = settings.mbufs_for(queues);
         let pool = Mempool::new(
             eal,
             &MempoolConfig {

@@ -35,7 +35,7 @@ pub enum ServerError {
         "control.socket {path}: there is a file that is no socket; remove it or choose another path"
     )]
     NotASocket { path: PathBuf },
-    #[error("control.socket {path}: {source}")]
+    #[error("control.socket {path}")]
     Open { path: PathBuf, source: io::Error },
 }
 

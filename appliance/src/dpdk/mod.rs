@@ -100,6 +100,7 @@
 
 pub mod burst;
 pub mod clock;
+pub mod device;
 pub mod eal;
 pub mod errno;
 pub mod lcore;
