@@ -88,11 +88,10 @@ impl<'a> Packet<'a> {
     /// Whether the header checksum is right. Without options this is five additions.
     #[inline]
     pub fn verify_checksum(&self) -> bool {
-        let sum = self.header.sum();
         if self.options.is_empty() {
-            sum.is_valid()
+            self.header.verify_checksum()
         } else {
-            sum.add_bytes(self.options).is_valid()
+            self.header.sum().add_bytes(self.options).is_valid()
         }
     }
 }
