@@ -22,9 +22,12 @@
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
+pub mod extension;
 pub mod field;
 pub mod icmp;
+pub mod icmpv6;
 pub mod ipv4;
+pub mod ipv6;
 pub mod mac;
 pub mod ports;
 pub mod show;
@@ -53,4 +56,7 @@ pub enum Malformed {
     /// The total length is below the header's or beyond the end.
     #[error("total length does not fit")]
     TotalLength,
+    /// More IPv6 extension headers than anybody sends, or two fragment headers.
+    #[error("too many extension headers")]
+    Extensions,
 }
