@@ -56,9 +56,21 @@ pub fn answer(frame: &mut impl Frame, network_offset: usize) -> Result<(), Refus
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reply::captured;
     use crate::wire::build::{Icmp6, Ip6, Link, MemoryFrame, Tcp};
     use crate::wire::{MacAddress, show};
     use proptest::prelude::*;
+
+    #[test]
+    fn as_the_kernel_answers() {
+        captured::check_bytes(
+            "6b912345000d3a09fd000001000000000000000000000002fd000000000000000000\
+             000000000100800040df0001000168656c6c6f",
+            "6b9b341f000d3a40fd000000000000000000000000000100fd000001000000000000\
+             00000000000281003fdf0001000168656c6c6f",
+            |frame| answer(frame, 14),
+        );
+    }
 
     proptest! {
         #[test]

@@ -117,6 +117,7 @@ fn is_error(packet: &ipv6::Packet<'_>, chain: &Chain) -> Result<bool, Malformed>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reply::captured;
     use crate::wire::build::{Icmp6, Ip6, Link, MemoryFrame, Tcp, Udp};
     use crate::wire::{MacAddress, show};
     use proptest::prelude::*;
@@ -138,6 +139,35 @@ mod tests {
             options: &[],
         },
     };
+
+    #[test]
+    fn as_the_kernel_answers() {
+        captured::check_bytes(
+            "6b912345000d1140fd000001000000000000000000000002fd000000000000000000\
+             00000000010003e90035000dbcdf68656c6c6f",
+            "600388da003d3a40fd000000000000000000000000000100fd000001000000000000\
+             0000000000020104637a000000006b912345000d1140fd0000010000000000000000\
+             00000002fd00000000000000000000000000010003e90035000dbcdf68656c6c6f",
+            |frame| answer(frame, 14, IcmpError6::PortUnreachable),
+        );
+        let own: Ipv6Addr = "fd00:1::1".parse().unwrap();
+        captured::check_bytes(
+            "60000000000d1140fd000001000000000000000000000002fd000009000000000000\
+             00000000000103e90035000dbdd568656c6c6f",
+            "6003e9ec003d3a40fd000001000000000000000000000001fd000001000000000000\
+             000000000002010093520000000060000000000d1140fd0000010000000000000000\
+             00000002fd00000900000000000000000000000103e90035000dbdd568656c6c6f",
+            |frame| answer_from(frame, 14, own, IcmpError6::NoRoute),
+        );
+        captured::check_bytes(
+            "60000000000d1101fd000001000000000000000000000002fd000008000000000000\
+             00000000000103e90035000dbdd668656c6c6f",
+            "60031336003d3a40fd000001000000000000000000000001fd000001000000000000\
+             000000000002030091910000000060000000000d1101fd0000010000000000000000\
+             00000002fd00000800000000000000000000000103e90035000dbdd668656c6c6f",
+            |frame| answer_from(frame, 14, own, IcmpError6::TimeExceeded),
+        );
+    }
 
     proptest! {
         #[test]

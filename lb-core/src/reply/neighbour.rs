@@ -69,7 +69,7 @@ pub fn answer(
         return Err(Refusal::NotOurs);
     }
     let is_probe = asked.sender.is_unspecified();
-    let asker = asked.mac.unwrap_or(link.source());
+    let asker = asked.mac.unwrap_or_else(|| link.source());
     if !asker.is_unicast() || !(is_probe || ipv6::is_single_host(asked.sender)) {
         return Err(Refusal::NotUnicast);
     }
@@ -241,6 +241,7 @@ fn write_packet(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reply::captured;
     use crate::wire::build::{Ip6, Link, MemoryFrame, Ndp};
     use crate::wire::show;
     use proptest::prelude::*;
@@ -402,6 +403,34 @@ mod tests {
         // A solicited advertisement goes to who has asked.
         assert_eq!(seen(&Ndp { dst: "ff02::1", ..answer }.packet()), None);
         assert_eq!(seen(&Ndp { hop_limit: 64, ..answer }.packet()), None);
+    }
+
+    #[test]
+    fn as_the_kernel_answers() {
+        let answer_vip =
+            |frame: &mut MemoryFrame| answer(frame, 14, OURS, true, |address| address == VIP);
+        captured::check_bytes(
+            "6000000000203afffd000001000000000000000000000002ff020000000000000000\
+             0001ff00010087007b9900000000fd00000000000000000000000000010001010200\
+             00000001",
+            "6000000000203afffd000000000000000000000000000100fd000001000000000000\
+             00000000000288009a9be0000000fd00000000000000000000000000010002010200\
+             00000002",
+            answer_vip,
+        );
+        // A probe for duplicates; the answer is to all nodes, so the way back is another one.
+        let probe = captured::bytes(
+            "6000000000183aff00000000000000000000000000000000ff020000000000000000\
+             0001ff00010087007ba700000000fd000000000000000000000000000100",
+        );
+        let mut frame = MemoryFrame::new(&group_link().packet(&probe));
+        answer_vip(&mut frame).unwrap();
+        let expected = captured::bytes(
+            "6000000000203afffd000000000000000000000000000100ff020000000000000000\
+             0000000000018800d89ba0000000fd00000000000000000000000000010002010200\
+             00000002",
+        );
+        assert_eq!(frame.bytes()[14..], expected);
     }
 
     proptest! {

@@ -61,6 +61,7 @@ pub fn answer(frame: &mut impl Frame, network_offset: usize) -> Result<(), Refus
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reply::captured;
     use crate::wire::build::{Icmp6, Ip6, Link, MemoryFrame, Tcp};
     use crate::wire::show;
     use proptest::prelude::*;
@@ -82,6 +83,31 @@ mod tests {
             options: &[],
         },
     };
+
+    #[test]
+    fn as_the_kernel_answers() {
+        captured::check_bytes(
+            "6bb1234500140640fd000001000000000000000000000002fd000000000000000000\
+             0000000001009c6d0055000003e80000000050022000f4330000",
+            "6b808c1b00140640fd000000000000000000000000000100fd000001000000000000\
+             00000000000200559c6d00000000000003e95014000014210000",
+            |frame| answer(frame, 14),
+        );
+        captured::check_bytes(
+            "6000000000140640fd000001000000000000000000000002fd000000000000000000\
+             0000000001009c6d0055000000050000004d50102000f7bb0000",
+            "60008c1b00140640fd000000000000000000000000000100fd000001000000000000\
+             00000000000200559c6d0000004d000000005004000017cd0000",
+            |frame| answer(frame, 14),
+        );
+        captured::check_bytes(
+            "6000000000170640fd000001000000000000000000000002fd000000000000000000\
+             0000000001009c6d005500000005000000005001200033b20000616263",
+            "60008c1b00140640fd000000000000000000000000000100fd000001000000000000\
+             00000000000200559c6d00000000000000095014000018010000",
+            |frame| answer(frame, 14),
+        );
+    }
 
     proptest! {
         #[test]
