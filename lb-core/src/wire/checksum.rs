@@ -1,7 +1,7 @@
-//! The Internet checksum: full (RFC 1071), with pseudo-header (RFC 793, 768), by increment
+//! The Internet checksum: full (RFC 1071), with pseudo-header (RFC 793, 768, 8200), by increment
 //! (RFC 1624).
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A one's complement sum of big-endian 16-bit words, not yet folded.
 ///
@@ -54,6 +54,16 @@ impl Sum {
                 + u64::from(protocol)
                 + u64::from(length),
         )
+    }
+
+    /// The sum of the IPv6 pseudo-header (RFC 8200 section 8.1). `length` is of the upper-layer
+    /// header and its payload, `protocol` is that header's, whatever extension headers are
+    /// between.
+    #[inline]
+    pub fn pseudo_v6(source: Ipv6Addr, destination: Ipv6Addr, protocol: u8, length: u32) -> Self {
+        Self(u64::from(protocol) + u64::from(length))
+            .add_bytes(&source.octets())
+            .add_bytes(&destination.octets())
     }
 
     /// The sum folded to 16 bits.
@@ -112,6 +122,20 @@ impl Difference {
         self.u32(old.to_bits(), new.to_bits())
     }
 
+    /// An IPv6 address becomes another.
+    #[inline]
+    #[must_use]
+    pub const fn address6(self, old: Ipv6Addr, new: Ipv6Addr) -> Self {
+        let (old, new) = (old.segments(), new.segments());
+        let mut difference = self;
+        let mut at = 0;
+        while at < old.len() {
+            difference = difference.u16(old[at], new[at]);
+            at += 1;
+        }
+        difference
+    }
+
     /// The checksum after the rewrite: `~(~HC + ~m + m')`, equation 3 of RFC 1624.
     #[inline]
     pub const fn apply(self, checksum: u16) -> u16 {
@@ -145,6 +169,30 @@ fn transport_sum_v4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, bytes
     // a saturated length makes its checksum wrong rather than the program.
     let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
     Sum::pseudo_v4(source, destination, protocol, length).add_bytes(bytes)
+}
+
+/// The checksum of a transport header and payload in IPv6 that hold 0 in its place.
+#[inline]
+pub fn transport_v6(source: Ipv6Addr, destination: Ipv6Addr, protocol: u8, bytes: &[u8]) -> u16 {
+    transport_sum_v6(source, destination, protocol, bytes).checksum()
+}
+
+/// Whether the checksum in a TCP segment, UDP datagram or ICMPv6 message is right. In IPv6, UDP
+/// has to have one (RFC 8200 section 8.1).
+#[inline]
+pub fn verify_transport_v6(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    protocol: u8,
+    bytes: &[u8],
+) -> bool {
+    transport_sum_v6(source, destination, protocol, bytes).is_valid()
+}
+
+#[inline]
+fn transport_sum_v6(source: Ipv6Addr, destination: Ipv6Addr, protocol: u8, bytes: &[u8]) -> Sum {
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    Sum::pseudo_v6(source, destination, protocol, length).add_bytes(bytes)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "callers have folded to 16 bits")]
@@ -244,6 +292,27 @@ mod tests {
             prop_assert!(verify_transport_v4(source.into(), destination.into(), 6, &segment));
             segment[5] ^= 1;
             prop_assert!(!verify_transport_v4(source.into(), destination.into(), 6, &segment));
+        }
+
+        #[test]
+        fn transport_of_ipv6_agrees_with_the_oracle(
+            source: [u8; 16], destination: [u8; 16], new: [u8; 16],
+            payload in proptest::collection::vec(any::<u8>(), 0..100),
+        ) {
+            let mut header = etherparse::TcpHeader::new(1, 2, 3, 4);
+            header.checksum = 0;
+            let mut segment = header.to_bytes().to_vec();
+            segment.extend(&payload);
+            let ours = transport_v6(source.into(), destination.into(), 6, &segment);
+            let oracle = header.calc_checksum_ipv6_raw(source, destination, &payload).unwrap();
+            prop_assert_eq!(ours, oracle);
+            let translated = header.calc_checksum_ipv6_raw(source, new, &payload).unwrap();
+            let difference = Difference::NONE.address6(destination.into(), new.into());
+            prop_assert_eq!(difference.apply(ours), translated);
+            segment[16..18].copy_from_slice(&ours.to_be_bytes());
+            prop_assert!(verify_transport_v6(source.into(), destination.into(), 6, &segment));
+            segment[5] ^= 1;
+            prop_assert!(!verify_transport_v6(source.into(), destination.into(), 6, &segment));
         }
     }
 }

@@ -33,6 +33,14 @@ pub(super) const fn six<const N: usize>(bytes: &[u8; N], at: usize) -> [u8; 6] {
     [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3], bytes[at + 4], bytes[at + 5]]
 }
 
+/// Sixteen bytes of an IPv6 address. `at` is a constant of the caller, at most `N` - 16.
+#[inline]
+pub(super) fn sixteen<const N: usize>(bytes: &[u8; N], at: usize) -> [u8; 16] {
+    let mut value = [0; 16];
+    value.copy_from_slice(&bytes[at..at + 16]);
+    value
+}
+
 /// Writes `value` from `at` on; both are constants of the caller and fit.
 #[inline]
 pub(super) fn put<const N: usize, const M: usize>(bytes: &mut [u8; N], at: usize, value: [u8; M]) {

@@ -22,11 +22,18 @@
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
+pub mod extension;
 pub mod field;
+pub mod gre;
+pub mod gue;
 pub mod icmp;
+pub mod icmpv6;
 pub mod ipv4;
+pub mod ipv6;
 pub mod mac;
+pub mod ndp;
 pub mod ports;
+pub mod sctp;
 pub mod show;
 pub mod tcp;
 pub mod udp;
@@ -53,4 +60,7 @@ pub enum Malformed {
     /// The total length is below the header's or beyond the end.
     #[error("total length does not fit")]
     TotalLength,
+    /// More IPv6 extension headers than anybody sends, or two fragment headers.
+    #[error("too many extension headers")]
+    Extensions,
 }
