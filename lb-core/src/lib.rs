@@ -38,6 +38,7 @@ pub mod expiry;
 pub mod flow;
 pub mod forward;
 pub mod frame;
+pub mod ftp;
 #[cfg(feature = "test-support")]
 pub mod fuzz;
 pub mod hash;
