@@ -74,6 +74,31 @@ drop_reasons! {
     Fragment "fragment"
         "A fragment of an IPv4 packet; fragments are not forwarded yet."
         "Lower the MTU of the senders, so that they do not fragment.";
+    FragmentMalformed "fragment_malformed"
+        "A fragment of impossible length or offset: empty, no multiple of 8 bytes though others \
+         follow, or beyond the largest datagram."
+        "Look for a hostile sender.";
+    FragmentTiny "fragment_tiny"
+        "The first fragment of a datagram does not hold the whole transport header."
+        "Look for a hostile sender: every link takes packets that hold it.";
+    FragmentOverlap "fragment_overlap"
+        "The fragment claims bytes that another one has, or another end of the datagram; all \
+         further fragments of the datagram are dropped with it."
+        "Look for a hostile sender, or one that uses the same identification for two datagrams.";
+    FragmentDuplicate "fragment_duplicate"
+        "The fragment's bytes had all been seen before."
+        "Normal in small numbers; else look for a loop or a mirrored port.";
+    FragmentScattered "fragment_scattered"
+        "The datagram has more than 255 fragments, or more than 8 gaps between those that have \
+         arrived."
+        "Look for a hostile sender, or for paths of very different delay.";
+    FragmentFlood "fragment_flood"
+        "Too many fragmented datagrams were under way at a time, or too many fragments waited for \
+         the first one of theirs."
+        "Look for a flood; raise the MTU of the senders' path, so that they do not fragment.";
+    FragmentOrphan "fragment_orphan"
+        "The first fragment of the datagram did not come within 30 seconds (IPv6: 60)."
+        "Look for loss on the path, or for a filter that lets only later fragments through.";
     TransportTruncated "transport_truncated"
         "The packet ends inside its TCP or UDP header."
         "Look for a hostile sender.";

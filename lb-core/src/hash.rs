@@ -33,6 +33,12 @@ impl FlowHasher {
         self.word(address as u64 | (port as u64) << 32 | (protocol as u64) << 48)
     }
 
+    /// Hash of several words, each mixed into what came before it.
+    #[inline]
+    pub fn words(&self, words: &[u64]) -> u64 {
+        words.iter().fold(0, |state: u64, word| self.word(word ^ state.rotate_left(23)))
+    }
+
     /// Hash of one word.
     #[inline]
     const fn word(&self, word: u64) -> u64 {

@@ -37,6 +37,7 @@ pub mod drops;
 pub mod expiry;
 pub mod flow;
 pub mod forward;
+pub mod fragment;
 pub mod frame;
 pub mod ftp;
 #[cfg(feature = "test-support")]

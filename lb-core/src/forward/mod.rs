@@ -2,6 +2,8 @@
 
 mod direct;
 mod link;
+mod split;
 
 pub use direct::direct;
 pub use link::{address_link, is_dressed, strip};
+pub use split::{SplitError, split};
