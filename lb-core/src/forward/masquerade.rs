@@ -230,13 +230,17 @@ mod tests {
             let layout = sample.layout();
             // A bit behind the ports; of SCTP every CRC is made right.
             let first = layout.transport() + 4;
-            prop_assume!(first < frame.len() && sample.protocol != 132);
+            if first >= frame.len() || sample.protocol == 132 {
+                return Ok(());
+            }
             let at = first + at % (frame.len() - first);
             frame[at] ^= 1 << bit;
             let checksum = layout.transport() + if sample.protocol == 6 { 16 } else { 6 };
             // Zero of TCP has two forms, and that of UDP is none.
             let sum = frame.get(checksum..checksum + 2).unwrap_or(&[1, 2]);
-            prop_assume!(sum != [0; 2] && sum != [255; 2]);
+            if sum == [0; 2] || sum == [255; 2] {
+                return Ok(());
+            }
             let before = frame.clone();
             to_server(&mut frame, &layout, other).unwrap();
             to_server(&mut frame, &layout, sample.destination).unwrap();
