@@ -24,6 +24,8 @@ pub mod checksum;
 pub mod ethernet;
 pub mod extension;
 pub mod field;
+pub mod gre;
+pub mod gue;
 pub mod icmp;
 pub mod icmpv6;
 pub mod ipv4;
