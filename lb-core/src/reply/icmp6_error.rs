@@ -169,6 +169,18 @@ mod tests {
         );
     }
 
+    #[test]
+    fn as_ipvs_answers_without_a_server() {
+        let mut frame = MemoryFrame::new(&SYN.frame(&Link::default()));
+        answer(&mut frame, 14, IcmpError6::PortUnreachable).unwrap();
+        // tc=0 plen=68 hl=64 fd00::100>fd00:1::2 type=1 code=4 rest=00000000
+        assert_eq!(
+            show(frame.bytes()),
+            "02:00:00:00:00:02 > 02:00:00:00:00:01 icmp6 fd00::100 > fd00:1::2 type=1 code=4 \
+             {tcp [fd00:1::2]:40045 > [fd00::100]:85 [S] hl=64 plen=20} hl=64 plen=68"
+        );
+    }
+
     proptest! {
         #[test]
         fn whole_frame_is_as_built(

@@ -97,7 +97,8 @@ pub fn answer(
 /// Writes a solicitation for the MAC address of `target` into `buffer`, as a frame from `sender`.
 ///
 /// `to` is the address that a neighbour had, to ask it alone whether it still has (RFC 4861
-/// section 7.3.3), or `None` to ask the group. Returns the frame's length, or `None` where
+/// section 7.3.3), or `None` to ask the group. The sender has an address: this is no probe for
+/// duplicates. Returns the frame's length, or `None` where
 /// `buffer` is shorter than that (see [`SOLICITATION_LEN_MAX`]).
 pub fn solicit(
     buffer: &mut [u8],

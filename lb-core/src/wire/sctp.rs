@@ -9,6 +9,7 @@
 //! ```
 
 use std::borrow::{Borrow, BorrowMut};
+use std::fmt;
 
 use super::Malformed;
 use super::field::{be16, be32, put, window, window_mut};
@@ -49,6 +50,33 @@ impl ChunkType {
     pub const ECNE: Self = Self(12);
     pub const CWR: Self = Self(13);
     pub const SHUTDOWN_COMPLETE: Self = Self(14);
+}
+
+impl fmt::Display for ChunkType {
+    /// The name in the RFC, or the number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [&str; 15] = [
+            "DATA",
+            "INIT",
+            "INIT-ACK",
+            "SACK",
+            "HEARTBEAT",
+            "HEARTBEAT-ACK",
+            "ABORT",
+            "SHUTDOWN",
+            "SHUTDOWN-ACK",
+            "ERROR",
+            "COOKIE-ECHO",
+            "COOKIE-ACK",
+            "ECNE",
+            "CWR",
+            "SHUTDOWN-COMPLETE",
+        ];
+        match NAMES.get(usize::from(self.0)) {
+            Some(name) => f.pad(name),
+            None => write!(f, "{}", self.0),
+        }
+    }
 }
 
 /// A checked packet: the common header is there. Chunks are looked at one by one.
