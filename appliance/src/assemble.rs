@@ -102,7 +102,7 @@ pub fn network(config: &Config, interfaces: Vec<Interface>) -> Network {
             .neighbours
             .iter()
             .filter_map(|neighbour| {
-                let interface = InterfaceId(u8::try_from(neighbour.port).ok()?);
+                let interface = InterfaceId(u8::try_from(neighbour.interface).ok()?);
                 Some((Hop { interface, neighbour: v4(neighbour.address)? }, neighbour.mac))
             })
             .collect(),

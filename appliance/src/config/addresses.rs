@@ -1,61 +1,65 @@
-//! Which addresses the director owns, and which it reaches through which port.
+//! Which addresses the director owns, and which it reaches through which interface.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::error::{ConfigErrors, Position, shown};
-use super::raw::RawConfig;
+use super::error::{ConfigErrors, Position};
+use super::interfaces::RawInterface;
+use super::raw::At;
 use super::settings::Subnet;
+use super::values::is_link_local;
 
 /// What the director owns and what it reaches directly.
 pub(super) struct Addresses {
     /// What owns an address, for messages, and its place.
     owned: HashMap<IpAddr, (String, Position)>,
-    /// Port of each subnet that a port is on.
+    /// Interface of each subnet that one is on.
     subnets: HashMap<Subnet, (usize, Position)>,
-    /// The name of each port for messages.
+    /// The name of each interface for messages.
     names: Vec<String>,
     /// Whether `subnets` is all that the file meant.
     whole: bool,
-    /// The subnets of all ports and of each port for messages; made once, as there can be many
-    /// of both.
+    /// The subnets of all interfaces and of each for messages; made once, as there can be many of
+    /// both.
     all_subnets: String,
-    port_subnets: Vec<String>,
+    own_subnets: Vec<String>,
 }
 
 impl Addresses {
-    /// Reports addresses that are owned twice and subnets that are on two ports.
-    pub(super) fn collect(raw: &RawConfig, errors: &mut ConfigErrors) -> Self {
-        let names = raw.ports.iter().enumerate().map(|(index, port)| {
-            let name = port.name.as_ref().map(|name| format!("port {}", shown(&name.value)));
-            name.unwrap_or_else(|| format!("ports[{index}]"))
-        });
+    /// Reports addresses that are owned twice and subnets that are on two interfaces. `whole`:
+    /// these interfaces are all that the file meant.
+    pub(super) fn collect(
+        interfaces: &[RawInterface<'_>],
+        vips: &[At<IpAddr>],
+        whole: bool,
+        errors: &mut ConfigErrors,
+    ) -> Self {
         let mut all = Self {
             owned: HashMap::new(),
             subnets: HashMap::new(),
-            names: names.collect(),
-            whole: raw.ports_whole,
+            names: interfaces.iter().map(RawInterface::label).collect(),
+            whole,
             all_subnets: String::new(),
-            port_subnets: Vec::new(),
+            own_subnets: Vec::new(),
         };
-        for (port, settings) in raw.ports.iter().enumerate() {
-            for (index, address) in settings.addresses.iter().enumerate() {
-                let label = format!("ports[{port}].addresses[{index}]");
-                let owner = all.names[port].clone();
+        for (number, interface) in interfaces.iter().enumerate() {
+            for (index, address) in interface.addresses.iter().enumerate() {
+                let label = format!("{}.addresses[{index}]", interface.path);
+                let owner = all.names[number].clone();
                 all.own(address.value.address, owner, address.position, &label, errors);
                 let subnet = address.value.subnet();
-                all.reach(subnet, port, address.position, &label, errors);
+                all.reach(subnet, number, address.position, &label, errors);
             }
         }
-        for (index, vip) in raw.vips.iter().enumerate() {
+        for (index, vip) in vips.iter().enumerate() {
             let label = format!("vips[{index}]");
             all.own(vip.value, "`vips`".to_owned(), vip.position, &label, errors);
         }
         all.all_subnets = show(all.subnets.keys());
-        all.port_subnets = (0..raw.ports.len())
-            .map(|port| {
-                let of_port = all.subnets.iter().filter(|(_, (owner, _))| *owner == port);
-                show(of_port.map(|(subnet, _)| subnet))
+        all.own_subnets = (0..interfaces.len())
+            .map(|number| {
+                let own = all.subnets.iter().filter(|(_, (owner, _))| *owner == number);
+                show(own.map(|(subnet, _)| subnet))
             })
             .collect();
         all
@@ -86,16 +90,16 @@ impl Addresses {
     fn reach(
         &mut self,
         subnet: Subnet,
-        port: usize,
+        interface: usize,
         position: Position,
         label: &str,
         errors: &mut ConfigErrors,
     ) {
         match self.subnets.get(&subnet) {
             None => {
-                self.subnets.insert(subnet, (port, position));
+                self.subnets.insert(subnet, (interface, position));
             }
-            Some((other, first)) if *other != port => errors.at(
+            Some((other, first)) if *other != interface => errors.at(
                 position,
                 format!(
                     "{label}: subnet {subnet} is reached through {} already, by line {}; one \
@@ -103,18 +107,19 @@ impl Addresses {
                     self.names[*other], first.line
                 ),
             ),
-            // A port may have any number of addresses in one subnet.
+            // An interface may have any number of addresses in one subnet.
             Some(_) => {}
         }
     }
 
-    /// The port that reaches an address directly, by its longest prefix.
-    pub(super) fn port_to(&self, address: IpAddr) -> Option<usize> {
+    /// The interface that reaches an address directly, by its longest prefix; `None` for
+    /// link-local addresses, which all of them reach.
+    pub(super) fn interface_to(&self, address: IpAddr) -> Option<usize> {
         let longest: u8 = if address.is_ipv4() { 32 } else { 128 };
         let mut prefixes = (0..=longest).rev();
         prefixes
             .find_map(|prefix| self.subnets.get(&Subnet::of(address, prefix)))
-            .map(|(port, _)| *port)
+            .map(|(interface, _)| *interface)
     }
 
     /// Why an address cannot be that of another host; `None` where it can.
@@ -125,7 +130,7 @@ impl Addresses {
 
     /// That no port reaches an address; `None` where one does, or where that is not known.
     pub(super) fn unreachable_problem(&self, address: IpAddr) -> Option<String> {
-        if !self.whole || self.port_to(address).is_some() {
+        if !self.whole || self.interface_to(address).is_some() {
             return None;
         }
         Some(format!(
@@ -134,12 +139,13 @@ impl Addresses {
         ))
     }
 
-    /// Why an address is not reached through a port; `None` where it is, or that is not known.
-    pub(super) fn not_reached(&self, address: IpAddr, port: usize) -> Option<String> {
-        let (name, subnets) = (&self.names[port], &self.port_subnets[port]);
-        match self.port_to(address) {
-            _ if !self.whole => None,
-            Some(through) if through == port => None,
+    /// Why an address is not reached through an interface; `None` where it is, or that is not
+    /// known.
+    pub(super) fn not_reached(&self, address: IpAddr, interface: usize) -> Option<String> {
+        let (name, subnets) = (&self.names[interface], &self.own_subnets[interface]);
+        match self.interface_to(address) {
+            _ if !self.whole || is_link_local(address) => None,
+            Some(through) if through == interface => None,
             Some(through) => Some(format!(
                 "{address} is reached through {}, not through {name}; name that port",
                 self.names[through]

@@ -62,6 +62,8 @@ pub enum Kind {
         min: Duration,
         max: Duration,
     },
+    /// `true` or `false`.
+    Bool,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// `auto` or a list of CPU numbers.
@@ -72,6 +74,8 @@ pub enum Kind {
     InterfaceAddresses,
     Subnet,
     Mac,
+    /// A list of protocols with ports, such as `tcp 22`.
+    Protocols,
     /// A block of `ipvsadm-save` lines.
     Commands,
 }
@@ -104,6 +108,7 @@ impl Kind {
             Self::Duration { min, max } => {
                 format!("duration, {} to {}", show_duration(min), show_duration(max))
             }
+            Self::Bool => "`true`, or `false`".to_owned(),
             Self::Choice(words) => format!("`{}`", words.join("`, `")),
             Self::Cpus => "`auto`, or list of CPU numbers".to_owned(),
             Self::Address => "address".to_owned(),
@@ -111,6 +116,7 @@ impl Kind {
             Self::InterfaceAddresses => "list of address/prefix".to_owned(),
             Self::Subnet => "address/prefix".to_owned(),
             Self::Mac => "MAC address".to_owned(),
+            Self::Protocols => "list of `tcp PORT`, `udp PORT`, `sctp PORT`, `proto N`".to_owned(),
             Self::Commands => "block of lines".to_owned(),
         }
     }
@@ -159,6 +165,8 @@ macro_rules! keys {
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
+/// A sysctl that is off or on.
+const SWITCH: Kind = Kind::Count { min: 0, max: 1 };
 
 keys! {
     CONTROL: "control", Kind::Section, Empty,
@@ -197,10 +205,51 @@ keys! {
     DESTINATIONS_MAX: "destinations.max", Kind::Count { min: 1, max: 1 << 20 }, Value("65536"),
         "real servers that there is room for, over all services";
 
+    FRAGMENTS: "fragments", Kind::Section, Empty,
+        "how fragments follow the first one of their datagram, which alone has ports";
+    FRAGMENTS_MAX: "fragments.max", Kind::Count { min: 0, max: 1 << 20 }, Value("4096"),
+        "datagrams whose fragments are followed at once";
+    FRAGMENTS_QUEUE: "fragments.queue", Kind::Count { min: 0, max: 65536 }, Value("256"),
+        "fragments that may wait for the first one of their datagram, all together";
+
+    IP_FORWARD: "ip_forward", Kind::Bool, Value("true"),
+        "route packets for other hosts that belong to no connection, as a NAT director must";
+    OWN_SERVICE_ADDRESSES: "own_service_addresses", Kind::Bool, Value("true"),
+        "own the address of every service; `false`: only those of `vips` and `sluicectl vip add`";
+
+    SETTINGS: "settings", Kind::Section, Empty,
+        "switches of the connection handling, named and preset as the kernel's `net.ipv4.vs.*`";
+    SETTINGS_CONN_REUSE_MODE: "settings.conn_reuse_mode", Kind::Count { min: 0, max: 2 }, Value("1"),
+        "not 0: a SYN may begin a new connection on one that is ending";
+    SETTINGS_EXPIRE_NODEST_CONN: "settings.expire_nodest_conn", SWITCH, Value("0"),
+        "1: connections of a removed server end at their next packet, which is dropped";
+    SETTINGS_PMTU_DISC: "settings.pmtu_disc", SWITCH, Value("1"),
+        "1: a packet too large for a tunnel is answered; 0: it is fragmented";
+    SETTINGS_NAT_ICMP_SEND: "settings.nat_icmp_send", SWITCH, Value("0"),
+        "1: a packet from a real server's service port that has no connection is answered";
+    SETTINGS_SLOPPY_TCP: "settings.sloppy_tcp", SWITCH, Value("0"),
+        "1: any TCP packet begins a connection, not only a SYN";
+    SETTINGS_SLOPPY_SCTP: "settings.sloppy_sctp", SWITCH, Value("0"),
+        "1: any SCTP packet begins an association, not only an INIT";
+
+    TUNNEL: "tunnel", Kind::Section, Empty,
+        "how packets are put into tunnels";
+    TUNNEL_SOURCE_SPREAD: "tunnel.source_spread", Kind::Bool, Value("false"),
+        "vary the outer source by connection, so that a receiver's queues share the load";
+
+    KERNEL: "kernel", Kind::Section, Empty,
+        "what the host's kernel gets through interfaces with `kernel: true`";
+    KERNEL_RATE: "kernel.rate", Kind::Count { min: 0, max: 10_000_000 }, Value("20000"),
+        "packets per second that each worker gives to the kernel at most";
+    KERNEL_TAKE: "kernel.take", Kind::Protocols, Empty,
+        "what the kernel gets even where a service would take it";
+
     ARP: "arp", Kind::Section, Empty,
         "how neighbours are resolved and own addresses announced";
     ARP_QUEUE: "arp.queue", Kind::Count { min: 0, max: 65536 }, Value("64"),
         "packets that may wait for unresolved neighbours, all together";
+    ARP_MAX: "arp.max", Kind::Count { min: 0, max: 1 << 20 }, Value("4096"),
+        "neighbours that are resolved because a packet wants them; those of real servers come on top";
     ARP_RETRY: "arp.retry",
         Kind::Duration { min: Duration::from_millis(10), max: HOUR }, Value("1s"),
         "time between two requests for one neighbour";
@@ -232,6 +281,20 @@ keys! {
         "MAC address that the port gets";
     PORTS_MBUFS: "ports[].mbufs", Kind::AutoOrCount { min: 64, max: 1 << 26 }, Value("auto"),
         "packet buffers of the port; `auto` computes them from its queues and their lengths";
+    PORTS_KERNEL: "ports[].kernel", Kind::Bool, Value("false"),
+        "give the host's kernel an interface of the port's name, for its own daemons";
+    PORTS_VLANS: "ports[].vlans", Kind::Sections, Empty,
+        "VLANs (802.1Q) of the port, each an interface of its own";
+    VLANS_ID: "ports[].vlans[].id", Kind::Count { min: 1, max: 4094 }, Required,
+        "number of the VLAN";
+    VLANS_NAME: "ports[].vlans[].name", Kind::Text, Without("`PORT.ID`"),
+        "name of the interface, as for ports";
+    VLANS_ADDRESSES: "ports[].vlans[].addresses", Kind::InterfaceAddresses, Empty,
+        "addresses of the VLAN, with their subnets' prefix lengths";
+    VLANS_MTU: "ports[].vlans[].mtu", Kind::Count { min: 68, max: 9600 }, Without("the port's"),
+        "bytes of the largest IP packet, at most the port's";
+    VLANS_KERNEL: "ports[].vlans[].kernel", Kind::Bool, Value("false"),
+        "give the host's kernel an interface of this name";
 
     VIPS: "vips", Kind::Addresses, Empty,
         "further addresses that the director owns; those of services are owned anyway";
@@ -239,16 +302,18 @@ keys! {
     ROUTES: "routes", Kind::Sections, Empty,
         "ways to what no port reaches directly; the longest prefix wins";
     ROUTES_TO: "routes[].to", Kind::Subnet, Required,
-        "destination; `0.0.0.0/0` is all else";
+        "destination; `0.0.0.0/0` is all else of IPv4, `::/0` of IPv6";
     ROUTES_VIA: "routes[].via", Kind::Address, Required,
-        "the gateway, on the subnet of a port";
+        "the gateway, on the subnet of a port, or a link-local address with `port`";
+    ROUTES_PORT: "routes[].port", Kind::Text, Without("the one whose subnet the gateway is on"),
+        "name of the port or VLAN that the gateway is on";
 
     NEIGHBOURS: "neighbours", Kind::Sections, Empty,
         "neighbours with a fixed MAC address; all others are resolved";
     NEIGHBOURS_PORT: "neighbours[].port", Kind::Text, Required,
-        "name of the port that the neighbour is on";
+        "name of the port or VLAN that the neighbour is on";
     NEIGHBOURS_ADDRESS: "neighbours[].address", Kind::Address, Required,
-        "its address, on a subnet of the port";
+        "its address, on a subnet of the port or link-local";
     NEIGHBOURS_MAC: "neighbours[].mac", Kind::Mac, Required,
         "its MAC address";
 

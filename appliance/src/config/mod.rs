@@ -19,7 +19,9 @@
 
 mod addresses;
 mod error;
+mod interfaces;
 mod keys;
+mod links;
 mod raw;
 mod section;
 mod services;
@@ -39,8 +41,9 @@ use std::path::Path;
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use keys::{Fallback, KEYS, Key, Kind, markdown_table};
 pub use settings::{
-    ArpConfig, Config, ControlConfig, Device, EalConfig, Hugepages, IdleConfig, IdleMode,
-    InterfaceAddress, Mbufs, PortConfig, Route, StaticNeighbour, Subnet, Workers,
+    ArpConfig, Config, ControlConfig, Device, EalConfig, FragmentsConfig, Hugepages, IdleConfig,
+    IdleMode, InterfaceAddress, InterfaceConfig, KernelConfig, Mbufs, PortConfig, Route,
+    SettingsConfig, StaticNeighbour, Subnet, TakenProtocol, TunnelConfig, VlanConfig, Workers,
 };
 
 /// Longest configuration file that is read: 16 MiB, which is some 300,000 service lines.

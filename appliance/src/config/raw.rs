@@ -11,8 +11,10 @@ use saphyr_parser::ScalarStyle;
 
 use super::error::{ConfigErrors, Position, shown};
 use super::keys::{self, Kind};
-use super::section::{Section, count, text, word};
-use super::settings::{Hugepages, IdleMode, InterfaceAddress, Mbufs, Subnet};
+use super::section::{Section, count, text, truth, word};
+use super::settings::{
+    Hugepages, IdleMode, InterfaceAddress, Mbufs, SettingsConfig, Subnet, TakenProtocol,
+};
 use super::values;
 use super::yaml::{Content, Node};
 
@@ -36,6 +38,14 @@ pub(super) struct RawConfig {
     pub(super) idle_sleep: Raw<Duration>,
     pub(super) flows_max: Raw<u32>,
     pub(super) destinations_max: Raw<u32>,
+    pub(super) fragments_max: Raw<u32>,
+    pub(super) fragments_queue: Raw<u32>,
+    pub(super) ip_forward: Raw<bool>,
+    pub(super) own_service_addresses: Raw<bool>,
+    pub(super) settings: Option<SettingsConfig>,
+    pub(super) tunnel_source_spread: Raw<bool>,
+    pub(super) kernel_rate: Raw<u32>,
+    pub(super) kernel_take: Vec<At<TakenProtocol>>,
     pub(super) arp: RawArp,
     pub(super) ports: Vec<RawPort>,
     /// Whether `ports` and their addresses were read without a mistake: only then does it mean
@@ -54,6 +64,7 @@ pub(super) enum RawWorkers {
 }
 
 pub(super) struct RawArp {
+    pub(super) max: Raw<u32>,
     pub(super) queue: Raw<u32>,
     pub(super) retry: Raw<Duration>,
     pub(super) attempts: Raw<u32>,
@@ -72,11 +83,24 @@ pub(super) struct RawPort {
     pub(super) tx_descriptors: Raw<u16>,
     pub(super) mac: Raw<Option<MacAddress>>,
     pub(super) mbufs: Raw<Mbufs>,
+    pub(super) kernel: Raw<bool>,
+    pub(super) vlans: Vec<RawVlan>,
+}
+
+pub(super) struct RawVlan {
+    /// Whether all of its addresses were read without a mistake.
+    pub(super) is_whole: bool,
+    pub(super) id: Raw<u16>,
+    pub(super) name: Raw<Option<String>>,
+    pub(super) addresses: Vec<At<InterfaceAddress>>,
+    pub(super) mtu: Raw<Option<u16>>,
+    pub(super) kernel: Raw<bool>,
 }
 
 pub(super) struct RawRoute {
     pub(super) to: Raw<Subnet>,
     pub(super) via: Raw<IpAddr>,
+    pub(super) port: Raw<Option<String>>,
 }
 
 pub(super) struct RawNeighbour {
@@ -100,6 +124,9 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
     let idle = root.section(&keys::IDLE, errors);
     let flows = root.section(&keys::FLOWS, errors);
     let destinations = root.section(&keys::DESTINATIONS, errors);
+    let fragments = root.section(&keys::FRAGMENTS, errors);
+    let tunnel = root.section(&keys::TUNNEL, errors);
+    let kernel = root.section(&keys::KERNEL, errors);
     let (ports, ports_whole) = ports(&root, errors);
     Some(RawConfig {
         control_socket: control.and_then(|s| s.value(&keys::CONTROL_SOCKET, errors, text)),
@@ -115,10 +142,21 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
         idle_sleep: idle.and_then(|s| s.duration(&keys::IDLE_SLEEP, errors)),
         flows_max: flows.and_then(|s| s.count(&keys::FLOWS_MAX, errors)),
         destinations_max: destinations.and_then(|s| s.count(&keys::DESTINATIONS_MAX, errors)),
+        fragments_max: fragments.as_ref().and_then(|s| s.count(&keys::FRAGMENTS_MAX, errors)),
+        fragments_queue: fragments.and_then(|s| s.count(&keys::FRAGMENTS_QUEUE, errors)),
+        ip_forward: root.value(&keys::IP_FORWARD, errors, truth),
+        own_service_addresses: root.value(&keys::OWN_SERVICE_ADDRESSES, errors, truth),
+        settings: settings(&root, errors),
+        tunnel_source_spread: tunnel
+            .and_then(|s| s.value(&keys::TUNNEL_SOURCE_SPREAD, errors, truth)),
+        kernel_rate: kernel.as_ref().and_then(|s| s.count(&keys::KERNEL_RATE, errors)),
+        kernel_take: kernel.map_or_else(Vec::new, |s| {
+            s.list(&keys::KERNEL_TAKE, errors, |c| values::taken_protocol(&word(c)?))
+        }),
         arp: arp(&root, errors),
         ports,
         ports_whole,
-        vips: root.list(&keys::VIPS, errors, |c| values::address(&word(c)?)),
+        vips: root.list(&keys::VIPS, errors, |c| values::own_address(&word(c)?)),
         routes: root.sections(&keys::ROUTES, errors).iter().map(|s| route(s, errors)).collect(),
         neighbours: root
             .sections(&keys::NEIGHBOURS, errors)
@@ -152,6 +190,7 @@ fn arp(root: &Section<'_>, errors: &mut ConfigErrors) -> RawArp {
     let arp = root.section(&keys::ARP, errors);
     let arp = arp.as_ref();
     RawArp {
+        max: arp.and_then(|s| s.count(&keys::ARP_MAX, errors)),
         queue: arp.and_then(|s| s.count(&keys::ARP_QUEUE, errors)),
         retry: arp.and_then(|s| s.duration(&keys::ARP_RETRY, errors)),
         attempts: arp.and_then(|s| s.count(&keys::ARP_ATTEMPTS, errors)),
@@ -159,6 +198,26 @@ fn arp(root: &Section<'_>, errors: &mut ConfigErrors) -> RawArp {
         announce: arp.and_then(|s| s.duration(&keys::ARP_ANNOUNCE, errors)),
         announcements: arp.and_then(|s| s.count(&keys::ARP_ANNOUNCEMENTS, errors)),
     }
+}
+
+fn settings(root: &Section<'_>, errors: &mut ConfigErrors) -> Option<SettingsConfig> {
+    let section = root.section(&keys::SETTINGS, errors)?;
+    let mut count = |key| section.count::<u8>(key, errors).map(|at| at.value);
+    let conn_reuse_mode = count(&keys::SETTINGS_CONN_REUSE_MODE);
+    let mut switch = |key| count(key).map(|value| value != 0);
+    let expire_nodest_conn = switch(&keys::SETTINGS_EXPIRE_NODEST_CONN);
+    let pmtu_disc = switch(&keys::SETTINGS_PMTU_DISC);
+    let nat_icmp_send = switch(&keys::SETTINGS_NAT_ICMP_SEND);
+    let sloppy_tcp = switch(&keys::SETTINGS_SLOPPY_TCP);
+    let sloppy_sctp = switch(&keys::SETTINGS_SLOPPY_SCTP);
+    Some(SettingsConfig {
+        conn_reuse_mode: conn_reuse_mode?,
+        expire_nodest_conn: expire_nodest_conn?,
+        pmtu_disc: pmtu_disc?,
+        nat_icmp_send: nat_icmp_send?,
+        sloppy_tcp: sloppy_tcp?,
+        sloppy_sctp: sloppy_sctp?,
+    })
 }
 
 fn ports(root: &Section<'_>, errors: &mut ConfigErrors) -> (Vec<RawPort>, bool) {
@@ -170,11 +229,13 @@ fn ports(root: &Section<'_>, errors: &mut ConfigErrors) -> (Vec<RawPort>, bool) 
     }
     let sections = root.sections(&keys::PORTS, errors);
     let ports: Vec<RawPort> = sections.iter().map(|s| port(s, errors)).collect();
-    let addresses_whole = sections
-        .iter()
-        .zip(&ports)
-        .all(|(section, port)| section.has_whole(&keys::PORTS_ADDRESSES, port.addresses.len()));
-    let whole = root.has_whole(&keys::PORTS, ports.len()) && addresses_whole && !ports.is_empty();
+    let read_whole = |(section, port): (&Section<'_>, &RawPort)| {
+        section.has_whole(&keys::PORTS_ADDRESSES, port.addresses.len())
+            && section.has_whole(&keys::PORTS_VLANS, port.vlans.len())
+            && port.vlans.iter().all(|vlan| vlan.is_whole)
+    };
+    let all_read = sections.iter().zip(&ports).all(read_whole);
+    let whole = root.has_whole(&keys::PORTS, ports.len()) && all_read && !ports.is_empty();
     (ports, whole)
 }
 
@@ -193,6 +254,25 @@ fn port(section: &Section<'_>, errors: &mut ConfigErrors) -> RawPort {
             Content::Text(text, _) if text == "auto" => Ok(Mbufs::Auto),
             other => count(other, keys::PORTS_MBUFS.kind).map(Mbufs::Count),
         }),
+        kernel: section.value(&keys::PORTS_KERNEL, errors, truth),
+        vlans: section
+            .sections(&keys::PORTS_VLANS, errors)
+            .iter()
+            .map(|s| vlan(s, errors))
+            .collect(),
+    }
+}
+
+fn vlan(section: &Section<'_>, errors: &mut ConfigErrors) -> RawVlan {
+    let address = |c: &Content| values::interface_address(&word(c)?);
+    let addresses = section.list(&keys::VLANS_ADDRESSES, errors, address);
+    RawVlan {
+        id: section.count(&keys::VLANS_ID, errors),
+        name: section.optional(&keys::VLANS_NAME, errors, |c| values::port_name(&text(c)?)),
+        is_whole: section.has_whole(&keys::VLANS_ADDRESSES, addresses.len()),
+        addresses,
+        mtu: section.optional(&keys::VLANS_MTU, errors, |c| count(c, keys::VLANS_MTU.kind)),
+        kernel: section.value(&keys::VLANS_KERNEL, errors, truth),
     }
 }
 
@@ -200,6 +280,7 @@ fn route(section: &Section<'_>, errors: &mut ConfigErrors) -> RawRoute {
     RawRoute {
         to: section.value(&keys::ROUTES_TO, errors, |c| values::subnet(&word(c)?)),
         via: section.value(&keys::ROUTES_VIA, errors, |c| values::address(&word(c)?)),
+        port: section.optional(&keys::ROUTES_PORT, errors, text),
     }
 }
 

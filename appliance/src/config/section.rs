@@ -302,6 +302,14 @@ pub(super) fn text(content: &Content) -> Result<String, String> {
     }
 }
 
+/// `true` or `false`.
+pub(super) fn truth(content: &Content) -> Result<bool, String> {
+    match content {
+        Content::Bool(value) => Ok(*value),
+        other => Err(format!("{} is no truth value; write `true` or `false`", other.shown())),
+    }
+}
+
 /// A scalar as it was written: for values whose form says what they are.
 pub(super) fn word(content: &Content) -> Result<String, String> {
     match content {

@@ -18,6 +18,14 @@ pub struct Config {
     pub flows_max: u32,
     /// Real servers that there is room for, over all services.
     pub destinations_max: u32,
+    pub fragments: FragmentsConfig,
+    /// Whether packets for other hosts that belong to no connection are routed.
+    pub ip_forward: bool,
+    /// Whether the director owns the address of every service.
+    pub own_service_addresses: bool,
+    pub settings: SettingsConfig,
+    pub tunnel: TunnelConfig,
+    pub kernel: KernelConfig,
     pub arp: ArpConfig,
     /// At least one.
     pub ports: Vec<PortConfig>,
@@ -106,9 +114,55 @@ impl IdleMode {
     }
 }
 
+/// How fragments follow the first one of their datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FragmentsConfig {
+    /// Datagrams that are followed at once.
+    pub max: u32,
+    /// Fragments that may wait for the first one, all together.
+    pub queue: u32,
+}
+
+/// Switches under the names of the kernel's `net.ipv4.vs.*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettingsConfig {
+    pub conn_reuse_mode: u8,
+    pub expire_nodest_conn: bool,
+    pub pmtu_disc: bool,
+    pub nat_icmp_send: bool,
+    pub sloppy_tcp: bool,
+    pub sloppy_sctp: bool,
+}
+
+/// How packets are put into tunnels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunnelConfig {
+    /// Whether the outer source varies by connection.
+    pub source_spread: bool,
+}
+
+/// What the host's kernel gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelConfig {
+    /// Packets per second and worker, at most.
+    pub rate: u32,
+    /// What it gets even where a service would take it.
+    pub take: Vec<TakenProtocol>,
+}
+
+/// Packets of an IP protocol and, where it has ports, of one port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TakenProtocol {
+    pub protocol: u8,
+    /// Either end's; `None` is any.
+    pub port: Option<u16>,
+}
+
 /// How neighbours are resolved and own addresses announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArpConfig {
+    /// Neighbours that are resolved because packets want them.
+    pub max: u32,
     /// Packets that may wait for unresolved neighbours, all together.
     pub queue: u32,
     /// Time between two requests for one neighbour.
@@ -139,6 +193,59 @@ pub struct PortConfig {
     /// `None`: the address that the device has.
     pub mac: Option<MacAddress>,
     pub mbufs: Mbufs,
+    /// Whether the host's kernel has an interface of the port's name.
+    pub kernel: bool,
+    pub vlans: Vec<VlanConfig>,
+}
+
+/// A VLAN of a port: the frames with its tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VlanConfig {
+    /// 1 to 4094, once on its port.
+    pub id: u16,
+    /// Unique among ports and VLANs.
+    pub name: String,
+    pub addresses: Vec<InterfaceAddress>,
+    /// At most the port's.
+    pub mtu: u16,
+    pub kernel: bool,
+}
+
+/// An interface of the director: a port without tags, or a VLAN of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterfaceConfig<'a> {
+    pub name: &'a str,
+    /// Index into [`Config::ports`].
+    pub port: usize,
+    pub vlan: Option<u16>,
+    pub addresses: &'a [InterfaceAddress],
+    pub mtu: u16,
+    pub kernel: bool,
+}
+
+impl Config {
+    /// All interfaces in the order of their numbers: first the ports, then all VLANs.
+    pub fn interfaces(&self) -> impl Iterator<Item = InterfaceConfig<'_>> {
+        let ports = self.ports.iter().enumerate().map(|(port, settings)| InterfaceConfig {
+            name: &settings.name,
+            port,
+            vlan: None,
+            addresses: &settings.addresses,
+            mtu: settings.mtu,
+            kernel: settings.kernel,
+        });
+        let vlans = self.ports.iter().enumerate().flat_map(|(port, settings)| {
+            settings.vlans.iter().map(move |vlan| InterfaceConfig {
+                name: &vlan.name,
+                port,
+                vlan: Some(vlan.id),
+                addresses: &vlan.addresses,
+                mtu: vlan.mtu,
+                kernel: vlan.kernel,
+            })
+        });
+        ports.chain(vlans)
+    }
 }
 
 /// Packet buffers of a port.
@@ -259,17 +366,17 @@ impl fmt::Display for Subnet {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     pub to: Subnet,
-    /// The gateway, on a subnet of the port.
+    /// The gateway, on a subnet of the interface or link-local.
     pub via: IpAddr,
-    /// Index into [`Config::ports`].
-    pub port: usize,
+    /// Index into [`Config::interfaces`].
+    pub interface: usize,
 }
 
 /// A neighbour that is never asked for its MAC address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StaticNeighbour {
-    /// Index into [`Config::ports`].
-    pub port: usize,
+    /// Index into [`Config::interfaces`].
+    pub interface: usize,
     pub address: IpAddr,
     pub mac: MacAddress,
 }
@@ -305,6 +412,8 @@ mod tests {
             tx_descriptors: 1024,
             mac: None,
             mbufs: Mbufs::Auto,
+            kernel: false,
+            vlans: Vec::new(),
         };
         assert_eq!(port.mbufs_for(1), 4095);
         assert_eq!(port.mbufs_for(2), 8191);

@@ -5,16 +5,17 @@ use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
 use super::Environment;
-use super::addresses::Addresses;
 use super::error::{ConfigErrors, Position, shown};
-use super::raw::{At, Raw, RawConfig, RawNeighbour, RawPort, RawRoute, RawServices, RawWorkers};
+use super::interfaces;
+use super::links::Links;
+use super::raw::{At, Raw, RawConfig, RawPort, RawServices, RawVlan, RawWorkers};
 use super::services::commands;
 use super::settings::{
-    ArpConfig, Config, ControlConfig, Device, EalConfig, IdleConfig, PortConfig, Route,
-    StaticNeighbour, Workers,
+    ArpConfig, Config, ControlConfig, Device, EalConfig, FragmentsConfig, IdleConfig, KernelConfig,
+    PortConfig, TunnelConfig, VlanConfig, Workers,
 };
 
-/// Ports that DPDK is built for, `RTE_MAX_ETHPORTS`.
+/// Ports that DPDK is built for, `RTE_MAX_ETHPORTS`; each kernel interface is one, too.
 const PORTS_MAX: usize = 32;
 
 /// Bytes of a socket's path: `sun_path` of unix(7) without the final zero.
@@ -32,10 +33,11 @@ pub(super) fn validate(
     }
     let workers = raw.workers.as_ref().and_then(|raw| workers(raw, environment, errors));
     limit_ports(&mut raw, errors);
-    check_ports(&raw.ports, errors);
-    let addresses = Addresses::collect(&raw, errors);
-    let routes = routes(&raw.routes, &addresses, errors);
-    let neighbours = neighbours(&raw.neighbours, &raw.ports, &addresses, errors);
+    check_devices(&raw.ports, errors);
+    interfaces::check(&raw.ports, errors);
+    let links = Links::of(&raw, errors);
+    let routes = links.routes(&raw.routes, errors);
+    let neighbours = links.neighbours(&raw.neighbours, errors);
     let services = raw.services.map(|raw| services(&raw, source, environment, errors));
     Some(Config {
         control: ControlConfig { socket: raw.control_socket?.value.into() },
@@ -48,7 +50,20 @@ pub(super) fn validate(
         idle: IdleConfig { mode: raw.idle_mode?.value, sleep: raw.idle_sleep?.value },
         flows_max: raw.flows_max?.value,
         destinations_max: raw.destinations_max?.value,
+        fragments: FragmentsConfig {
+            max: value(raw.fragments_max)?,
+            queue: value(raw.fragments_queue)?,
+        },
+        ip_forward: value(raw.ip_forward)?,
+        own_service_addresses: value(raw.own_service_addresses)?,
+        settings: raw.settings?,
+        tunnel: TunnelConfig { source_spread: value(raw.tunnel_source_spread)? },
+        kernel: KernelConfig {
+            rate: value(raw.kernel_rate)?,
+            take: raw.kernel_take.into_iter().map(|taken| taken.value).collect(),
+        },
         arp: ArpConfig {
+            max: raw.arp.max?.value,
             queue: raw.arp.queue?.value,
             retry: raw.arp.retry?.value,
             attempts: raw.arp.attempts?.value,
@@ -131,33 +146,35 @@ fn ranges(cpus: &[usize]) -> String {
 /// Leaves out the ports that are too many: nothing that follows needs to be quick for thousands.
 fn limit_ports(raw: &mut RawConfig, errors: &mut ConfigErrors) {
     let count = raw.ports.len();
-    let Some(surplus) = raw.ports.get(PORTS_MAX) else {
+    if let Some(surplus) = raw.ports.get(PORTS_MAX) {
+        errors.at(
+            surplus.position,
+            format!(
+                "ports: there are {count}, but DPDK is built for {PORTS_MAX}; remove this and the \
+                 rest"
+            ),
+        );
+        raw.ports.truncate(PORTS_MAX);
+        raw.ports_whole = false;
         return;
-    };
-    errors.at(
-        surplus.position,
-        format!(
-            "ports: there are {count}, but DPDK is built for {PORTS_MAX}; remove this and the rest"
-        ),
-    );
-    raw.ports.truncate(PORTS_MAX);
-    raw.ports_whole = false;
+    }
+    let of_kernel = interfaces::interfaces(&raw.ports).iter().filter(|i| i.kernel).count();
+    if let Some(first) = raw.ports.first()
+        && count + of_kernel > PORTS_MAX
+    {
+        errors.at(
+            first.position,
+            format!(
+                "ports: {count} ports and {of_kernel} kernel interfaces are too many: DPDK is \
+                 built for {PORTS_MAX} together; set `kernel: false` on some"
+            ),
+        );
+    }
 }
 
-fn check_ports(ports: &[RawPort], errors: &mut ConfigErrors) {
-    let (mut names, mut devices) = (HashMap::new(), HashMap::new());
+fn check_devices(ports: &[RawPort], errors: &mut ConfigErrors) {
+    let mut devices = HashMap::new();
     for (index, port) in ports.iter().enumerate() {
-        if let Some(name) = &port.name
-            && let Some(line) = earlier(&mut names, name.value.as_str(), name.position)
-        {
-            errors.at(
-                name.position,
-                format!(
-                    "ports[{index}].name: {} is the name of the port on line {line}; choose another",
-                    shown(&name.value)
-                ),
-            );
-        }
         let Some(device) = &port.device else { continue };
         let name = device.value.split(',').next().unwrap_or_default();
         if let Some(line) = earlier(&mut devices, name, device.position) {
@@ -174,7 +191,7 @@ fn check_ports(ports: &[RawPort], errors: &mut ConfigErrors) {
 }
 
 /// The line of an earlier use of a value; the first use is remembered.
-fn earlier<K: Eq + Hash>(
+pub(super) fn earlier<K: Eq + Hash>(
     seen: &mut HashMap<K, Position>,
     key: K,
     position: Position,
@@ -186,100 +203,6 @@ fn earlier<K: Eq + Hash>(
             None
         }
     }
-}
-
-fn routes(raw: &[RawRoute], addresses: &Addresses, errors: &mut ConfigErrors) -> Vec<Route> {
-    let mut seen = HashMap::new();
-    let mut routes = Vec::new();
-    for (index, route) in raw.iter().enumerate() {
-        if let Some(to) = &route.to
-            && let Some(line) = earlier(&mut seen, to.value, to.position)
-        {
-            errors.at(
-                to.position,
-                format!("routes[{index}].to: {} has a route from line {line}; keep one", to.value),
-            );
-        }
-        let Some(via) = &route.via else { continue };
-        if let Some(problem) = addresses.own_problem(via.value) {
-            errors.at(via.position, format!("routes[{index}].via: {problem}"));
-        }
-        let Some(port) = addresses.port_to(via.value) else {
-            if let Some(problem) = addresses.unreachable_problem(via.value) {
-                errors.at(via.position, format!("routes[{index}].via: {problem}"));
-            }
-            continue;
-        };
-        if let Some(to) = &route.to {
-            routes.push(Route { to: to.value, via: via.value, port });
-        }
-    }
-    routes
-}
-
-fn neighbours(
-    raw: &[RawNeighbour],
-    ports: &[RawPort],
-    addresses: &Addresses,
-    errors: &mut ConfigErrors,
-) -> Vec<StaticNeighbour> {
-    let mut seen = HashMap::new();
-    let mut neighbours = Vec::new();
-    for (index, neighbour) in raw.iter().enumerate() {
-        let label = format!("neighbours[{index}]");
-        let port = neighbour
-            .port
-            .as_ref()
-            .and_then(|name| port_named(name, ports, addresses, &label, errors));
-        let Some(address) = &neighbour.address else {
-            continue;
-        };
-        if let Some(line) = earlier(&mut seen, address.value, address.position) {
-            errors.at(
-                address.position,
-                format!(
-                    "{label}.address: {} is given on line {line} already; keep one",
-                    address.value
-                ),
-            );
-        }
-        if let Some(problem) = addresses.own_problem(address.value) {
-            errors.at(address.position, format!("{label}.address: {problem}"));
-        }
-        let Some(port) = port else { continue };
-        if let Some(problem) = addresses.not_reached(address.value, port) {
-            errors.at(address.position, format!("{label}.address: {problem}"));
-        }
-        if let Some(mac) = &neighbour.mac {
-            neighbours.push(StaticNeighbour { port, address: address.value, mac: mac.value });
-        }
-    }
-    neighbours
-}
-
-fn port_named(
-    name: &At<String>,
-    ports: &[RawPort],
-    addresses: &Addresses,
-    label: &str,
-    errors: &mut ConfigErrors,
-) -> Option<usize> {
-    let named = |port: &RawPort| port.name.as_ref().is_some_and(|n| n.value == name.value);
-    let found = ports.iter().position(named);
-    // A port whose own name is wrong may be the one that is meant.
-    if found.is_none() && addresses.is_whole() && ports.iter().all(|port| port.name.is_some()) {
-        let names = ports.iter().filter_map(|port| port.name.as_ref());
-        let names: Vec<&str> = names.map(|name| name.value.as_str()).collect();
-        errors.at(
-            name.position,
-            format!(
-                "{label}.port: there is no port {}; the ports are: {}",
-                shown(&name.value),
-                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-            ),
-        );
-    }
-    found
 }
 
 fn services(
@@ -303,8 +226,10 @@ fn services(
     lines.into_iter().map(str::to_owned).collect()
 }
 
-fn port(raw: RawPort) -> Option<PortConfig> {
+fn port(mut raw: RawPort) -> Option<PortConfig> {
+    let vlans = std::mem::take(&mut raw.vlans);
     Some(PortConfig {
+        vlans: vlans.into_iter().map(|vlan| self::vlan(&raw, vlan)).collect::<Option<_>>()?,
         name: raw.name?.value,
         device: Device(raw.device?.value),
         addresses: raw.addresses.into_iter().map(|address| address.value).collect(),
@@ -313,6 +238,17 @@ fn port(raw: RawPort) -> Option<PortConfig> {
         tx_descriptors: value(raw.tx_descriptors)?,
         mac: value(raw.mac)?,
         mbufs: value(raw.mbufs)?,
+        kernel: value(raw.kernel)?,
+    })
+}
+
+fn vlan(port: &RawPort, raw: RawVlan) -> Option<VlanConfig> {
+    Some(VlanConfig {
+        name: interfaces::vlan_name(port, &raw)?.value,
+        mtu: interfaces::vlan_mtu(port, &raw)?,
+        id: value(raw.id)?,
+        addresses: raw.addresses.into_iter().map(|address| address.value).collect(),
+        kernel: value(raw.kernel)?,
     })
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::error::shown;
-use super::settings::{InterfaceAddress, Subnet};
+use super::settings::{InterfaceAddress, Subnet, TakenProtocol};
 
 const SIZE_UNITS: [(&str, u64); 4] =
     [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)];
@@ -73,10 +73,31 @@ pub(super) fn address(text: &str) -> Result<IpAddr, String> {
         "a multicast address"
     } else if matches!(address, IpAddr::V4(v4) if v4.is_broadcast()) {
         "the broadcast address"
+    } else if matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some()) {
+        "an IPv4 address in IPv6's clothes"
     } else {
-        return supported(address);
+        return Ok(address);
     };
     Err(format!("{} is {kind}; write the unicast address of a host", shown(text)))
+}
+
+/// An address that the director can own: not a link-local one either, of which every interface
+/// has its own.
+pub(super) fn own_address(text: &str) -> Result<IpAddr, String> {
+    let address = address(text)?;
+    if is_link_local(address) {
+        return Err(format!(
+            "{} is a link-local address, which each interface makes of its MAC address; write \
+             another",
+            shown(text)
+        ));
+    }
+    Ok(address)
+}
+
+/// Whether an address means something only together with an interface (RFC 4291 section 2.5.6).
+pub(super) fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
 }
 
 /// The address of a port with the length of its subnet's prefix: `10.0.10.61/24`.
@@ -84,7 +105,8 @@ pub(super) fn interface_address(text: &str) -> Result<InterfaceAddress, String> 
     let Some((host, length)) = text.split_once('/') else {
         return Err(match any_address(text) {
             Ok(_) => {
-                format!("{0} has no prefix length; write for example `{1}/24`", shown(text), text)
+                let length = if text.contains(':') { 64 } else { 24 };
+                format!("{} has no prefix length; write for example `{text}/{length}`", shown(text))
             }
             Err(()) => format!(
                 "{} is not an address with a prefix length; write for example `10.0.10.61/24`",
@@ -92,21 +114,34 @@ pub(super) fn interface_address(text: &str) -> Result<InterfaceAddress, String> 
             ),
         });
     };
-    let address = address(host)?;
+    let address = own_address(host)?;
     let prefix = prefix_length(text, length, address)?;
-    let found = InterfaceAddress { address, prefix };
-    let IpAddr::V4(v4) = address else {
-        return Ok(found);
-    };
-    // RFC 3021: a /31 has neither a network nor a broadcast address.
-    let host_bits = if prefix < 31 { u32::MAX >> prefix } else { 0 };
-    let what = match u32::from(v4) & host_bits {
-        _ if host_bits == 0 => return Ok(found),
-        0 => "the subnet's own address",
-        bits if bits == host_bits => "the subnet's broadcast address",
-        _ => return Ok(found),
-    };
-    Err(format!("{} is {what}, which no port can have; choose one between", shown(text)))
+    match reserved(address, prefix) {
+        None => Ok(InterfaceAddress { address, prefix }),
+        Some(what) => {
+            Err(format!("{} is {what}, which no port can have; choose one between", shown(text)))
+        }
+    }
+}
+
+/// What an address is to its subnet that no host can be.
+fn reserved(address: IpAddr, prefix: u8) -> Option<&'static str> {
+    match address {
+        // RFC 3021: a /31 has neither a network nor a broadcast address.
+        IpAddr::V4(v4) if prefix < 31 => {
+            let host_bits = u32::MAX >> prefix;
+            match u32::from(v4) & host_bits {
+                0 => Some("the subnet's own address"),
+                bits if bits == host_bits => Some("the subnet's broadcast address"),
+                _ => None,
+            }
+        }
+        // RFC 4291 section 2.6.1; RFC 6164: a /127 has none.
+        IpAddr::V6(v6) if prefix < 127 && u128::from(v6) & (u128::MAX >> prefix) == 0 => {
+            Some("the address of all routers of the subnet")
+        }
+        _ => None,
+    }
 }
 
 /// A destination of routes: `10.1.0.0/16`.
@@ -118,12 +153,12 @@ pub(super) fn subnet(text: &str) -> Result<Subnet, String> {
             shown(text)
         ));
     };
-    let address = supported(address)?;
     let prefix = prefix_length(text, length, address)?;
     let subnet = Subnet::of(address, prefix);
     if subnet.network != address {
+        let host = if address.is_ipv4() { 32 } else { 128 };
         return Err(format!(
-            "{} has bits set behind its prefix; write `{subnet}`, or `{address}/32` for the one host",
+            "{} has bits set behind its prefix; write `{subnet}`, or `{address}/{host}` for the one host",
             shown(text)
         ));
     }
@@ -141,6 +176,31 @@ pub(super) fn port_name(text: &str) -> Result<String, String> {
         "{} cannot be the name of a port; write 1 to 15 of `A-Z a-z 0-9 . _ -`, for example `lan0`",
         shown(text)
     ))
+}
+
+/// Packets that the kernel takes: `tcp 22`, `proto 112`.
+pub(super) fn taken_protocol(text: &str) -> Result<TakenProtocol, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let port = |protocol, port: &str| {
+        let port = Some(port.parse::<u16>().ok().filter(|&port| port > 0)?);
+        Some(TakenProtocol { protocol, port })
+    };
+    let found = match words[..] {
+        ["tcp", number] => port(6, number),
+        ["udp", number] => port(17, number),
+        ["sctp", number] => port(132, number),
+        ["proto", number] => {
+            number.parse().ok().map(|protocol| TakenProtocol { protocol, port: None })
+        }
+        _ => None,
+    };
+    found.ok_or_else(|| {
+        format!(
+            "{} is no protocol with a port; write for example `tcp 22`, `udp 3784`, `sctp 2905`, \
+             or `proto 112` for an IP protocol as a whole",
+            shown(text)
+        )
+    })
 }
 
 /// A device and its arguments as EAL takes them; PCI addresses in their long form.
@@ -182,17 +242,6 @@ fn pci_address(text: &str) -> Option<String> {
 
 fn any_address(text: &str) -> Result<IpAddr, ()> {
     text.parse().map_err(|_| ())
-}
-
-/// The one place that refuses IPv6: every address of the configuration comes by.
-fn supported(address: IpAddr) -> Result<IpAddr, String> {
-    match address {
-        IpAddr::V4(_) => Ok(address),
-        IpAddr::V6(_) => Err(format!(
-            "{}: IPv6 is not supported yet; write an IPv4 address",
-            shown(&address.to_string())
-        )),
-    }
 }
 
 fn prefix_length(text: &str, length: &str, address: IpAddr) -> Result<u8, String> {
@@ -237,15 +286,40 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_is_refused_wherever_an_address_is_expected() {
-        let refusals = [
-            address("2001:db8::1").unwrap_err(),
-            interface_address("2001:db8::1/64").unwrap_err(),
-            subnet("2001:db8::/32").unwrap_err(),
-            subnet("::/0").unwrap_err(),
-        ];
-        for refusal in refusals {
-            assert!(refusal.contains("IPv6 is not supported yet"), "{refusal}");
+    fn ipv6_stands_wherever_ipv4_does() {
+        assert_eq!(address("2001:db8::1").unwrap().to_string(), "2001:db8::1");
+        assert_eq!(address("fe80::1").unwrap().to_string(), "fe80::1");
+        assert_eq!(interface_address("fd00::1/64").unwrap().to_string(), "fd00::1/64");
+        assert_eq!(subnet("2001:db8::/32").unwrap().to_string(), "2001:db8::/32");
+        assert_eq!(subnet("::/0").unwrap().prefix, 0);
+        for (text, part) in [
+            ("fe80::1/64", "is a link-local address"),
+            ("fd00::/64", "the address of all routers of the subnet"),
+            ("fd00::1/129", "wrong prefix length `129`"),
+            ("::ffff:10.0.0.1/120", "an IPv4 address in IPv6's clothes"),
+            ("ff02::1/64", "a multicast address"),
+            ("::1/128", "a loopback address"),
+            ("fd00::1", "write for example `fd00::1/64`"),
+        ] {
+            let error = interface_address(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        assert!(own_address("fe80::1").unwrap_err().contains("is a link-local address"));
+        assert!(subnet("2001:db8::1/32").unwrap_err().contains("or `2001:db8::1/128` for"));
+        for text in ["fd00::/127", "fd00::1/127", "fd00::/128"] {
+            assert!(interface_address(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn protocols_that_the_kernel_takes() {
+        let taken = |protocol, port| Ok(TakenProtocol { protocol, port });
+        assert_eq!(taken_protocol("tcp 22"), taken(6, Some(22)));
+        assert_eq!(taken_protocol("udp  3784"), taken(17, Some(3784)));
+        assert_eq!(taken_protocol("sctp 2905"), taken(132, Some(2905)));
+        assert_eq!(taken_protocol("proto 112"), taken(112, None));
+        for text in ["", "tcp", "tcp ssh", "tcp 0", "tcp 65536", "TCP 22", "proto 256", "22"] {
+            assert!(taken_protocol(text).unwrap_err().contains("write for example"), "{text}");
         }
     }
 

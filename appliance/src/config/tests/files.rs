@@ -70,6 +70,7 @@ fn collect(path: &str, node: &yaml::Node, found: &mut BTreeSet<(String, String)>
     }
     let text = match &node.content {
         yaml::Content::Text(text, _) | yaml::Content::Number(_, text) => text.clone(),
+        yaml::Content::Bool(value) => value.to_string(),
         other => other.shown(),
     };
     found.insert((path.to_owned(), text));
