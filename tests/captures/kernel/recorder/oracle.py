@@ -31,7 +31,7 @@ NETWORK = """
 sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv4.icmp_msgs_per_sec=1000000
 sysctl -qw net.ipv4.icmp_msgs_burst=1000000 net.ipv6.icmp.ratelimit=0
-sysctl -qw net.ipv4.route.error_cost=0
+sysctl -qw net.ipv4.route.error_cost=0 net.ipv6.auto_flowlabels=0
 for c in all default lan0 lan1; do sysctl -qw net.ipv4.conf.$c.rp_filter=0; done
 for c in all default lan0 lan1; do sysctl -qw net.ipv4.conf.$c.send_redirects=0; done
 for c in all default lan0 lan1; do sysctl -qw net.ipv6.conf.$c.accept_dad=0; done

@@ -203,12 +203,12 @@ def larger_than(s, request, reply):
 @scenario
 def nat_mtu_servers(s):
     """NAT where the link to the servers carries 1000 bytes."""
-    s.do("ip link set lan1 mtu 1000")
+    s.network("ip link set lan1 mtu 1000")
     larger_than(s, True, False)
 
 
 @scenario
 def nat_mtu_clients(s):
     """NAT where the link to the clients carries 1000 bytes."""
-    s.do("ip link set lan0 mtu 1000")
+    s.network("ip link set lan0 mtu 1000")
     larger_than(s, False, True)

@@ -28,10 +28,21 @@ def every():
 class Scenario:
     def __init__(self, name):
         self.name, self.lines, self.about = name, [], (SCENARIOS[name].__doc__ or "").strip()
+        self.surroundings, self.identification = [], 0
 
     def head(self, release):
         about = [f"# {line.strip()}" for line in self.about.split("\n")]
-        return [*about, f"# Recorded by record-paths.py from Linux {release}.", ""]
+        return [
+            *about, f"# Recorded by record-paths.py from Linux {release}.", *self.surroundings, ""]
+
+    def ident(self):
+        """An identification for fragments that was not used yet."""
+        self.identification += 1
+        return self.identification
+
+    def network(self, *lines):
+        """What the director is in: before all the rest."""
+        self.surroundings += lines
 
     def title(self, text):
         """Begins a case."""
