@@ -26,14 +26,18 @@
 //! [`frame::Frame`]s. `unsafe` is one prefetch instruction.
 #![deny(unsafe_code)]
 
+pub mod address;
+mod answers;
 pub mod burst;
 pub mod clock;
 pub mod connection;
 pub mod control;
 pub mod counters;
+pub mod course;
 pub mod destination;
 pub mod director;
 pub mod drops;
+mod egress;
 pub mod expiry;
 pub mod flow;
 pub mod forward;
@@ -53,7 +57,9 @@ mod outcome;
 pub mod parse;
 mod prefetch;
 pub mod protocol;
+pub mod punt;
 pub mod quiescence;
+mod related;
 pub mod reply;
 pub mod route;
 pub mod sched;
@@ -62,6 +68,9 @@ pub mod settings;
 pub mod slots;
 pub mod snapshot;
 pub mod state;
+mod transition;
 pub mod waiting;
+pub mod ways;
 pub mod wire;
+mod workbench;
 pub mod worker;

@@ -20,9 +20,9 @@ mod captured;
 #[cfg(test)]
 mod samples;
 
-pub use direct::{direct, direct_v6};
+pub use direct::hop;
 pub use layout::Layout;
-pub use link::{address_link, is_dressed, strip};
+pub use link::{address_link, insert_tag, is_dressed, link_header, strip, strip_tags};
 pub use masquerade::End;
 pub use refusal::Refusal;
 pub use split::{SplitError, split};

@@ -1,5 +1,7 @@
 //! Why a packet cannot be rewritten.
 
+use crate::drops::DropReason;
+
 /// Why a rewrite did not happen. The frame may be changed in part: free it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
@@ -30,4 +32,20 @@ pub enum Refusal {
     /// Nobody may be told by an ICMP error (RFC 1122 section 3.2.2).
     #[error("not to be answered by an ICMP error")]
     NotAnswerable,
+}
+
+impl Refusal {
+    /// The reason to count it under.
+    pub const fn reason(self) -> DropReason {
+        match self {
+            Self::Malformed | Self::TransportTruncated | Self::Family => {
+                DropReason::TransportTruncated
+            }
+            Self::Fragment => DropReason::FragmentUntranslatable,
+            Self::Checksum => DropReason::IcmpChecksum,
+            Self::TooLong | Self::NoRoom => DropReason::NoRoom,
+            Self::MtuTooSmall => DropReason::TunnelMtu,
+            Self::NotAnswerable => DropReason::IcmpIgnored,
+        }
+    }
 }

@@ -19,6 +19,7 @@
 use std::net::IpAddr;
 
 use super::Refusal;
+use crate::address::Address;
 use crate::destination::{Tunnel, TunnelChecksum};
 use crate::frame::Frame;
 use crate::wire::checksum::Sum;
@@ -125,6 +126,14 @@ pub fn gue_source_port(hash: u64) -> u16 {
     let span = u64::from(SOURCE_PORTS.end - SOURCE_PORTS.start);
     // Below the span, which is of 16 bits.
     SOURCE_PORTS.start + u16::try_from(((hash >> 32) * span) >> 32).unwrap_or_default()
+}
+
+/// An outer source that varies with the flow, in the last 16 bits of an IPv4 address and the last
+/// 32 of an IPv6 one, so that RSS spreads the flows of one director over a receiver's queues
+/// (Katran does the same). Replies to it do not find us: there are none but ICMP errors.
+pub const fn spread(source: Address, hash: u64) -> Address {
+    let span = if source.is_v4() { 0xffff } else { 0xffff_ffff };
+    Address::from_bits(source.bits() & !span | (hash >> 32) as u128 & span)
 }
 
 /// Takes a hop off a packet and puts it into a tunnel. The frame becomes one with an Ethernet

@@ -13,6 +13,7 @@
 //! came before their datagram was spoilt, or that miss one which never comes, have left.
 
 mod early;
+mod path;
 mod received;
 mod tracker;
 

@@ -20,10 +20,14 @@
 
 pub mod data;
 pub mod message;
+mod path;
 pub mod rewrite;
 pub mod sequence;
+mod sessions;
 
 pub use data::{Control, DataConnection};
+pub(crate) use path::is_control;
+pub use sessions::{Session, Sessions};
 pub use message::{ClientCommand, Endpoint, Mode, client_command, server_reply};
 pub use rewrite::Replacement;
 pub use sequence::SequenceShift;

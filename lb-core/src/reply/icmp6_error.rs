@@ -22,6 +22,8 @@ pub enum IcmpError6 {
     PacketTooBig { mtu: u32 },
     /// 3/0: the hop limit has run out.
     TimeExceeded,
+    /// 4/1: nobody here speaks the protocol that the byte at `pointer` names.
+    UnknownNextHeader { pointer: u32 },
 }
 
 impl IcmpError6 {
@@ -33,6 +35,7 @@ impl IcmpError6 {
             Self::PortUnreachable => ((Type::UNREACHABLE, 4), 0),
             Self::PacketTooBig { mtu } => ((Type::PACKET_TOO_BIG, 0), mtu),
             Self::TimeExceeded => ((Type::TIME_EXCEEDED, 0), 0),
+            Self::UnknownNextHeader { pointer } => ((Type::PARAMETER_PROBLEM, 1), pointer),
         }
     }
 }

@@ -14,7 +14,7 @@ pub mod tcp;
 pub mod timeouts;
 pub mod udp;
 
-pub use sctp::SctpState;
+pub use sctp::{SctpEvent, SctpState};
 pub use tcp::TcpState;
 pub use timeouts::Timeouts;
 pub use udp::UdpState;
