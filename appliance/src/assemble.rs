@@ -2,16 +2,18 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr};
 
 use lb_core::clock::TICKS_PER_SECOND;
 use lb_core::control::{Control, Network};
+use lb_core::director::Limits;
 use lb_core::flow::{FlowTable, Storage};
 use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
 use lb_core::ipvsadm::{self, Names};
 use lb_core::neighbour::Patience;
+use lb_core::punt::{PuntRule, PuntRules};
 use lb_core::route::{Hop, Route};
+use lb_core::settings::Settings;
 
 use crate::config::{self, Config, Workers};
 use crate::dpdk::{self, MemoryError, Pages, zeroed_region};
@@ -86,29 +88,56 @@ pub fn random_hasher() -> io::Result<FlowHasher> {
 
 /// What surrounds the director.
 pub fn network(config: &Config, interfaces: Vec<Interface>) -> Network {
+    let id = |index: usize| u8::try_from(index).ok().map(InterfaceId);
+    let routes = config.routes.iter().map(|route| Route {
+        to: InterfaceAddress { address: route.to.network, prefix: route.to.prefix },
+        via: route.via,
+        interface: id(route.interface),
+    });
+    let permanent_neighbours = config.neighbours.iter().filter_map(|neighbour| {
+        let interface = id(neighbour.interface)?;
+        Some((Hop { interface, neighbour: neighbour.address }, neighbour.mac))
+    });
+    let rules = config
+        .kernel
+        .take
+        .iter()
+        .map(|taken| PuntRule { protocol: taken.protocol, port: taken.port.unwrap_or(0) });
     Network {
         interfaces,
-        vips: config.vips.iter().copied().filter_map(v4).collect(),
-        routes: config
-            .routes
-            .iter()
-            .filter_map(|route| {
-                let to =
-                    InterfaceAddress { address: v4(route.to.network)?, prefix: route.to.prefix };
-                Some(Route { to, via: v4(route.via)? })
-            })
-            .collect(),
-        permanent_neighbours: config
-            .neighbours
-            .iter()
-            .filter_map(|neighbour| {
-                let interface = InterfaceId(u8::try_from(neighbour.interface).ok()?);
-                Some((Hop { interface, neighbour: v4(neighbour.address)? }, neighbour.mac))
-            })
-            .collect(),
+        vips: config.vips.clone(),
+        own_service_addresses: config.own_service_addresses,
+        routes: routes.collect(),
+        permanent_neighbours: permanent_neighbours.collect(),
         patience: patience(&config.arp),
+        neighbours_max: config.arp.max as usize,
+        punt_rules: PuntRules::new(rules),
         announcements: config.arp.announcements,
         announce_interval_ticks: ticks(config.arp.announce),
+    }
+}
+
+/// The switches of the packet path.
+pub fn settings(config: &Config) -> Settings {
+    let of = &config.settings;
+    Settings {
+        conn_reuse_mode: i32::from(of.conn_reuse_mode),
+        expire_nodest_conn: of.expire_nodest_conn,
+        pmtu_disc: of.pmtu_disc,
+        nat_icmp_send: of.nat_icmp_send,
+        sloppy_tcp: of.sloppy_tcp,
+        sloppy_sctp: of.sloppy_sctp,
+        ip_forward: config.ip_forward,
+        tunnel_source_spread: config.tunnel.source_spread,
+        kernel_rate: config.kernel.rate,
+    }
+}
+
+/// What is fixed at start besides the flow table.
+pub const fn limits(config: &Config) -> Limits {
+    Limits {
+        destinations_max: config.destinations_max as usize,
+        datagrams_max: config.fragments.max as usize,
     }
 }
 
@@ -126,20 +155,19 @@ fn ticks(duration: std::time::Duration) -> u32 {
     u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
 }
 
-const fn v4(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(v4) => Some(v4),
-        IpAddr::V6(_) => None,
-    }
-}
-
 /// Tries service lines on a director that forwards nothing: (index of the line, what is wrong
 /// with it) for each that is refused.
 pub fn check_services(lines: &[&str], names: &dyn Names) -> Vec<(usize, String)> {
     const FLOWS: usize = 1;
     let hasher = FlowHasher::new([0; 3]);
     let flows = FlowTable::new(FLOWS, Storage::leaked(FLOWS), hasher);
-    let mut control = Control::new(flows, lines.len() + 1, 0, hasher, Network::default());
+    let mut control = Control::new(
+        flows,
+        Limits { destinations_max: lines.len() + 1, datagrams_max: 1 },
+        0,
+        hasher,
+        Network::default(),
+    );
     run_services(lines, &mut control, names)
 }
 
@@ -192,13 +220,13 @@ mod tests {
                 "-A -t 10.0.10.100:99999",
                 "-C",
                 "-A -t 10.0.10.100:82 -s nonsense",
-                "-a -t 10.0.10.100:80 -r 10.0.10.84 -m",
+                "-A -f 1 -s rr",
             ],
             &Numeric,
         );
         let indices: Vec<_> = wrong.iter().map(|(index, _)| *index).collect();
         assert_eq!(indices, [2, 3, 4, 5, 6, 7]);
         assert_eq!(wrong[0].1, "Service not defined");
-        assert!(wrong[5].1.contains("Masquerading"), "{}", wrong[5].1);
+        assert!(wrong[5].1.contains("Firewall-mark"), "{}", wrong[5].1);
     }
 }

@@ -19,7 +19,6 @@ use lb_core::director::Director;
 use lb_core::flow::FlowTable;
 use lb_core::interface::InterfaceId;
 
-use crate::arp::ArpChannel;
 use crate::assemble;
 use crate::clock::TickClock;
 use crate::config::{self, Config, Environment, IdleMode};
@@ -31,6 +30,7 @@ use crate::housekeeping;
 use crate::idle::Idle;
 use crate::lock::lock;
 use crate::names::SystemNames;
+use crate::neighbourhood::Neighbourhood;
 use crate::ports::Ports;
 use crate::version::version;
 use crate::worker::{Equipment, PacketWorker};
@@ -73,14 +73,14 @@ pub fn run(path: &Path) -> Result<()> {
     let server = Server::open(&config.control.socket)?;
     let clock = TickClock::start();
     let control = Arc::new(Mutex::new(control));
-    let arp = Arc::new(ArpChannel::new(thread::current()));
+    let neighbourhood = Arc::new(Neighbourhood::new(thread::current()));
 
     let director = Arc::clone(lock(&control).director());
     let crew = Crew {
         config: &config,
         director,
         ports: &ports,
-        arp: &arp,
+        neighbourhood: &neighbourhood,
         clock,
         is_stopping: &is_stopping,
     };
@@ -94,7 +94,7 @@ pub fn run(path: &Path) -> Result<()> {
         .serve(Arc::new(Commands {
             control: Arc::clone(&control),
             ports: Arc::clone(&ports),
-            arp: Arc::clone(&arp),
+            neighbourhood: Arc::clone(&neighbourhood),
             about: About {
                 version: version().to_owned(),
                 dpdk_version: Eal::version(),
@@ -107,7 +107,7 @@ pub fn run(path: &Path) -> Result<()> {
         }))
         .context("the control socket has no thread")?;
     announce_ready(&config, &started, &packet_memory)?;
-    housekeeping::run(&control, &arp, clock, &is_stopping);
+    housekeeping::run(&control, &neighbourhood, clock, &is_stopping);
 
     lcore::wait_all(&eal);
     drop(server);
@@ -142,8 +142,9 @@ fn build_control(config: &Config, ports: &Ports, workers: usize) -> Result<(Cont
     let hasher = assemble::random_hasher().context("/dev/urandom")?;
     let flows = FlowTable::new(config.flows_max as usize, storage, hasher);
     let network = assemble::network(config, ports.interfaces(config));
-    let destinations = config.destinations_max as usize;
-    let mut control = Control::new(flows, destinations, workers, hasher, network);
+    let limits = assemble::limits(config);
+    let mut control = Control::new(flows, limits, workers, hasher, network);
+    control.set_settings(assemble::settings(config));
     let lines: Vec<_> = config.services.iter().map(String::as_str).collect();
     let wrong = assemble::run_services(&lines, &mut control, &SystemNames::load());
     if let Some((index, problem)) = wrong.first() {
@@ -159,7 +160,7 @@ struct Crew<'a> {
     config: &'a Config,
     director: Arc<Director>,
     ports: &'a Ports,
-    arp: &'a Arc<ArpChannel>,
+    neighbourhood: &'a Arc<Neighbourhood>,
     clock: TickClock,
     is_stopping: &'a Arc<AtomicBool>,
 }
@@ -171,15 +172,19 @@ impl Crew<'_> {
         let queues = self.ports.start()?;
         let with_queues = queues.iter().map(|queues| queues.rx.len()).max().unwrap_or(0);
         let workers = with_queues.clamp(1, worker_cpus.len());
+        let ports: Arc<[usize]> = self.config.interfaces().map(|interface| interface.port).collect();
         for (number, (receive, send)) in share_out(queues, workers).into_iter().enumerate() {
             let equipment = Equipment {
                 director: Arc::clone(&self.director),
                 number,
                 receive,
                 send,
+                ports: Arc::clone(&ports),
+                pools: self.ports.pools(),
                 waiting_max: (self.config.arp.queue as usize).div_ceil(workers),
-                arp: Arc::clone(self.arp),
-                control_frames: if number == 0 { self.ports.pool() } else { None },
+                early_max: (self.config.fragments.queue as usize).div_ceil(workers),
+                neighbourhood: Arc::clone(self.neighbourhood),
+                speaks_for_control: number == 0,
                 clock: self.clock,
                 idle: self.idle(),
                 is_stopping: Arc::clone(self.is_stopping),

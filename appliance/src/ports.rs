@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use lb_core::interface::{Interface, InterfaceAddress};
+use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
 use lb_core::wire::MacAddress;
 
 use crate::config::{Config, PortConfig as Settings};
@@ -71,7 +71,25 @@ impl Ports {
     /// The interfaces that the packet path knows the ports as.
     pub fn interfaces(&self, config: &Config) -> Vec<Interface> {
         let open = lock(&self.open);
-        open.iter().zip(&config.ports).map(|(port, settings)| port.interface(settings)).collect()
+        let ids = (0..=u8::MAX).map(InterfaceId).collect::<Vec<_>>();
+        config
+            .interfaces()
+            .filter_map(|settings| {
+                let addresses = settings.addresses.iter().map(|address| InterfaceAddress {
+                    address: address.address,
+                    prefix: address.prefix,
+                });
+                Some(Interface {
+                    name: settings.name.to_owned(),
+                    port: *ids.get(settings.port)?,
+                    vlan: settings.vlan,
+                    mac: open.get(settings.port)?.mac,
+                    mtu: settings.mtu,
+                    addresses: addresses.collect(),
+                    has_kernel: settings.kernel,
+                })
+            })
+            .collect()
     }
 
     /// Whether no port has hardware behind it.
@@ -88,9 +106,9 @@ impl Ports {
         lock(&self.open).iter_mut().map(|open| open.port.start()).collect()
     }
 
-    /// A pool for frames that the director makes itself.
-    pub fn pool(&self) -> Option<Mempool> {
-        lock(&self.open).first().map(|open| open.pool.clone())
+    /// Pools for frames that the director makes itself, one for each port.
+    pub fn pools(&self) -> Vec<Mempool> {
+        lock(&self.open).iter().map(|open| open.pool.clone()).collect()
     }
 
     /// Stops the devices and lets them go. All queue handles must be gone.
@@ -152,21 +170,6 @@ impl OpenPort {
             None => MacAddress(port.mac()?),
         };
         Ok(Self { port, pool, device: settings.device.as_str().to_owned(), mac })
-    }
-
-    fn interface(&self, settings: &Settings) -> Interface {
-        let addresses = settings.addresses.iter().filter_map(|address| match address.address {
-            std::net::IpAddr::V4(v4) => {
-                Some(InterfaceAddress { address: v4, prefix: address.prefix })
-            }
-            std::net::IpAddr::V6(_) => None,
-        });
-        Interface {
-            name: settings.name.clone(),
-            mac: self.mac,
-            mtu: settings.mtu,
-            addresses: addresses.collect(),
-        }
     }
 
     fn row(&self) -> PortRow {

@@ -7,16 +7,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lb_core::clock::Tick;
+use lb_core::course::Course;
 use lb_core::director::Director;
 use lb_core::drops::DropReason;
 use lb_core::interface::InterfaceId;
+use lb_core::fragment::Early;
+use lb_core::neighbour::NeighbourSeen;
+use lb_core::route::Hop;
+use lb_core::slots::DestinationId;
 use lb_core::waiting::Waiting;
-use lb_core::worker::{BURST_MAX, Verdict, Worker};
+use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
 
-use crate::arp::ArpChannel;
 use crate::clock::TickClock;
 use crate::dpdk::{Burst, DropList, MBUFS_MAX, Mbuf, Mempool, RxQueue, TxBuffer};
 use crate::idle::Idle;
+use crate::neighbourhood::Neighbourhood;
 
 const _: () = assert!(MBUFS_MAX <= BURST_MAX, "a burst fits the core's arrays");
 
@@ -25,15 +30,21 @@ const _: () = assert!(MBUFS_MAX <= BURST_MAX, "a burst fits the core's arrays");
 pub struct Equipment {
     pub director: Arc<Director>,
     pub number: usize,
-    /// The queues to receive from, with the interface that each belongs to.
+    /// The queues to receive from, with the interface of untagged frames of their port.
     pub receive: Vec<(InterfaceId, RxQueue)>,
-    /// A way out of each interface, in their order.
+    /// A way out of each port, in their order.
     pub send: Vec<TxBuffer>,
+    /// The port of each interface.
+    pub ports: Arc<[usize]>,
+    /// Buffers for new frames, of each port.
+    pub pools: Vec<Mempool>,
     /// Frames that may wait for neighbours.
     pub waiting_max: usize,
-    pub arp: Arc<ArpChannel>,
-    /// Buffers for frames of the control plane; only one worker sends them.
-    pub control_frames: Option<Mempool>,
+    /// Fragments that may wait for the first one of their datagram.
+    pub early_max: usize,
+    pub neighbourhood: Arc<Neighbourhood>,
+    /// Whether this worker sends the frames of the control plane.
+    pub speaks_for_control: bool,
     pub clock: TickClock,
     pub idle: Idle,
     pub is_stopping: Arc<AtomicBool>,
@@ -49,8 +60,8 @@ pub struct PacketWorker {
     outputs: Outputs,
     burst: Burst,
     verdicts: [Verdict; BURST_MAX],
-    arp: Arc<ArpChannel>,
-    control_frames: Option<Mempool>,
+    neighbourhood: Arc<Neighbourhood>,
+    speaks_for_control: bool,
     clock: TickClock,
     idle: Idle,
     is_stopping: Arc<AtomicBool>,
@@ -59,25 +70,79 @@ pub struct PacketWorker {
 /// Where frames go after their verdict.
 #[derive(Debug)]
 struct Outputs {
-    send: Vec<TxBuffer>,
+    ways: Ways,
     dropped: DropList,
     waiting: Waiting<Mbuf>,
+    early: Early<Mbuf>,
+    /// Early fragments that are about to be taken on; empty between turns.
+    followers: Vec<(Mbuf, Course)>,
+}
+
+/// The ways out, by interface.
+#[derive(Debug)]
+struct Ways {
+    send: Vec<TxBuffer>,
+    ports: Arc<[usize]>,
+    pools: Vec<Mempool>,
+}
+
+impl Ways {
+    #[inline]
+    fn push(&mut self, interface: InterfaceId, mbuf: Mbuf) {
+        self.send[self.ports[usize::from(interface.0)]].push(mbuf);
+    }
+}
+
+/// What the core sees of this worker.
+struct Around<'a> {
+    ways: &'a mut Ways,
+    neighbourhood: &'a Neighbourhood,
+}
+
+impl Surroundings for Around<'_> {
+    fn neighbour_seen(&mut self, seen: NeighbourSeen) {
+        self.neighbourhood.neighbour_seen(seen);
+    }
+
+    fn neighbour_wanted(&mut self, hop: Hop) {
+        self.neighbourhood.neighbour_wanted(hop);
+    }
+
+    fn path_mtu_seen(&mut self, server: DestinationId, mtu: u16) {
+        self.neighbourhood.path_mtu_seen(server, mtu);
+    }
+
+    fn send(&mut self, interface: InterfaceId, parts: &[&[u8]]) -> bool {
+        let pool = &self.ways.pools[self.ways.ports[usize::from(interface.0)]];
+        let Some(mut mbuf) = Mbuf::alloc(pool) else { return false };
+        let is_copied = mbuf.copy_parts(parts);
+        if is_copied {
+            self.ways.push(interface, mbuf);
+        }
+        is_copied
+    }
 }
 
 impl PacketWorker {
     /// To be made on the lcore that it will run on, where its memory is near.
     pub fn new(equipment: Equipment) -> Self {
-        let Equipment { director, number, receive, send, waiting_max, .. } = equipment;
+        let Equipment { director, number, receive, send, ports, pools, .. } = equipment;
         Self {
             core: Worker::new(Arc::clone(&director), number),
             director,
             number,
             receive,
-            outputs: Outputs { send, dropped: DropList::new(), waiting: Waiting::new(waiting_max) },
+            outputs: Outputs {
+                ways: Ways { send, ports, pools },
+                dropped: DropList::new(),
+                waiting: Waiting::new(equipment.waiting_max),
+                early: Early::new(equipment.early_max),
+                followers: Vec::with_capacity(BURST_MAX),
+            },
             burst: Burst::new(),
             verdicts: [Verdict::Consumed; BURST_MAX],
-            arp: equipment.arp,
-            control_frames: equipment.control_frames,
+            neighbourhood: equipment.neighbourhood,
+            speaks_for_control: equipment.speaks_for_control,
             clock: equipment.clock,
             idle: equipment.idle,
             is_stopping: equipment.is_stopping,
@@ -103,9 +168,10 @@ impl PacketWorker {
                 continue;
             }
             frames += received;
-            let mut observer = &*self.arp;
+            let mut around =
+                Around { ways: &mut self.outputs.ways, neighbourhood: &self.neighbourhood };
             let bytes = self.burst.frames_mut();
-            self.core.process(*interface, now, bytes, &mut self.verdicts, &mut observer);
+            self.core.process(*interface, now, bytes, &mut self.verdicts, &mut around);
             let counters = &self.director.counters[self.number];
             for (mbuf, verdict) in self.burst.drain().zip(&self.verdicts) {
                 self.outputs.settle(mbuf, *verdict, now, counters);
@@ -114,39 +180,60 @@ impl PacketWorker {
         if !self.outputs.waiting.is_empty() {
             self.release_waiting(now);
         }
+        if !self.outputs.early.is_empty() {
+            self.release_early(now);
+        }
         let sent = self.send_control_frames();
         self.flush();
         frames > 0 || sent
     }
 
+    /// Takes fragments on whose datagram's course is known now.
+    fn release_early(&mut self, now: Tick) {
+        let Self { core, outputs, director, neighbourhood, number, .. } = self;
+        let counters = &director.counters[*number];
+        let Outputs { dropped, early, followers, .. } = outputs;
+        early.release(
+            &director.fragments,
+            now,
+            counters,
+            |frame, course| followers.push((frame, course)),
+            |frame| dropped.push(frame),
+        );
+        while let Some((mut frame, course)) = outputs.followers.pop() {
+            let mut around = Around { ways: &mut outputs.ways, neighbourhood };
+            let verdict = core.follow(&course, now, &mut frame, &mut around);
+            outputs.settle(frame, verdict, now, counters);
+        }
+    }
+
     fn release_waiting(&mut self, now: Tick) {
-        let Outputs { send, dropped, waiting } = &mut self.outputs;
+        let Outputs { ways, dropped, waiting, .. } = &mut self.outputs;
         waiting.release(
             &self.director,
-            self.core.snapshot(),
+            self.core.pictures(),
             now,
             &self.director.counters[self.number],
-            |frame, interface| send[usize::from(interface.0)].push(frame),
+            |frame, interface| ways.push(interface, frame),
             |frame| dropped.push(frame),
         );
     }
 
     fn send_control_frames(&mut self) -> bool {
-        let Some(pool) = &self.control_frames else { return false };
+        if !self.speaks_for_control {
+            return false;
+        }
         let mut sent = false;
-        while let Some(frame) = self.arp.next_frame() {
-            if let Some(mut mbuf) = Mbuf::alloc(pool)
-                && mbuf.copy_from(&frame.bytes)
-            {
-                self.outputs.send[usize::from(frame.interface.0)].push(mbuf);
-                sent = true;
-            }
+        while let Some(frame) = self.neighbourhood.next_frame() {
+            let ways = &mut self.outputs.ways;
+            let mut around = Around { ways, neighbourhood: &self.neighbourhood };
+            sent |= around.send(frame.interface, &[frame.bytes()]);
         }
         sent
     }
 
     fn flush(&mut self) {
-        for output in &mut self.outputs.send {
+        for output in &mut self.outputs.ways.send {
             let failed = output.flush().failed;
             if failed > 0 {
                 let counters = &self.director.counters[self.number];
@@ -167,13 +254,18 @@ impl Outputs {
         counters: &lb_core::counters::WorkerCounters,
     ) {
         match verdict {
-            Verdict::Send(interface) => self.send[usize::from(interface.0)].push(mbuf),
-            Verdict::Wait(server) => {
-                if let Some(oldest) = self.waiting.push(mbuf, server, now, counters) {
+            Verdict::Send(interface) => self.ways.push(interface, mbuf),
+            Verdict::Wait(pending) => {
+                if let Some(oldest) = self.waiting.push(mbuf, pending, now, counters) {
                     self.dropped.push(oldest);
                 }
             }
-            Verdict::Consumed | Verdict::Drop(_) => self.dropped.push(mbuf),
+            Verdict::Hold(datagram, until) => {
+                if let Some(oldest) = self.early.push(mbuf, datagram, until, counters) {
+                    self.dropped.push(oldest);
+                }
+            }
+            Verdict::Punt(_) | Verdict::Consumed | Verdict::Drop(_) => self.dropped.push(mbuf),
         }
     }
 }

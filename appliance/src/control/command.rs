@@ -7,7 +7,7 @@ use lb_core::ipvsadm::{self, Command, Reply};
 
 use super::protocol::Answer;
 use super::status::{self, About};
-use crate::arp::ArpChannel;
+use crate::neighbourhood::Neighbourhood;
 use crate::lock::lock;
 use crate::names::SystemNames;
 use crate::ports::Ports;
@@ -17,7 +17,7 @@ use crate::ports::Ports;
 pub struct Commands {
     pub control: Arc<Mutex<Control>>,
     pub ports: Arc<Ports>,
-    pub arp: Arc<ArpChannel>,
+    pub neighbourhood: Arc<Neighbourhood>,
     pub about: About,
     pub names: SystemNames,
 }
@@ -70,7 +70,7 @@ impl Commands {
     /// Makes what was changed visible to the workers, and has new neighbours asked for at once.
     pub fn publish(&self) {
         lock(&self.control).publish();
-        self.arp.wake();
+        self.neighbourhood.wake();
     }
 }
 

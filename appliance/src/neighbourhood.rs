@@ -1,0 +1,180 @@
+//! ARP and neighbour discovery between the workers, who see and send frames, and the control plane,
+//! who knows neighbours.
+
+use std::net::IpAddr;
+use std::thread::Thread;
+
+use crossbeam::queue::ArrayQueue;
+use lb_core::control::{Control, NeighbourOut};
+use lb_core::interface::{Interface, InterfaceId};
+use lb_core::neighbour::NeighbourSeen;
+use lb_core::reply::{arp, neighbour};
+use lb_core::route::Hop;
+use lb_core::slots::DestinationId;
+use lb_core::wire::MacAddress;
+
+/// What workers have seen that waits for the control plane at most. A flood loses its own tail:
+/// what matters is asked for again.
+const NEWS_MAX: usize = 1024;
+/// Frames of the control plane that wait for a worker at most.
+const OUT_MAX: usize = 1024;
+
+/// Ethernet's shortest frame without FCS; shorter ones are padded.
+const FRAME_MIN: usize = 60;
+/// The longest frame that the control plane makes.
+const FRAME_MAX: usize = 96;
+const _: () = assert!(arp::REQUEST_LEN_MAX <= FRAME_MIN);
+const _: () = assert!(neighbour::SOLICITATION_LEN_MAX <= FRAME_MAX);
+
+/// A frame that the control plane made.
+#[derive(Clone, Copy, Debug)]
+pub struct ControlFrame {
+    pub interface: InterfaceId,
+    bytes: [u8; FRAME_MAX],
+    length: usize,
+}
+
+impl ControlFrame {
+    /// The frame, padded.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// What a worker tells the control plane.
+#[derive(Clone, Copy, Debug)]
+enum News {
+    Seen(NeighbourSeen),
+    Wanted(Hop),
+    PathMtu(DestinationId, u16),
+}
+
+/// The two queues. Nobody ever waits at them.
+#[derive(Debug)]
+pub struct Neighbourhood {
+    news: ArrayQueue<News>,
+    out: ArrayQueue<ControlFrame>,
+    /// The thread that works off what was seen.
+    housekeeper: Thread,
+}
+
+impl Neighbourhood {
+    /// Empty queues; `housekeeper` is woken when something was seen.
+    pub fn new(housekeeper: Thread) -> Self {
+        Self { news: ArrayQueue::new(NEWS_MAX), out: ArrayQueue::new(OUT_MAX), housekeeper }
+    }
+
+    /// Hands over what workers have seen.
+    pub fn learn(&self, control: &mut Control) {
+        while let Some(news) = self.news.pop() {
+            match news {
+                News::Seen(seen) => control.neighbour_seen(&seen),
+                News::Wanted(hop) => control.neighbour_wanted(hop),
+                News::PathMtu(server, mtu) => control.path_mtu_seen(server, mtu),
+            }
+        }
+    }
+
+    /// Whether workers have seen something.
+    pub fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// Queues frames for what the control plane wants to have sent.
+    pub fn send(&self, control: &Control, wanted: &[NeighbourOut]) {
+        for out in wanted {
+            if let Some(frame) = frame_for(control, out) {
+                // A full queue means that no worker runs; all of this is said again later.
+                let _ = self.out.push(frame);
+            }
+        }
+    }
+
+    /// The next frame to send, for the worker that sends them.
+    #[inline]
+    pub fn next_frame(&self) -> Option<ControlFrame> {
+        if self.out.is_empty() { None } else { self.out.pop() }
+    }
+
+    /// Wakes the housekeeper: there is work that should not wait for its next round.
+    pub fn wake(&self) {
+        self.housekeeper.unpark();
+    }
+
+    /// A worker has seen a neighbour.
+    pub fn neighbour_seen(&self, seen: NeighbourSeen) {
+        self.tell(News::Seen(seen));
+    }
+
+    /// A worker's packet waits for a neighbour.
+    pub fn neighbour_wanted(&self, hop: Hop) {
+        self.tell(News::Wanted(hop));
+    }
+
+    /// A worker was told of a narrow way.
+    pub fn path_mtu_seen(&self, server: DestinationId, mtu: u16) {
+        self.tell(News::PathMtu(server, mtu));
+    }
+
+    fn tell(&self, news: News) {
+        // Only the first of several wakes the housekeeper: a flood costs no system calls.
+        let first = self.news.is_empty();
+        if self.news.push(news).is_ok() && first {
+            self.wake();
+        }
+    }
+}
+
+fn frame_for(control: &Control, out: &NeighbourOut) -> Option<ControlFrame> {
+    let mut bytes = [0; FRAME_MAX];
+    let (interface, length) = match *out {
+        NeighbourOut::Ask(question) => {
+            let hop = question.hop;
+            let interface = control.interfaces().get(usize::from(hop.interface.0))?;
+            let source = control.source_address(hop.interface, hop.neighbour)?;
+            let length =
+                ask(&mut bytes, interface, source, hop.neighbour, question.last_known)?;
+            (hop.interface, length)
+        }
+        NeighbourOut::Announce { interface: id, address } => {
+            let interface = control.interfaces().get(usize::from(id.0))?;
+            let is_router = control.settings().ip_forward;
+            (id, announce(&mut bytes, interface, address, is_router)?)
+        }
+    };
+    Some(ControlFrame { interface, bytes, length: length.max(FRAME_MIN) })
+}
+
+fn ask(
+    buffer: &mut [u8],
+    interface: &Interface,
+    source: IpAddr,
+    target: IpAddr,
+    last_known: Option<MacAddress>,
+) -> Option<usize> {
+    match (source, target) {
+        (IpAddr::V4(source), IpAddr::V4(target)) => {
+            let to = last_known.unwrap_or(MacAddress::BROADCAST);
+            arp::request(buffer, interface.vlan, (interface.mac, source), target, to)
+        }
+        (IpAddr::V6(source), IpAddr::V6(target)) => {
+            let sender = (interface.mac, source);
+            neighbour::solicit(buffer, interface.vlan, sender, target, last_known)
+        }
+        _ => None,
+    }
+}
+
+fn announce(
+    buffer: &mut [u8],
+    interface: &Interface,
+    address: IpAddr,
+    is_router: bool,
+) -> Option<usize> {
+    match address {
+        IpAddr::V4(address) => arp::announce(buffer, interface.vlan, (interface.mac, address)),
+        IpAddr::V6(address) => {
+            neighbour::announce(buffer, interface.vlan, (interface.mac, address), is_router)
+        }
+    }
+}
