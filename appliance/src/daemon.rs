@@ -172,7 +172,8 @@ impl Crew<'_> {
         let queues = self.ports.start()?;
         let with_queues = queues.iter().map(|queues| queues.rx.len()).max().unwrap_or(0);
         let workers = with_queues.clamp(1, worker_cpus.len());
-        let ports: Arc<[usize]> = self.config.interfaces().map(|interface| interface.port).collect();
+        let ports: Arc<[usize]> =
+            self.config.interfaces().map(|interface| interface.port).collect();
         for (number, (receive, send)) in share_out(queues, workers).into_iter().enumerate() {
             let equipment = Equipment {
                 director: Arc::clone(&self.director),

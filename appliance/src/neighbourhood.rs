@@ -132,8 +132,7 @@ fn frame_for(control: &Control, out: &NeighbourOut) -> Option<ControlFrame> {
             let hop = question.hop;
             let interface = control.interfaces().get(usize::from(hop.interface.0))?;
             let source = control.source_address(hop.interface, hop.neighbour)?;
-            let length =
-                ask(&mut bytes, interface, source, hop.neighbour, question.last_known)?;
+            let length = ask(&mut bytes, interface, source, hop.neighbour, question.last_known)?;
             (hop.interface, length)
         }
         NeighbourOut::Announce { interface: id, address } => {

@@ -7,9 +7,9 @@ use lb_core::ipvsadm::{self, Command, Reply};
 
 use super::protocol::Answer;
 use super::status::{self, About};
-use crate::neighbourhood::Neighbourhood;
 use crate::lock::lock;
 use crate::names::SystemNames;
+use crate::neighbourhood::Neighbourhood;
 use crate::ports::Ports;
 
 /// What requests can reach.

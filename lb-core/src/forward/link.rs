@@ -2,10 +2,10 @@
 
 use crate::drops::DropReason;
 use crate::frame::Frame;
+use crate::interface::Interface;
 use crate::parse::Packet;
 use crate::slots::NextHop;
 use crate::snapshot::Snapshot;
-use crate::interface::Interface;
 use crate::wire::ethernet::EtherType;
 use crate::wire::{MacAddress, ethernet, field::window_mut, vlan};
 

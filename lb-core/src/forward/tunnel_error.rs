@@ -23,8 +23,9 @@ use crate::wire::{ethernet, gre, gue, icmp as message, ipv4, udp};
 /// Code of "unreachable": DF is set, and the packet is too large (RFC 792).
 const FRAGMENTATION_NEEDED: u8 = 4;
 
-/// The smallest MTU of IPv4 (RFC 791 section 3.1).
-const MTU_MIN: u16 = 68;
+/// The smallest path MTU that is believed (the kernel's `min_pmtu`): a liar could make us send
+/// crumbs, and routers older than RFC 1191 say 0.
+pub const PATH_MTU_MIN: u16 = 552;
 
 /// Length of the largest error in bytes (RFC 1812 section 4.3.2.3).
 const TOTAL_LEN_MAX: usize = 576;
@@ -193,10 +194,7 @@ fn rest_for_client(error: &TunnelError, dont_fragment: bool) -> Result<u32, Refu
     if !dont_fragment {
         return Err(Refusal::NotAnswerable);
     }
-    match path_mtu.checked_sub(error.overhead()) {
-        Some(mtu) if mtu > MTU_MIN => Ok(mtu.into()),
-        _ => Err(Refusal::MtuTooSmall),
-    }
+    Ok(path_mtu.max(PATH_MTU_MIN).saturating_sub(error.overhead()).into())
 }
 
 #[cfg(test)]
