@@ -62,7 +62,7 @@ impl Burst<'_> {
             forward::strip(frame, packet);
         }
         let slot = self.director.slots.get(errand.server);
-        let Some(mtu) = slot.mtu() else { return Outcome::Refused(DropReason::NoRoute) };
+        let Some(mtu) = slot.mtu() else { return Outcome::Refused(DropReason::ServerUnreachable) };
         if errand.method == ForwardingMethod::Tunneling {
             return self.encapsulate(errand, mtu, frame, packet, bench, surroundings);
         }
@@ -165,7 +165,14 @@ impl Burst<'_> {
         if entry.state().is_ftp() && self.ftp_reply(frame, packet, bench).is_none() {
             return Outcome::Refused(DropReason::FtpMalformed);
         }
-        self.return_as(from, way, frame, packet, surroundings)
+        let outcome = self.return_as(from, way, frame, packet, surroundings);
+        if matches!(outcome, Outcome::TooLarge(_)) {
+            // The kernel's router refuses it before IPVS sees it.
+            let tally = self.counters.destination(entry.destination());
+            tally.packets_out.take_back(1);
+            tally.bytes_out.take_back(u64::from(packet.length));
+        }
+        outcome
     }
 
     /// The same once the way is known.
@@ -203,7 +210,9 @@ impl Burst<'_> {
         if packet.ttl <= 1 {
             return Outcome::Refused(DropReason::TtlExpired);
         }
-        if snapshot.settings.nat_icmp_send && snapshot.is_nat_server(packet) {
+        if snapshot.settings.nat_icmp_send && snapshot.is_nat_stray(packet) {
+            // The router has taken its hop off before IPVS looks.
+            let _ = forward::hop(frame.bytes_mut(), &packet.layout());
             return Outcome::Refused(DropReason::NatServerStray);
         }
         let way = self.next_hop(self.ways.to(packet.destination));

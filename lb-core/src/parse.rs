@@ -10,7 +10,8 @@ use crate::snapshot::Snapshot;
 use crate::wire::ethernet::EtherType;
 use crate::wire::field::window;
 use crate::wire::ipv4::protocol;
-use crate::wire::{ethernet, extension, icmpv6, ipv4, ipv6, ports::Ports, sctp, tcp, udp, vlan};
+use crate::wire::ports::{PORTS_LEN, Ports};
+use crate::wire::{ethernet, extension, icmpv6, ipv4, ipv6, sctp, tcp, udp, vlan};
 
 /// What is to be done with a packet, as far as stages have found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Class {
     Group,
     /// For one host, of a protocol that has no connections.
     Other,
+    /// The same, of a protocol that has: but the packet ends before its ports.
+    Portless,
     /// For the director, and no service wants it; the reason counts if nobody else does either.
     Local(DropReason),
     Drop(DropReason),
@@ -406,6 +409,10 @@ impl Packet {
             ipv6::protocol::ICMPV6 if !self.is_v4() => return Ok(Class::Icmp),
             _ => return Ok(Class::Other),
         };
+        if payload.len() < PORTS_LEN {
+            // Without ports there is no connection, whose packet it could be.
+            return Ok(Class::Portless);
+        }
         if payload.len() < least {
             return Err(truncated);
         }

@@ -14,6 +14,7 @@ use crate::sched::{Candidates, Scheduler};
 use crate::settings::Settings;
 use crate::slots::{DestinationId, DestinationSlots};
 use crate::state::Timeouts;
+use crate::wire::tcp::Flags;
 
 /// A destination as a new connection needs it.
 #[derive(Clone, Copy, Debug)]
@@ -160,9 +161,12 @@ impl Snapshot {
     }
 
     /// Whether a packet comes from a real server of NAT, by address and port
-    /// (`ip_vs_has_real_service`).
+    /// (`ip_vs_has_real_service`), and is none that ends a connection.
     #[cold]
-    pub fn is_nat_server(&self, packet: &Packet) -> bool {
+    pub fn is_nat_stray(&self, packet: &Packet) -> bool {
+        if packet.protocol == Protocol::Tcp.number() && packet.tcp_flags.contains(Flags::RST) {
+            return false;
+        }
         self.services.values().any(|service| {
             service.protocol.number() == packet.protocol
                 && service.servers.iter().any(|server| {
