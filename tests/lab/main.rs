@@ -17,8 +17,10 @@ mod support {
 
 mod connections; // half-closed, reset and reused connections; servers that go away
 mod lifecycle; // start, stop, restart, and what is refused
+mod masquerading; // NAT: both directions through the director
 mod memif; // two DPDK processes: testpmd generates and counts
 mod neighbours; // ARP and echo
 mod scheduling; // who gets the next connection
 mod topology; // several workers, several ports, routers
 mod transfer; // load and long transfers
+mod tunneling; // through IP-in-IP, GRE and GUE

@@ -9,12 +9,15 @@
 #                                        a host that has the VIPs on lo and is silent about them
 #   lab_router NAME                      a host that forwards; give it interfaces with lab_attach
 #   lab_attach HOST INTERFACE SWITCH [ADDRESS/LENGTH]
+#   lab_address6 HOST INTERFACE ADDRESS/LENGTH [GATEWAY]
+#                                        switches IPv6 on there
 #   lab_director NAME                    a namespace in which the kernel itself stays silent
 #   lab_attach_director NAME INTERFACE SWITCH
 #   lab_run HOST COMMAND...              runs a command in a host
 #   lab_spawn HOST LOG COMMAND...        the same in the background; output to $LAB_DIR/LOG.log
 #   lab_stop LOG                         ends what lab_spawn started
-#   lab_nginx HOST TEXT                  a web server whose page is TEXT
+#   lab_nginx HOST TEXT [PORT]           a web server whose page is TEXT; takes uploads into /up/
+#   lab_decapsulate HOST                 takes packets out of every kind of tunnel
 #   lab_wait SECONDS COMMAND...          until the command succeeds
 #   lab_end                              what runs at exit
 #
@@ -151,17 +154,31 @@ lab_host() { # NAME SWITCH ADDRESS/LENGTH [GATEWAY]
   esac
 }
 
+# Nothing is asked of the network first (no DAD): the address works when this returns.
+lab_address6() { # HOST INTERFACE ADDRESS/LENGTH [GATEWAY]
+  lab_sysctl "$1" "net/ipv6/conf/$2/accept_dad=0" "net/ipv6/conf/$2/accept_ra=0" \
+    "net/ipv6/conf/$2/disable_ipv6=0"
+  ip -n "$LAB-$1" addr add "$3" dev "$2" nodad
+  [ -z "${4:-}" ] || ip -n "$LAB-$1" -6 route add default via "$4"
+}
+
 lab_real_server() { # NAME SWITCH ADDRESS/LENGTH GATEWAY|- VIP...
   local name=$1 vip
   lab_host "$1" "$2" "$3" "$4"
   shift 4
   lab_sysctl "$name" net/ipv4/conf/all/arp_ignore=1 net/ipv4/conf/all/arp_announce=2
-  for vip in "$@"; do ip -n "$LAB-$name" addr add "$vip/32" dev lo; done
+  for vip in "$@"; do
+    case $vip in
+      *:*) lab_address6 "$name" lo "$vip/128" ;;
+      *) ip -n "$LAB-$name" addr add "$vip/32" dev lo ;;
+    esac
+  done
 }
 
 lab_router() { # NAME
   lab_namespace "$1"
   lab_sysctl "$1" net/ipv4/ip_forward=1
+  [ ! -e /proc/sys/net/ipv6 ] || lab_sysctl "$1" net/ipv6/conf/all/forwarding=1
 }
 
 # The director's addresses are the director's, never the kernel's: the kernel answers no ARP here.
@@ -177,9 +194,10 @@ lab_attach_director() { # NAME INTERFACE SWITCH
 
 lab_mac() { lab_run "$1" cat "/sys/class/net/$2/address"; } # HOST INTERFACE
 
-lab_nginx() { # HOST TEXT
-  local home=$LAB_DIR/$1
-  mkdir -p "$home/www"
+lab_nginx() { # HOST TEXT [PORT]
+  local home=$LAB_DIR/$1 port=${3:-80} listen6=''
+  [ ! -e /proc/sys/net/ipv6 ] || listen6="listen [::]:$port backlog=4096;"
+  mkdir -p "$home/www/up"
   printf '%s\n' "$2" >"$home/www/index.html"
   cat >"$home/nginx.conf" <<CONF
 user root;
@@ -195,11 +213,18 @@ http {
   fastcgi_temp_path $home/fastcgi;
   uwsgi_temp_path $home/uwsgi;
   scgi_temp_path $home/scgi;
-  server { listen 80 backlog=4096; root $home/www; }
+  client_max_body_size 0;
+  server {
+    listen $port backlog=4096;
+    $listen6
+    root $home/www;
+    add_header X-Client \$remote_addr;
+    location /up/ { dav_methods PUT; }
+  }
 }
 CONF
   lab_spawn "$1" "$1-nginx" "$(lab_nginx_program)" -p "$home" -e stderr -c "$home/nginx.conf"
-  lab_wait 10 lab_run "$1" curl -sf -m 1 http://127.0.0.1/ || {
+  lab_wait 10 lab_run "$1" curl -sf -m 1 "http://127.0.0.1:$port/" || {
     echo "nginx does not answer in $1:" >&2
     cat "$LAB_DIR/$1-nginx.log" >&2
     return 1
@@ -207,6 +232,18 @@ CONF
 }
 
 lab_nginx_program() { command -v nginx || echo /usr/sbin/nginx; }
+
+# Machines without the kernel's tunnel modules must do, so a program takes the packets out. What it
+# has to say is in $LAB_DIR/HOST-tunnel.log.
+lab_decapsulate() { # HOST
+  local here
+  here=$(dirname "${BASH_SOURCE[0]}")
+  ip -n "$LAB-$1" tuntap add dev tun0 mode tun
+  [ ! -e /proc/sys/net/ipv6 ] || lab_sysctl "$1" net/ipv6/conf/tun0/disable_ipv6=0
+  ip -n "$LAB-$1" link set tun0 up
+  lab_spawn "$1" "$1-tunnel" python3 "$here/decapsulate.py" tun0 6080
+  lab_wait 10 grep -q '^ready' "$LAB_DIR/$1-tunnel.log"
+}
 
 # Frames seen by a host's interface, as tcpdump prints them, in $LAB_DIR/LOG.log until lab_stop LOG.
 lab_capture() { # HOST LOG INTERFACE FILTER...

@@ -10,7 +10,7 @@ use super::lab::VIP;
 pub(crate) struct Config {
     pub(crate) eal: String,
     pub(crate) workers: String,
-    /// Name, device string, address with prefix length.
+    /// Name, device string, addresses with prefix length.
     pub(crate) ports: Vec<(String, String, String)>,
     /// Network, gateway.
     pub(crate) routes: Vec<(String, String)>,
@@ -18,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) neighbours: Vec<(String, String, String)>,
     /// Lines of ipvsadm's language.
     pub(crate) services: Vec<String>,
+    /// Further keys, a line each.
+    pub(crate) keys: Vec<String>,
 }
 
 impl Config {
@@ -30,7 +32,23 @@ impl Config {
             routes: Vec::new(),
             neighbours: Vec::new(),
             services: Vec::new(),
+            keys: Vec::new(),
         }
+    }
+
+    /// One port with addresses of both families; no services.
+    pub(crate) fn both_families() -> Self {
+        let mut config = Self::one_port();
+        config.ports[0].2 = "10.0.10.61/24, \"fd00:10::61/64\"".to_owned();
+        config
+    }
+
+    /// [`Config::both_families`] and a second port, `backend0` on `dir1`, with 10.0.20.61.
+    pub(crate) fn two_ports() -> Self {
+        let mut config = Self::both_families();
+        let addresses = "10.0.20.61/24, \"fd00:20::61/64\"";
+        config.ports.push(port("backend0", "net_af_packet1,iface=dir1", addresses));
+        config
     }
 
     /// [`Config::one_port`] with a TCP service on port 80 of the VIP and both real servers, DR.
@@ -44,6 +62,27 @@ impl Config {
         for server in servers {
             self.services.push(format!("-a -t {VIP}:{port} -r {server} -g"));
         }
+        self
+    }
+
+    /// Adds a service, as `-t 10.0.10.100:80`, and its servers, as `10.0.20.83:8080 -m`.
+    pub(crate) fn with(mut self, service: &str, scheduler: &str, servers: &[&str]) -> Self {
+        self.services.push(format!("-A {service} -s {scheduler}"));
+        for server in servers {
+            self.services.push(format!("-a {service} -r {server}"));
+        }
+        self
+    }
+
+    /// Adds a line of further keys.
+    pub(crate) fn with_key(mut self, line: &str) -> Self {
+        self.keys.push(line.to_owned());
+        self
+    }
+
+    /// Adds a route: network, gateway.
+    pub(crate) fn with_route(mut self, to: &str, via: &str) -> Self {
+        self.routes.push((format!("\"{to}\""), format!("\"{via}\"")));
         self
     }
 
@@ -62,6 +101,9 @@ impl Config {
             writeln!(text, "    addresses: [{address}]")?;
         }
         writeln!(text, "vips: [{VIP}]")?;
+        for line in &self.keys {
+            writeln!(text, "{line}")?;
+        }
         if !self.routes.is_empty() {
             writeln!(text, "routes:")?;
         }

@@ -134,6 +134,15 @@ impl<'lab> Director<'lab> {
         self.adm("-Lnc").lines().filter_map(connection_line).collect()
     }
 
+    /// How many packets `sluicectl drops` has under a reason.
+    pub(crate) fn drops(&self, reason: &str) -> u64 {
+        let text = self.ctl("drops --all");
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let line = text.lines().map(words).find(|words| words.first().is_some_and(|w| w == reason));
+        let count = line.and_then(|words| words.get(1)?.parse().ok());
+        count.unwrap_or_else(|| panic!("no {reason} in\n{text}"))
+    }
+
     /// Sends a signal by name and waits for the end.
     pub(crate) fn signal(&mut self, name: &str) -> ExitStatus {
         send_signal(self.pid(), name);

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// The address of the service in every topology.
 pub(crate) const VIP: &str = "10.0.10.100";
+/// Its address in IPv6.
+pub(crate) const VIP6: &str = "fd00:10::100";
 
 /// A network. Dropping it removes namespaces, processes and files; so does the end of this process,
 /// however it ends, because the shell that holds the network then reads the end of its input.
@@ -74,10 +76,77 @@ impl Lab {
         lab
     }
 
+    /// [`Lab::one_segment`] with IPv6: the same hosts at fd00:10::1, ::83 and ::84, VIP [`VIP6`].
+    pub(crate) fn both_families() -> Self {
+        let lab = Self::new();
+        lab.sh("lab_switch lan");
+        lab.sh("lab_host client lan 10.0.10.1/24");
+        lab.sh("lab_address6 client eth0 fd00:10::1/64");
+        for (host, number) in [("rs1", 83), ("rs2", 84)] {
+            let vips = format!("{VIP} {VIP6}");
+            lab.sh(&format!("lab_real_server {host} lan 10.0.10.{number}/24 - {vips}"));
+            lab.sh(&format!("lab_address6 {host} eth0 fd00:10::{number}/64"));
+        }
+        lab.sh("lab_director director");
+        lab.sh("lab_attach_director director dir0 lan");
+        lab
+    }
+
+    /// Two segments with the director between them. On `lan` the hosts client (10.0.10.1,
+    /// fd00:10::1) and client2 (.2); on `backend` rs1 (10.0.20.83, fd00:20::83) and rs2 (.84), whose
+    /// gateway is the director at .61, and which know of no VIP.
+    pub(crate) fn two_segments() -> Self {
+        let lab = Self::new();
+        lab.sh("lab_switch lan");
+        lab.sh("lab_switch backend");
+        for (host, number) in [("client", 1), ("client2", 2)] {
+            lab.sh(&format!("lab_host {host} lan 10.0.10.{number}/24"));
+            lab.sh(&format!("lab_address6 {host} eth0 fd00:10::{number}/64"));
+        }
+        for (host, number) in [("rs1", 83), ("rs2", 84)] {
+            lab.sh(&format!("lab_host {host} backend 10.0.20.{number}/24 10.0.20.61"));
+            lab.sh(&format!("lab_address6 {host} eth0 fd00:20::{number}/64 fd00:20::61"));
+        }
+        lab.sh("lab_director director");
+        lab.sh("lab_attach_director director dir0 lan");
+        lab.sh("lab_attach_director director dir1 backend");
+        lab
+    }
+
+    /// A client behind two routers with a link of MTU 1280 between them: `far`, at 10.0.40.1 and
+    /// fd00:40::1. The nearer router is on `lan`, at 10.0.10.254 and fd00:10::254.
+    pub(crate) fn with_far_client(self) -> Self {
+        self.sh("lab_switch narrow");
+        self.sh("lab_switch far");
+        self.sh("lab_router router");
+        self.sh("lab_attach router eth0 lan 10.0.10.254/24");
+        self.sh("lab_attach router eth1 narrow 10.0.30.254/24");
+        self.sh("lab_router router2");
+        self.sh("lab_attach router2 eth0 narrow 10.0.30.253/24");
+        self.sh("lab_attach router2 eth1 far 10.0.40.254/24");
+        self.sh("lab_run router ip link set eth1 mtu 1280");
+        self.sh("lab_run router2 ip link set eth0 mtu 1280");
+        self.sh("lab_run router ip route add 10.0.40.0/24 via 10.0.30.253");
+        self.sh("lab_run router2 ip route add default via 10.0.30.254");
+        self.sh("lab_host far far 10.0.40.1/24 10.0.40.254");
+        self.sh("lab_address6 router eth0 fd00:10::254/64");
+        self.sh("lab_address6 router eth1 fd00:30::254/64");
+        self.sh("lab_address6 router2 eth0 fd00:30::253/64 fd00:30::254");
+        self.sh("lab_address6 router2 eth1 fd00:40::254/64");
+        self.sh("lab_run router ip route add fd00:40::/64 via fd00:30::253");
+        self.sh("lab_address6 far eth0 fd00:40::1/64 fd00:40::254");
+        self
+    }
+
     /// Web servers on both real servers, whose pages are their names.
     pub(crate) fn with_web(self) -> Self {
-        self.sh("lab_nginx rs1 rs1");
-        self.sh("lab_nginx rs2 rs2");
+        self.with_web_at(80)
+    }
+
+    /// The same on another port.
+    pub(crate) fn with_web_at(self, port: u16) -> Self {
+        self.sh(&format!("lab_nginx rs1 rs1 {port}"));
+        self.sh(&format!("lab_nginx rs2 rs2 {port}"));
         self
     }
 

@@ -87,7 +87,17 @@ fn listen(port: u16) -> io::Result<TcpListener> {
 
 /// Connects from the lab's client to a port of the VIP, from a source port if one is given.
 pub(crate) fn connect(lab: &Lab, port: u16, source_port: Option<u16>) -> io::Result<TcpStream> {
-    lab.inside("client", || {
+    connect_from(lab, "client", port, source_port)
+}
+
+/// The same from any host.
+pub(crate) fn connect_from(
+    lab: &Lab,
+    host: &str,
+    port: u16,
+    source_port: Option<u16>,
+) -> io::Result<TcpStream> {
+    lab.inside(host, || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         if let Some(source_port) = source_port {
             socket.set_reuse_address(true)?;
@@ -104,7 +114,17 @@ pub(crate) fn connect(lab: &Lab, port: u16, source_port: Option<u16>) -> io::Res
 
 /// Connects to an echo server; the name that it says comes along.
 pub(crate) fn connect_echo(lab: &Lab, port: u16, source_port: Option<u16>) -> (TcpStream, String) {
-    let mut stream = connect(lab, port, source_port).expect("the echo server accepts");
+    connect_echo_from(lab, "client", port, source_port)
+}
+
+/// The same from any host.
+pub(crate) fn connect_echo_from(
+    lab: &Lab,
+    host: &str,
+    port: u16,
+    source_port: Option<u16>,
+) -> (TcpStream, String) {
+    let mut stream = connect_from(lab, host, port, source_port).expect("the echo server accepts");
     let name = read_line(&mut stream);
     (stream, name)
 }
@@ -130,7 +150,8 @@ pub(crate) fn reset(stream: TcpStream) {
     socket.set_linger(Some(Duration::ZERO)).expect("linger can be set on a connected socket");
 }
 
-fn read_line(stream: &mut TcpStream) -> String {
+/// A line, without its end.
+pub(crate) fn read_line(stream: &mut TcpStream) -> String {
     let mut line = Vec::new();
     let mut byte = [0];
     loop {

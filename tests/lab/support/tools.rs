@@ -6,9 +6,42 @@ use super::lab::{Lab, VIP};
 
 /// The pages that curl gets, one connection each, from the lab's client.
 pub(crate) fn curl_pages(lab: &Lab, count: usize) -> Vec<String> {
-    (0..count)
-        .map(|_| lab.run("client", &format!("curl -sS -m 10 http://{VIP}/")).trim().to_owned())
-        .collect()
+    pages(lab, "client", &format!("http://{VIP}/"), count)
+}
+
+/// The pages that curl gets in a host, one connection each.
+pub(crate) fn pages(lab: &Lab, host: &str, url: &str, count: usize) -> Vec<String> {
+    let page = || lab.run(host, &format!("curl -gsS -m 10 {url}")).trim().to_owned();
+    (0..count).map(|_| page()).collect()
+}
+
+/// What curl sends arrives as it was: a file of random bytes for the web server in `server`.
+pub(crate) fn upload(lab: &Lab, client: &str, url: &str, server: &str, mebibytes: u32) {
+    let dir = lab.dir().display();
+    let source = format!("{dir}/sent-{client}");
+    random_file(lab, &source, mebibytes);
+    lab.run(client, &format!("curl -gsS -f -m 60 -T {source} {url}/up/file"));
+    assert_eq!(sum(lab, &format!("{dir}/{server}/www/up/file")), sum(lab, &source));
+    lab.run(server, &format!("rm {dir}/{server}/www/up/file"));
+}
+
+/// What curl gets is what the web server in `server` has.
+pub(crate) fn download(lab: &Lab, client: &str, url: &str, server: &str, mebibytes: u32) {
+    let dir = lab.dir().display();
+    let source = format!("{dir}/{server}/www/file");
+    random_file(lab, &source, mebibytes);
+    let got = format!("{dir}/got-{client}");
+    lab.run(client, &format!("curl -gsS -f -m 60 -o {got} {url}/file"));
+    assert_eq!(sum(lab, &got), sum(lab, &source));
+}
+
+fn random_file(lab: &Lab, path: &str, mebibytes: u32) {
+    lab.sh(&format!("head -c {mebibytes}M /dev/urandom >{path}"));
+}
+
+fn sum(lab: &Lab, path: &str) -> String {
+    let text = lab.run("client", &format!("sha256sum {path}"));
+    text.split_whitespace().next().unwrap_or_default().to_owned()
 }
 
 /// One page, whatever comes of it.
@@ -34,7 +67,12 @@ fn figure(text: &str, title: &str) -> Option<u32> {
 /// Starts `iperf3` as a server on the VIP in a host.
 pub(crate) fn iperf_server(lab: &Lab, host: &str) {
     // -B, because a UDP socket of a real server would answer from its RIP otherwise.
-    lab.sh(&format!("lab_spawn {host} iperf3 iperf3 -s -B {VIP}"));
+    iperf_server_at(lab, host, VIP);
+}
+
+/// Starts `iperf3` as a server on an address of a host.
+pub(crate) fn iperf_server_at(lab: &Lab, host: &str, address: &str) {
+    lab.sh(&format!("lab_spawn {host} iperf3 iperf3 -s -B {address}"));
     let bound = format!("lab_run {host} grep -q ':1451 00000000:0000 0A' /proc/net/tcp");
     lab.sh(&format!("lab_wait 10 {bound}"));
 }
