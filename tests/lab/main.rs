@@ -16,6 +16,8 @@ mod support {
 }
 
 mod connections; // half-closed, reset and reused connections; servers that go away
+mod fragments; // of datagrams that are larger than the wire allows
+mod icmp; // echo, and errors of all kinds
 mod lifecycle; // start, stop, restart, and what is refused
 mod masquerading; // NAT: both directions through the director
 mod memif; // two DPDK processes: testpmd generates and counts

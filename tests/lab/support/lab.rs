@@ -117,18 +117,18 @@ impl Lab {
     /// fd00:40::1. The nearer router is on `lan`, at 10.0.10.254 and fd00:10::254.
     pub(crate) fn with_far_client(self) -> Self {
         self.sh("lab_switch narrow");
-        self.sh("lab_switch far");
+        self.sh("lab_switch distant");
         self.sh("lab_router router");
         self.sh("lab_attach router eth0 lan 10.0.10.254/24");
         self.sh("lab_attach router eth1 narrow 10.0.30.254/24");
         self.sh("lab_router router2");
         self.sh("lab_attach router2 eth0 narrow 10.0.30.253/24");
-        self.sh("lab_attach router2 eth1 far 10.0.40.254/24");
+        self.sh("lab_attach router2 eth1 distant 10.0.40.254/24");
         self.sh("lab_run router ip link set eth1 mtu 1280");
         self.sh("lab_run router2 ip link set eth0 mtu 1280");
         self.sh("lab_run router ip route add 10.0.40.0/24 via 10.0.30.253");
         self.sh("lab_run router2 ip route add default via 10.0.30.254");
-        self.sh("lab_host far far 10.0.40.1/24 10.0.40.254");
+        self.sh("lab_host far distant 10.0.40.1/24 10.0.40.254");
         self.sh("lab_address6 router eth0 fd00:10::254/64");
         self.sh("lab_address6 router eth1 fd00:30::254/64");
         self.sh("lab_address6 router2 eth0 fd00:30::253/64 fd00:30::254");

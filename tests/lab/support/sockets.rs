@@ -1,7 +1,7 @@
 //! Sockets in the hosts of a lab, for what no ordinary client does on command.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -72,6 +72,48 @@ impl Drop for TcpServer {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(accepting) = self.accepting.take() {
             let _ended = accepting.join();
+        }
+    }
+}
+
+/// A UDP server in a host of the lab that sends back what it gets, from the address it got it at.
+#[derive(Debug)]
+pub(crate) struct UdpEcho {
+    stop: Arc<AtomicBool>,
+    serving: Vec<JoinHandle<()>>,
+}
+
+impl UdpEcho {
+    /// Listens on every address that the host has now: a socket on all of them would answer from
+    /// the first.
+    pub(crate) fn start(lab: &Lab, host: &str, port: u16) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let text = lab.run(host, "ip -o addr show scope global");
+        let words = text.lines().filter_map(|line| line.split_whitespace().nth(3));
+        let serving = words.filter_map(|word| word.split('/').next()?.parse::<IpAddr>().ok());
+        let serve = |address| {
+            let socket = lab.inside(host, || UdpSocket::bind((address, port))).expect("it is free");
+            socket.set_read_timeout(Some(Duration::from_millis(100))).expect("not zero");
+            let stopped = Arc::clone(&stop);
+            thread::spawn(move || {
+                let mut bytes = vec![0; 65_535];
+                while !stopped.load(Ordering::Relaxed) {
+                    if let Ok((length, from)) = socket.recv_from(&mut bytes) {
+                        let _judged_by_the_client = socket.send_to(&bytes[..length], from);
+                    }
+                }
+            })
+        };
+        let serving = serving.map(serve).collect();
+        Self { stop, serving }
+    }
+}
+
+impl Drop for UdpEcho {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for serving in self.serving.drain(..) {
+            let _ended = serving.join();
         }
     }
 }
