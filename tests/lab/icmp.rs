@@ -61,9 +61,11 @@ fn closed_ports_are_refused_at_once() {
     let lab = Lab::two_segments();
     let mut config = Config::two_ports();
     for (vip, server) in [(VIP, "10.0.20.83"), ("[fd00:10::100]", "[fd00:20::83]")] {
-        config = config
-            .with(&format!("-u {vip}:53"), "rr", &[&format!("{server}:5353 -m")])
-            .with(&format!("-t {vip}:80"), "rr", &[&format!("{server}:8080 -m")]);
+        config = config.with(&format!("-u {vip}:53"), "rr", &[&format!("{server}:5353 -m")]).with(
+            &format!("-t {vip}:80"),
+            "rr",
+            &[&format!("{server}:8080 -m")],
+        );
     }
     let director = Director::start(&lab, &config);
     let at_server = Capture::start(&lab, "rs1", "eth0", "icmp or (icmp6 and ip6[40] == 1)");

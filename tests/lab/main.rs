@@ -17,12 +17,15 @@ mod support {
 
 mod connections; // half-closed, reset and reused connections; servers that go away
 mod fragments; // of datagrams that are larger than the wire allows
+mod ftp; // whose data connections the director must foresee
 mod icmp; // echo, and errors of all kinds
+mod ipv6; // neighbour discovery, and both families side by side
 mod lifecycle; // start, stop, restart, and what is refused
 mod masquerading; // NAT: both directions through the director
 mod memif; // two DPDK processes: testpmd generates and counts
 mod neighbours; // ARP and echo
 mod scheduling; // who gets the next connection
+mod sctp; // associations
 mod topology; // several workers, several ports, routers
 mod transfer; // load and long transfers
 mod tunneling; // through IP-in-IP, GRE and GUE

@@ -35,7 +35,8 @@ fn servers_are_hidden_behind_the_vip_and_may_have_other_ports() {
 
     let way = format!("{} > {},", lab.mac("director", "dir0"), lab.mac("client", "eth0"));
     let frames = at_client.frames();
-    let replies: Vec<_> = frames.iter().filter(|frame| frame.contains("10.0.10.100.80 >")).collect();
+    let replies: Vec<_> =
+        frames.iter().filter(|frame| frame.contains("10.0.10.100.80 >")).collect();
     assert!(replies.len() >= 15, "{frames:#?}");
     assert!(replies.iter().all(|frame| frame.contains(&way)), "want {way} in {replies:#?}");
     assert!(!frames.iter().any(|frame| frame.contains("10.0.20.")), "{frames:#?}");
@@ -64,8 +65,8 @@ fn clients_with_the_same_port_stay_apart() {
     let _servers = [TcpServer::echo(&lab, "rs1", 8080), TcpServer::echo(&lab, "rs2", 8080)];
     let director = Director::start(&lab, &web("rr"));
 
-    let mut streams = ["client", "client2"]
-        .map(|host| connect_echo_from(&lab, host, 80, Some(SOURCE_PORT)));
+    let mut streams =
+        ["client", "client2"].map(|host| connect_echo_from(&lab, host, 80, Some(SOURCE_PORT)));
 
     assert_ne!(streams[0].1, streams[1].1, "rr");
     for round in 0..5 {
@@ -95,9 +96,11 @@ fn large_files_pass_whole_both_ways() {
 #[test]
 fn load_and_streams_pass() {
     let lab = Lab::two_segments().with_web_at(8080);
-    let config = web("wlc")
-        .with(&format!("-t {VIP}:5201"), "rr", &["10.0.20.83:5201 -m"])
-        .with(&format!("-u {VIP}:5201"), "rr", &["10.0.20.83:5201 -m"]);
+    let config = web("wlc").with(&format!("-t {VIP}:5201"), "rr", &["10.0.20.83:5201 -m"]).with(
+        &format!("-u {VIP}:5201"),
+        "rr",
+        &["10.0.20.83:5201 -m"],
+    );
     let director = Director::start(&lab, &config);
     iperf_server_at(&lab, "rs1", "10.0.20.83");
 
@@ -136,9 +139,15 @@ fn a_reply_may_come_in_by_another_port() {
     assert_eq!(curl_pages(&lab, 3), ["rs1"; 3]);
 
     let frames = there.frames();
-    assert!(frames.len() >= 12 && frames.iter().all(|frame| frame.contains("83.8080:")), "{frames:#?}");
+    assert!(
+        frames.len() >= 12 && frames.iter().all(|frame| frame.contains("83.8080:")),
+        "{frames:#?}"
+    );
     let frames = back.frames();
-    assert!(frames.len() >= 9 && frames.iter().all(|frame| frame.contains("83.8080 >")), "{frames:#?}");
+    assert!(
+        frames.len() >= 9 && frames.iter().all(|frame| frame.contains("83.8080 >")),
+        "{frames:#?}"
+    );
 }
 
 /// LVS-NAT with one network: the servers' route to the client leads to the director, although the
@@ -150,8 +159,11 @@ fn one_network_is_enough_when_replies_go_to_the_director() {
         lab.sh(&format!("lab_run {host} ip route add 10.0.10.1/32 via 10.0.10.61"));
         lab.sh(&format!("lab_nginx {host} {host} 8080"));
     }
-    let config = Config::one_port()
-        .with(&format!("-t {VIP}:80"), "rr", &["10.0.10.83:8080 -m", "10.0.10.84:8080 -m"]);
+    let config = Config::one_port().with(
+        &format!("-t {VIP}:80"),
+        "rr",
+        &["10.0.10.83:8080 -m", "10.0.10.84:8080 -m"],
+    );
     let director = Director::start(&lab, &config);
     let at_client = Capture::start(&lab, "client", "eth0", "tcp");
 

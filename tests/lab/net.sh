@@ -17,6 +17,7 @@
 #   lab_spawn HOST LOG COMMAND...        the same in the background; output to $LAB_DIR/LOG.log
 #   lab_stop LOG                         ends what lab_spawn started
 #   lab_nginx HOST TEXT [PORT]           a web server whose page is TEXT; takes uploads into /up/
+#   lab_vsftpd HOST                      an FTP server for anybody; takes uploads into /up/
 #   lab_decapsulate HOST                 takes packets out of every kind of tunnel
 #   lab_wait SECONDS COMMAND...          until the command succeeds
 #   lab_end                              what runs at exit
@@ -232,6 +233,35 @@ CONF
 }
 
 lab_nginx_program() { command -v nginx || echo /usr/sbin/nginx; }
+
+# Alone in its own network it may as well give up its isolation, which would leave the lab's reach.
+lab_vsftpd() { # HOST
+  local home=$LAB_DIR/$1 listen=listen=YES
+  [ ! -e /proc/sys/net/ipv6 ] || listen=listen_ipv6=YES
+  mkdir -p "$home/ftp/up" "$home/empty"
+  chown ftp "$home/ftp/up"
+  cat >"$home/vsftpd.conf" <<CONF
+$listen
+background=NO
+anonymous_enable=YES
+no_anon_password=YES
+anon_root=$home/ftp
+write_enable=YES
+anon_upload_enable=YES
+anon_umask=022
+connect_from_port_20=YES
+secure_chroot_dir=$home/empty
+seccomp_sandbox=NO
+isolate=NO
+isolate_network=NO
+CONF
+  lab_spawn "$1" "$1-vsftpd" "$(command -v vsftpd || echo /usr/sbin/vsftpd)" "$home/vsftpd.conf"
+  lab_wait 10 lab_run "$1" curl -sf -m 1 ftp://127.0.0.1/ || {
+    echo "vsftpd does not answer in $1:" >&2
+    cat "$LAB_DIR/$1-vsftpd.log" >&2
+    return 1
+  }
+}
 
 # Machines without the kernel's tunnel modules must do, so a program takes the packets out. What it
 # has to say is in $LAB_DIR/HOST-tunnel.log.

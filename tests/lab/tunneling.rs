@@ -84,9 +84,11 @@ fn a_family_travels_in_the_other_one() {
 #[test]
 fn a_narrow_way_to_the_server_is_told_to_the_client() {
     let lab = behind_a_narrow_link();
-    let config = Config::one_port()
-        .with_route("10.0.20.0/24", "10.0.10.254")
-        .with(&format!("-t {VIP}:80"), "rr", &["10.0.20.83 -i"]);
+    let config = Config::one_port().with_route("10.0.20.0/24", "10.0.10.254").with(
+        &format!("-t {VIP}:80"),
+        "rr",
+        &["10.0.20.83 -i"],
+    );
     let director = Director::start(&lab, &config);
     let kinds = [
         ("--tun-type ipip", 1400 - 20),

@@ -1,6 +1,7 @@
 //! The ordinary programs that the tests use as clients, servers and witnesses.
 
 use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::lab::{Lab, VIP};
 
@@ -35,11 +36,13 @@ pub(crate) fn download(lab: &Lab, client: &str, url: &str, server: &str, mebibyt
     assert_eq!(sum(lab, &got), sum(lab, &source));
 }
 
-fn random_file(lab: &Lab, path: &str, mebibytes: u32) {
+/// Makes a file of random bytes.
+pub(crate) fn random_file(lab: &Lab, path: &str, mebibytes: u32) {
     lab.sh(&format!("head -c {mebibytes}M /dev/urandom >{path}"));
 }
 
-fn sum(lab: &Lab, path: &str) -> String {
+/// The checksum of a file.
+pub(crate) fn sum(lab: &Lab, path: &str) -> String {
     let text = lab.run("client", &format!("sha256sum {path}"));
     text.split_whitespace().next().unwrap_or_default().to_owned()
 }
@@ -96,7 +99,9 @@ pub(crate) struct Capture<'lab> {
 
 impl<'lab> Capture<'lab> {
     pub(crate) fn start(lab: &'lab Lab, host: &str, interface: &str, filter: &str) -> Self {
-        let log = format!("capture-{host}-{interface}");
+        static CAPTURES: AtomicU32 = AtomicU32::new(0);
+        let number = CAPTURES.fetch_add(1, Ordering::Relaxed);
+        let log = format!("capture{number}-{host}-{interface}");
         lab.sh(&format!("lab_capture {host} {log} {interface} '{filter}'"));
         Self { lab, log }
     }
