@@ -3,7 +3,7 @@
 use crate::support::config::Config;
 use crate::support::director::Director;
 use crate::support::lab::{Lab, VIP, VIP6};
-use crate::support::tools::{Capture, ab, download, pages, upload};
+use crate::support::tools::{Capture, ab, download, link_local, pages, upload};
 
 fn web() -> Config {
     Config::both_families()
@@ -83,19 +83,4 @@ fn a_vip_that_moves_is_announced() {
     director.adm(&format!("-d -t [{VIP6}]:80 -r [fd00:10::84]:80"));
 
     assert_eq!(pages(&lab, "client", &format!("http://[{VIP6}]/"), 2), ["rs1"; 2]);
-}
-
-/// The link-local address of a MAC address (RFC 4291 appendix A).
-fn link_local(mac: &str) -> String {
-    let byte = |text: &str| u8::from_str_radix(text, 16).expect("two digits");
-    let b: Vec<u8> = mac.split(':').map(byte).collect();
-    format!(
-        "fe80::{:02x}{:02x}:{:02x}ff:fe{:02x}:{:02x}{:02x}",
-        b[0] ^ 2,
-        b[1],
-        b[2],
-        b[3],
-        b[4],
-        b[5]
-    )
 }

@@ -127,3 +127,35 @@ fn a_static_neighbour_needs_no_arp() {
         capture.frames().into_iter().filter(|frame| frame.contains(&director_mac)).collect();
     assert!(asked.is_empty(), "a static neighbour was asked for: {asked:?}");
 }
+
+/// Whoever sends packets to many addresses that do not exist cannot fill the table: those of real
+/// servers come on top of its limit.
+#[test]
+fn a_scan_does_not_keep_servers_from_being_found() {
+    let lab = Lab::two_segments().with_web_at(8080);
+    lab.sh("lab_run client ip route add 10.0.20.0/24 via 10.0.10.61");
+    let config = Config::two_ports().with_key("arp: { max: 16, queue: 32 }").with(
+        &format!("-t {VIP}:80"),
+        "rr",
+        &["10.0.20.83:8080 -m"],
+    );
+    let director = Director::start(&lab, &config);
+    let client = lab.inside("client", || UdpSocket::bind("10.0.10.1:0")).expect("a port is free");
+
+    for _ in 0..3 {
+        for last in (1..=254).filter(|last| ![61, 83, 84].contains(last)) {
+            client.send_to(b"scan", format!("10.0.20.{last}:9")).expect("the kernel takes it");
+        }
+    }
+
+    eventually(Duration::from_secs(10), "the scan is dropped", || {
+        (director.drops("neighbour_unresolved") >= 700).then_some(())
+    });
+    let learnt =
+        director.ctl("neigh").lines().filter(|line| line.contains("real-servers 0")).count();
+    assert!((1..=16).contains(&learnt), "{}", director.ctl("neigh"));
+    director.adm(&format!("-a -t {VIP}:80 -r 10.0.20.84:8080 -m"));
+    let mut names = curl_pages(&lab, 4);
+    names.sort();
+    assert_eq!(names, ["rs1", "rs1", "rs2", "rs2"]);
+}

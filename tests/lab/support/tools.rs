@@ -90,6 +90,21 @@ pub(crate) fn iperf(lab: &Lab, options: &str) -> serde_json::Value {
     json["end"].clone()
 }
 
+/// The link-local address of a MAC address (RFC 4291 appendix A).
+pub(crate) fn link_local(mac: &str) -> String {
+    let byte = |text: &str| u8::from_str_radix(text, 16).expect("two digits");
+    let b: Vec<u8> = mac.split(':').map(byte).collect();
+    format!(
+        "fe80::{:02x}{:02x}:{:02x}ff:fe{:02x}:{:02x}{:02x}",
+        b[0] ^ 2,
+        b[1],
+        b[2],
+        b[3],
+        b[4],
+        b[5]
+    )
+}
+
 /// What tcpdump sees at an interface, from the return of `start` on.
 #[derive(Debug)]
 pub(crate) struct Capture<'lab> {
