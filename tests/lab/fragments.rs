@@ -85,8 +85,8 @@ fn a_flood_of_fragments_ends_at_its_limit() {
     assert_eq!(curl_pages(&lab, 4).len(), 4);
 }
 
-/// The ports by libpcap: DPDK's `net_af_packet` has the kernel put IPv4 fragments together, and then
-/// gets packets that fit no port.
+/// The ports by libpcap: DPDK's `net_af_packet` has the kernel put IPv4 fragments together, and
+/// then gets packets that fit no port.
 fn by_pcap(mut config: Config) -> Config {
     for (number, (_, device, _)) in config.ports.iter_mut().enumerate() {
         *device = format!("net_pcap{number},rx_iface_in=dir{number},tx_iface=dir{number}");
@@ -94,7 +94,7 @@ fn by_pcap(mut config: Config) -> Config {
     config
 }
 
-/// An IPv4 packet that is the second fragment of a datagram, as the kernel wants it from a raw socket.
+/// An IPv4 packet that is the second fragment of a datagram, for a raw socket.
 fn later_fragment(identification: u16) -> Vec<u8> {
     let mut packet = vec![0x45, 0, 0, 0];
     packet.extend(identification.to_be_bytes());

@@ -212,8 +212,8 @@ fn a_deleted_server_is_still_translated() {
     assert_eq!(read_line(&mut stream), "got request");
 }
 
-/// The kernel spreads packets over queues by their addresses, and a reply's are not the request's: so
-/// many replies come to the worker that did not see the request.
+/// The kernel spreads packets over queues by their addresses, and a reply's are not the request's:
+/// so many replies come to the worker that did not see the request.
 #[test]
 fn replies_may_come_to_another_worker() {
     let lab = Lab::two_segments().with_web_at(8080);

@@ -27,7 +27,7 @@ fn an_association_passes_nat() {
     }
 }
 
-/// The stack thinks of addresses on lo as of this host's only, so the VIP is on a device of its own.
+/// The stack keeps addresses on lo within its host, so the VIP is on a device of its own.
 #[test]
 fn an_association_passes_direct_routing() {
     let lab = Lab::one_segment();

@@ -21,8 +21,8 @@ const KINDS: [Kind; 6] = [
     ("--tun-type gue --tun-port 6080 --tun-remcsum", "gue", "udp dst port 6080 and udp[6:2] != 0"),
 ];
 
-/// A page, and a file from the client: its kernel sends segments that fill the MTU, and must be told
-/// that they do not fit into the tunnel.
+/// A page, and a file from the client: its kernel sends segments that fill the MTU, and must be
+/// told that they do not fit into the tunnel.
 #[test]
 fn every_kind_of_tunnel_carries_pages_and_full_segments() {
     let lab = Lab::both_families().with_web();

@@ -93,8 +93,8 @@ impl Lab {
     }
 
     /// Two segments with the director between them. On `lan` the hosts client (10.0.10.1,
-    /// fd00:10::1) and client2 (.2); on `backend` rs1 (10.0.20.83, fd00:20::83) and rs2 (.84), whose
-    /// gateway is the director at .61, and which know of no VIP.
+    /// fd00:10::1) and client2 (.2); on `backend` rs1 (10.0.20.83, fd00:20::83) and rs2 (.84).
+    /// Their gateway is the director at .61, and they know of no VIP.
     pub(crate) fn two_segments() -> Self {
         let lab = Self::new();
         lab.sh("lab_switch lan");
