@@ -33,7 +33,7 @@ settle() { # SECONDS HOST COMMAND REGEXP
 captured() { # LOG
   LAST="what tcpdump saw ($1)"
   OUT=$(grep -E '^[0-9:.]+ ' "$LAB_DIR/$1.log" || true)
-  printf '%s\n' "$OUT" | head -n 6
+  head -n 6 <<<"$OUT"
   [ "$(wc -l <<<"$OUT")" -le 6 ] || echo "... $(wc -l <<<"$OUT") frames in all"
 }
 
@@ -121,7 +121,7 @@ SH
   chmod +x "$LAB_DIR/leave"
   cat <<TEXT
 
-The network stays up. Hosts: client rs1 rs2 rs3 router director (and the switches lan, backend).
+The network stays up. Hosts: client rs1 rs2 rs3 rs4 router director (switches: lan backend inside).
   enter a host:        sudo ip netns exec $LAB-client bash
   talk to the director: export PATH=$programs:\$PATH SLUICE_SOCKET=$SLUICE_SOCKET
                        sluiceadm -Ln; sluicectl status
