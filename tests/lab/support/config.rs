@@ -12,6 +12,8 @@ pub(crate) struct Config {
     pub(crate) workers: String,
     /// Name, device string, addresses with prefix length.
     pub(crate) ports: Vec<(String, String, String)>,
+    /// MTUs of ports, by name, where they are not the default.
+    pub(crate) mtus: Vec<(String, u16)>,
     /// Network, gateway.
     pub(crate) routes: Vec<(String, String)>,
     /// Port, address, MAC.
@@ -29,6 +31,7 @@ impl Config {
             eal: "{ memory: 128M, hugepages: off }".to_owned(),
             workers: "auto".to_owned(),
             ports: vec![port("lan0", "net_af_packet0,iface=dir0", "10.0.10.61/24")],
+            mtus: Vec::new(),
             routes: Vec::new(),
             neighbours: Vec::new(),
             services: Vec::new(),
@@ -74,6 +77,15 @@ impl Config {
         self
     }
 
+    /// The ports by libpcap: DPDK's `net_af_packet` has the kernel put IPv4 fragments together, and
+    /// then gets packets that fit no port.
+    pub(crate) fn by_pcap(mut self) -> Self {
+        for (number, (_, device, _)) in self.ports.iter_mut().enumerate() {
+            *device = format!("net_pcap{number},rx_iface_in=dir{number},tx_iface=dir{number}");
+        }
+        self
+    }
+
     /// Adds a line of further keys.
     pub(crate) fn with_key(mut self, line: &str) -> Self {
         self.keys.push(line.to_owned());
@@ -99,6 +111,9 @@ impl Config {
             writeln!(text, "  - name: {name}")?;
             writeln!(text, "    device: \"{device}\"")?;
             writeln!(text, "    addresses: [{address}]")?;
+            for (_, mtu) in self.mtus.iter().filter(|(port, _)| port == name) {
+                writeln!(text, "    mtu: {mtu}")?;
+            }
         }
         writeln!(text, "vips: [{VIP}]")?;
         for line in &self.keys {

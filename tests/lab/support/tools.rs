@@ -21,7 +21,7 @@ pub(crate) fn upload(lab: &Lab, client: &str, url: &str, server: &str, mebibytes
     let dir = lab.dir().display();
     let source = format!("{dir}/sent-{client}");
     random_file(lab, &source, mebibytes);
-    lab.run(client, &format!("curl -gsS -f -m 60 -T {source} {url}/up/file"));
+    lab.run(client, &format!("curl -gsS -f -m 30 -T {source} {url}/up/file"));
     assert_eq!(sum(lab, &format!("{dir}/{server}/www/up/file")), sum(lab, &source));
     lab.run(server, &format!("rm {dir}/{server}/www/up/file"));
 }
@@ -32,7 +32,7 @@ pub(crate) fn download(lab: &Lab, client: &str, url: &str, server: &str, mebibyt
     let source = format!("{dir}/{server}/www/file");
     random_file(lab, &source, mebibytes);
     let got = format!("{dir}/got-{client}");
-    lab.run(client, &format!("curl -gsS -f -m 60 -o {got} {url}/file"));
+    lab.run(client, &format!("curl -gsS -f -m 30 -o {got} {url}/file"));
     assert_eq!(sum(lab, &got), sum(lab, &source));
 }
 
