@@ -1,12 +1,12 @@
 //! Load, long transfers and many connections at a time.
 
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, UdpSocket};
 
 use crate::support::config::Config;
 use crate::support::director::Director;
-use crate::support::lab::{Lab, VIP};
-use crate::support::sockets::{TcpServer, connect, connect_echo, exchange};
+use crate::support::lab::{Lab, VIP, eventually};
+use crate::support::sockets::{PATIENCE, TcpServer, connect, connect_echo, exchange};
 use crate::support::tools::{ab, iperf, iperf_server};
 
 #[test]
@@ -115,6 +115,32 @@ fn many_connections_at_a_time() {
         let rip = if name == "rs1" { "10.0.10.83:7" } else { "10.0.10.84:7" };
         assert_eq!(line.server, rip, "the listing names the server that answers");
     }
+}
+
+/// Connections beyond the limit are refused, and those that are known go on.
+#[test]
+fn a_full_table_keeps_the_connections_it_has() {
+    let lab = Lab::one_segment();
+    let _server = TcpServer::echo(&lab, "rs1", 7);
+    let config = Config::one_port()
+        .with_key("flows: { max: 64 }")
+        .with_service(7, "rr", &["10.0.10.83"])
+        .with(&format!("-u {VIP}:9"), "rr", &["10.0.10.83 -g"]);
+    let director = Director::start(&lab, &config);
+    let (mut stream, _) = connect_echo(&lab, 7, None);
+
+    lab.inside("client", || {
+        for _ in 0..400 {
+            let socket = UdpSocket::bind("10.0.10.1:0").expect("a port is free");
+            socket.send_to(b"flood", (VIP, 9)).expect("the client's kernel takes it");
+        }
+    });
+
+    eventually(PATIENCE, "the flood is refused", || {
+        (director.drops("table_full") >= 300).then_some(())
+    });
+    exchange(&mut stream, "still here");
+    assert!(director.connections().len() <= 100, "{}", director.connections().len());
 }
 
 fn fnv(bytes: &[u8]) -> u64 {
