@@ -432,3 +432,54 @@ impl Packet {
         Ok(Class::Flow)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::build::{Link, Tcp};
+
+    fn class(frame: &[u8]) -> (Class, u8) {
+        let mac = Link::default().destination;
+        let lan = Interface::new("lan0", InterfaceId(0), mac, 1500);
+        let tagged = Interface { vlan: Some(7), ..lan.clone() };
+        let snapshot = Snapshot::of_interfaces([lan, tagged]);
+        let mut packet = Packet::dropped(DropReason::FrameTooShort);
+        packet.parse(frame, InterfaceId(0), &snapshot);
+        (packet.class, packet.interface.0)
+    }
+
+    #[test]
+    fn a_tag_is_an_interface_or_a_priority_or_unknown() {
+        let tagged = |vlan| Tcp::default().frame(&Link { vlan, ..Link::default() });
+        assert_eq!(class(&tagged(None)), (Class::Flow, 0));
+        assert_eq!(class(&tagged(Some(0))), (Class::Flow, 0));
+        assert_eq!(class(&tagged(Some(7))), (Class::Flow, 1));
+        let unknown = Class::Drop(DropReason::VlanUnknown);
+        assert_eq!(class(&tagged(Some(1))), (unknown, 0));
+        assert_eq!(class(&tagged(Some(256))), (unknown, 0));
+        // A second tag behind the priority: 0x8100, VLAN 7.
+        let mut twice = tagged(Some(0));
+        twice.splice(16..16, [0x81, 0, 0, 7]);
+        assert_eq!(class(&twice), (Class::Flow, 1));
+        twice[15] = 7;
+        assert_eq!(class(&twice).0, unknown, "two networks at once");
+    }
+
+    #[test]
+    fn both_families_are_read_alike() {
+        let link = Link::default();
+        let v4 = Tcp { src: "10.0.1.2:1001", dst: "10.0.0.100:80", ..Tcp::default() }.frame(&link);
+        let v6 =
+            Tcp { src: "[fd00:1::2]:1001", dst: "[fd00::100]:80", ..Tcp::default() }.frame(&link);
+        for (frame, is_v4, headers) in [(v4, true, 20), (v6, false, 40)] {
+            let mac = link.destination;
+            let lan = Interface::new("lan0", InterfaceId(0), mac, 1500);
+            let mut packet = Packet::dropped(DropReason::FrameTooShort);
+            packet.parse(&frame, InterfaceId(0), &Snapshot::of_interfaces([lan]));
+            assert_eq!((packet.class, packet.is_v4()), (Class::Flow, is_v4));
+            assert_eq!((packet.source_port, packet.destination_port), (1001, 80));
+            assert_eq!(usize::from(packet.transport_offset), 14 + headers);
+            assert_eq!(packet.length as usize, headers + 20);
+        }
+    }
+}

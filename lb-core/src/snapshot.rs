@@ -114,6 +114,21 @@ impl Snapshot {
         }
     }
 
+    /// A picture of these interfaces and of nothing else, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_interfaces(interfaces: impl IntoIterator<Item = Interface>) -> Self {
+        let contents = Contents {
+            services: std::iter::empty(),
+            local: std::iter::empty(),
+            interfaces: interfaces.into_iter().collect(),
+            timeouts: Timeouts::default(),
+            settings: Settings::default(),
+            punt_rules: PuntRules::default(),
+            translates: false,
+        };
+        Self::new(FlowHasher::new([1, 2, 3]), contents)
+    }
+
     /// The service of a packet to `address` and `port`.
     ///
     /// Order of the lookup: `ip_vs_service_find` in the kernel. Marks, FTP data ports and port 0

@@ -218,8 +218,15 @@ fn masked(frames: &[Left], gue_ports: &[u16]) -> Vec<Left> {
             None => parts.push((to.clone(), vec![frame])),
         }
     }
-    let put_together = parts.into_iter().filter_map(|(to, parts)| Some((to, reassemble(parts)?)));
-    whole.extend(put_together);
+    for (to, parts) in parts {
+        if let Some(mut datagram) = reassemble(parts) {
+            if datagram[12] == 0x86 {
+                // Behind the fragment header that the first part had.
+                mask_gue(&mut datagram, 54, 62, gue_ports);
+            }
+            whole.push((to, datagram));
+        }
+    }
     whole
 }
 
