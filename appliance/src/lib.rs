@@ -10,8 +10,8 @@
 //! | `control-client` | one for each connection | [`control::server`] |
 //!
 //! A frame stays on its worker from receive to send. Workers and main exchange ARP and
-//! neighbour discovery through two queues ([`neighbourhood`]); commands change the core's control plane under its lock and publish a new
-//! snapshot, which workers see at their next burst.
+//! neighbour discovery through two queues ([`neighbourhood`]); commands change the core's control
+//! plane under its lock and publish a new snapshot, which workers see at their next burst.
 
 #![deny(unsafe_code)]
 

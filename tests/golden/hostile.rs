@@ -192,7 +192,7 @@ fn mend(mut frame: Vec<u8>) -> Vec<u8> {
     frame
 }
 
-/// The inputs that a fuzzer starts from; also replayed here.
+/// The inputs that a fuzzer starts from; also replayed here. `REGENERATE=1` writes them.
 #[test]
 fn the_corpus() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/packet_path");
@@ -211,7 +211,7 @@ fn the_corpus() {
         path.run(&std::fs::read(entry.expect("an entry").path()).expect("an input"));
         count += 1;
     }
-    assert!(count > valid().len(), "{count} inputs");
+    assert_eq!(count, valid().len() + 1, "inputs: one of each frame, and all of them at once");
 }
 
 proptest! {
@@ -224,8 +224,8 @@ proptest! {
     #[test]
     fn mutated_frames(
         picks in proptest::collection::vec(
-            (0_usize..12, proptest::collection::vec((0_usize..80, any::<u8>()), 0..4), 0_usize..200,
-             any::<bool>()),
+            (0..valid().len(), proptest::collection::vec((0_usize..80, any::<u8>()), 0..4),
+             0_usize..200, any::<bool>()),
             1..32,
         ),
     ) {

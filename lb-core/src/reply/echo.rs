@@ -11,7 +11,8 @@ use crate::wire::{Malformed, icmp, ipv4};
 ///
 /// As the kernel does: TOS, identifier, sequence and data come back, TTL 64, DF clear, a new
 /// `identification`. Requests whose IP options ask for a route are refused ([`Refusal::Options`])
-/// and best left to a full IP stack, others are answered without options. Padding of the frame is cut off.
+/// and best left to a full IP stack, others are answered without options. Padding of the frame is
+/// cut off.
 pub fn answer(
     frame: &mut impl Frame,
     network_offset: usize,
