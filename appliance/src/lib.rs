@@ -25,8 +25,11 @@ pub mod daemon;
 pub mod dpdk;
 pub mod housekeeping;
 pub mod idle;
+pub mod kernel;
 pub mod lock;
 pub mod names;
 pub mod ports;
+pub mod relay;
+
 pub mod version;
 pub mod worker;

@@ -192,7 +192,7 @@ impl OpenPort {
 }
 
 /// Bytes that a buffer needs for the largest frame in one piece.
-fn data_room(mtu: u16) -> u16 {
+pub fn data_room(mtu: u16) -> u16 {
     /// Ethernet header, VLAN tags, FCS and slack for drivers that round up.
     const LINK_BYTES: u16 = 128;
     mempool::DATA_ROOM.max(mtu.saturating_add(LINK_BYTES))

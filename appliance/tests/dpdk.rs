@@ -363,3 +363,113 @@ fn nonsense_arguments_are_quoted_back() {
         assert!(error.to_string().starts_with("DPDK cannot be started: "), "{error}");
     });
 }
+
+#[test]
+fn tap_experiment() {
+    in_own_network("tap_experiment", || {
+        let run = |line: &str| {
+            let out = Command::new("sh").args(["-c", line]).output().unwrap();
+            println!(
+                "$ {line}\n{}{}",
+                String::from_utf8_lossy(&out.stdout),
+                String::from_utf8_lossy(&out.stderr)
+            );
+        };
+        run("ip link set lo up");
+        let device = "net_tapK0,iface=lan0";
+        let eal = Eal::init(&config(&[device], 1)).unwrap();
+        run("ip -d link show lan0; cat /proc/self/net/dev");
+        let pool = pool(&eal, 2047);
+        appliance::dpdk::device::set_mac(&eal, device, [2, 0, 0, 0, 0, 0x61]).unwrap();
+        let mut port = Port::configure(
+            &eal,
+            &PortConfig { mtu: 1500, rx_descriptors: 64, ..port_config(device, 1, &pool) },
+        )
+        .unwrap();
+        println!(
+            "queues {} {} mtu {} driver {}",
+            port.rx_queues(),
+            port.tx_queues(),
+            port.mtu(),
+            port.driver_name()
+        );
+        run("ip -d link show lan0");
+        run(
+            "printf 'address add 10.0.10.61/24 dev lan0\naddress add fd00::61/64 dev lan0 nodad\n' | ip -batch -",
+        );
+        let mut queues = port.start().unwrap();
+        run("ip addr show lan0; cat /sys/class/net/lan0/carrier");
+        let rx = queues.rx.remove(0);
+        let mut tx = TxBuffer::new(queues.tx.remove(0));
+        let mut burst = Burst::new();
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        let mut seen = 0;
+        while burst.rx(&rx) > 0 {
+            seen += burst.frames().len();
+        }
+        println!("first {seen}");
+        let start = std::time::Instant::now();
+        let n = 10_000_000u32;
+        let mut got = 0;
+        for _ in 0..n {
+            got += burst.rx(&rx);
+        }
+        println!("empty poll {} ns, got {got}", start.elapsed().as_nanos() as f64 / f64::from(n));
+        run("(ping -c 3 -i 0.2 -W 1 10.0.10.83 >/dev/null; true) & sleep 0.3");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let mut seen = 0;
+        while burst.rx(&rx) > 0 {
+            for f in burst.frames() {
+                println!("{:02x?}", &f.bytes()[..42]);
+            }
+            seen += burst.frames().len();
+        }
+        println!("arp {seen}");
+        // tx
+        let start = std::time::Instant::now();
+        for number in 0..10_000 {
+            let mut m = numbered(&pool, number);
+            m.bytes_mut()[..6].copy_from_slice(&[2, 0, 0, 0, 0, 0x61]);
+            tx.push(m);
+        }
+        let counts = tx.flush();
+        println!("tx {:?} {} ns each", counts, start.elapsed().as_nanos() / 10_000);
+        run("ip link set lan0 down");
+        for number in 0..100 {
+            tx.push(numbered(&pool, number));
+        }
+        println!("down: {:?}", tx.flush());
+        run("ip link set lan0 up; ip link del lan0; ip link");
+        for number in 0..100 {
+            tx.push(numbered(&pool, number));
+        }
+        println!("gone: {:?}", tx.flush());
+        for _ in 0..1000 {
+            burst.rx(&rx);
+        }
+        drop((rx, tx, burst));
+        port.stop().unwrap();
+        drop(port);
+        println!("in use {}", pool.in_use());
+        run("ip link");
+    });
+}
+
+fn in_own_network(name: &str, case: fn()) {
+    if env::var("SLUICE_TEST_CASE").as_deref() == Ok(name) {
+        return case();
+    }
+    let output = Command::new("unshare")
+        .arg("--net")
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env("SLUICE_TEST_CASE", name)
+        .output()
+        .unwrap();
+    println!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success());
+}
