@@ -4,8 +4,11 @@ use crate::clock::Tick;
 use crate::counters::WorkerCounters;
 use crate::director::Director;
 use crate::interface::InterfaceId;
-use crate::neighbour::ArpSeen;
+use crate::neighbour::NeighbourSeen;
+use crate::route::Hop;
+use crate::slots::DestinationId;
 use crate::snapshot::Snapshot;
+use crate::ways::Ways;
 
 /// Frames that a worker takes at once.
 pub const BURST_MAX: usize = 64;
@@ -15,19 +18,32 @@ pub const BURST_MAX: usize = 64;
 pub struct Burst<'a> {
     pub director: &'a Director,
     pub snapshot: &'a Snapshot,
+    pub ways: &'a Ways,
     /// The worker's own.
     pub counters: &'a WorkerCounters,
-    /// Where the frames came in.
+    /// The port that the frames came in by: the interface of its untagged frames.
     pub from: InterfaceId,
     pub now: Tick,
     /// When an established TCP connection ends that gets no packet after this burst: what most
     /// packets need to know.
     pub established_until: Tick,
+    /// The frames are early fragments that had been here before; see [`crate::fragment`].
+    pub is_released: bool,
 }
 
-/// Who wants to know what workers see of the neighbourhood. Called on the packet path: must be
-/// quick and must not block.
-pub trait Observer {
-    /// An ARP packet that tells of a neighbour.
-    fn arp_seen(&mut self, seen: ArpSeen);
+/// Who wants to know what workers see of the neighbourhood, and sends what they make besides the
+/// frames of the burst. Called on the packet path: must be quick and must not block.
+pub trait Surroundings {
+    /// ARP or neighbour discovery told of a neighbour.
+    fn neighbour_seen(&mut self, seen: NeighbourSeen);
+
+    /// A packet waits for a neighbour that nobody has asked for.
+    fn neighbour_wanted(&mut self, hop: Hop);
+
+    /// A router said that the way to a tunneling destination takes no larger packets than this.
+    fn path_mtu_seen(&mut self, server: DestinationId, mtu: u16);
+
+    /// Sends a new frame made of `parts`, one behind the other, by an interface. `false` where
+    /// there is no buffer for it.
+    fn send(&mut self, interface: InterfaceId, parts: &[&[u8]]) -> bool;
 }

@@ -2,21 +2,30 @@
 
 use crate::burst::Burst;
 use crate::counters::WorkerCounters;
+use crate::destination::ForwardingMethod;
 use crate::director::Director;
 use crate::drops::DropReason;
-use crate::flow::{Entry, EntryCache, FlowId, FlowKey, FlowState, Inserted, Limbo};
+use crate::flow::{EntryCache, FlowId, FlowKey, FlowState, Inserted, Limbo, NewFlow};
 use crate::parse::Packet;
 use crate::protocol::Protocol;
 use crate::slots::{DestinationId, DestinationSlot};
 use crate::snapshot::{RealServer, Snapshot};
-use crate::state::{Direction, State, TcpState, UdpState};
+use crate::state::{Direction, SctpEvent, SctpState, TcpState};
+use crate::transition::{first_state, follow, keeps_established, timeout_s};
+use crate::wire::sctp;
 use crate::wire::tcp::Flags;
 
-/// What is to become of a TCP or UDP packet.
+/// What is to become of a packet that may belong to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It goes to this destination.
-    Forward(DestinationId),
+    /// It goes to this destination, as its connection says.
+    Forward(FlowId, DestinationId),
+    /// It goes back to the client of its connection.
+    Return(FlowId),
+    /// It is for another host.
+    Route,
+    /// It is for the director, and no service wants it.
+    Local(DropReason),
     Drop(DropReason),
 }
 
@@ -48,17 +57,22 @@ impl Connections {
     #[inline]
     pub fn decide(&mut self, burst: &Burst<'_>, packet: &Packet) -> Decision {
         let &Burst { director, snapshot, counters, now, .. } = burst;
+        if !snapshot.punt_rules.is_empty() && snapshot.punts(packet) {
+            return Decision::Local(DropReason::NoService);
+        }
+        if packet.is_reply {
+            return self.decide_reply(burst, packet);
+        }
         let Some(id) = find(director, packet) else {
-            return self.begin(burst, packet);
+            return self.decide_unknown(burst, packet);
         };
         let entry = director.flows.entry(id);
         let state = entry.state();
         let server = entry.destination();
         let slot = director.slots.get(server);
-        if !now.is_before(entry.deadline()) {
+        if director.is_over(id, now) {
             // Its time is over, and the sweeper has not come by yet.
-            director.end_connection(id, &mut self.limbo, counters);
-            return self.begin(burst, packet);
+            return self.decide_expired(burst, packet, id);
         }
         if begins_anew(state, snapshot, packet, slot) {
             return self.begin_anew(burst, packet, id);
@@ -70,10 +84,64 @@ impl Connections {
             burst.established_until
         } else {
             let state = follow(entry, state, slot, packet);
-            now.plus_seconds(timeout_s(snapshot, packet.protocol, state.number()))
+            now.plus_seconds(timeout_s(snapshot, packet, state.number()))
         });
-        count_packet(counters, server, packet);
-        Decision::Forward(server)
+        count_in(counters, server, packet);
+        Decision::Forward(id, server)
+    }
+
+    /// A packet that is for nobody here by its destination: from a real server to a client, or
+    /// merely on its way.
+    #[inline]
+    fn decide_reply(&mut self, burst: &Burst<'_>, packet: &Packet) -> Decision {
+        let &Burst { director, snapshot, counters, now, .. } = burst;
+        if packet.ttl <= 1 {
+            // The kernel's router looks before IPVS does.
+            return Decision::Drop(DropReason::TtlExpired);
+        }
+        let Some(id) = find_reply(director, packet) else { return Decision::Route };
+        let entry = director.flows.entry(id);
+        if director.is_over(id, now) {
+            let _by_us = director.end_connection(id, &mut self.limbo, counters);
+            return Decision::Route;
+        }
+        let (state, server) = (entry.state(), entry.destination());
+        entry.set_deadline(if keeps_established(state, packet) {
+            burst.established_until
+        } else {
+            let state = follow(entry, state, director.slots.get(server), packet);
+            now.plus_seconds(timeout_s(snapshot, packet, state.number()))
+        });
+        let tally = counters.destination(server);
+        tally.packets_out.add(1);
+        tally.bytes_out.add(u64::from(packet.length));
+        Decision::Return(id)
+    }
+
+    /// No connection by its source. Where the director is asked, a new one may begin.
+    #[inline(never)]
+    fn decide_unknown(&mut self, burst: &Burst<'_>, packet: &Packet) -> Decision {
+        let &Burst { director, snapshot, .. } = burst;
+        if !snapshot.is_local(packet.destination) {
+            // Taken for a packet to the director by mistake: see `Snapshot::may_be_local`.
+            let mut reply = *packet;
+            reply.is_reply = true;
+            reply.flow = FlowId::NONE;
+            let (protocol, client, port) = reply.client();
+            reply.hash = director.flows.hash(protocol, client, port);
+            return self.decide_reply(burst, &reply);
+        }
+        if director.flows.lacking_client_port() > 0
+            && let Some(decision) = self.adopt_client_port(burst, packet)
+        {
+            return decision;
+        }
+        self.begin(burst, packet)
+    }
+
+    fn decide_expired(&mut self, burst: &Burst<'_>, packet: &Packet, id: FlowId) -> Decision {
+        burst.director.end_connection(id, &mut self.limbo, burst.counters);
+        self.decide_unknown(burst, packet)
     }
 
     /// A SYN gives up the connection that it was found for. The old one counts until the new one
@@ -83,7 +151,7 @@ impl Connections {
         let &Burst { director, counters, .. } = burst;
         let picked = pick(burst, packet);
         let removed = director.flows.remove(old);
-        let decision = self.insert(burst, packet, picked);
+        let decision = self.schedule(burst, packet, picked);
         if removed {
             director.settle_connection(old, &mut self.limbo, counters);
         }
@@ -97,106 +165,162 @@ impl Connections {
         if !burst.snapshot.settings.expire_nodest_conn {
             return Decision::Drop(DropReason::DestinationRemoved);
         }
-        burst.director.end_connection(id, &mut self.limbo, burst.counters);
-        self.begin(burst, packet)
+        self.decide_expired(burst, packet, id)
     }
 
     /// Begins a connection, if the packet may and a service wants it.
-    #[inline(never)]
     fn begin(&mut self, burst: &Burst<'_>, packet: &Packet) -> Decision {
         let picked = pick(burst, packet);
-        self.insert(burst, packet, picked)
+        self.schedule(burst, packet, picked)
     }
 
-    fn insert(&mut self, burst: &Burst<'_>, packet: &Packet, picked: Picked) -> Decision {
+    fn schedule(&mut self, burst: &Burst<'_>, packet: &Packet, picked: Picked) -> Decision {
         let &Burst { director, snapshot, counters, now, .. } = burst;
         let (server, real) = match picked {
             Ok(picked) => picked,
-            Err(reason) => return Decision::Drop(reason),
+            Err(decision) => return decision,
         };
-        let Some(id) = self.free.take(&director.flows) else {
+        let direction = match real.method {
+            ForwardingMethod::Masquerading => Direction::ClientToServer,
+            _ => Direction::ClientOnly,
+        };
+        let state = first_state(packet, direction);
+        let mut flags = FlowState::new(state.number(), real.method, state.is_active());
+        if crate::ftp::is_control(packet, real.method) {
+            flags = flags.with_ftp();
+        }
+        let flow = NewFlow {
+            key: packet.key(),
+            state: flags,
+            deadline: now.plus_seconds(timeout_s(snapshot, packet, state.number())),
+            destination: server,
+            server: real.address,
+            server_port: if real.port == 0 { packet.destination_port } else { real.port },
+            created: now,
+            controller: FlowId::NONE,
+        };
+        let inserted = self.insert(director, counters, packet.hash, &flow);
+        let Some((id, is_new)) = inserted else {
             return Decision::Drop(DropReason::TableFull);
         };
-        let key = packet.key();
-        let state = first_state(packet);
-        let deadline = now.plus_seconds(timeout_s(snapshot, packet.protocol, state.number()));
-        let port = if real.port == 0 { packet.destination_port } else { real.port };
-        director.flows.entry(id).fill(&key, state, deadline, server, (real.address, port));
-        director.flows.cold(id).fill(now);
+        let server = director.flows.entry(id).destination();
+        if is_new {
+            counters.destination(server).connections.add(1);
+        }
+        count_in(counters, server, packet);
+        Decision::Forward(id, server)
+    }
+
+    /// Puts a connection into the table and into its destination's counts. Returns the one that is
+    /// there now, and whether it is this one; `None` where there is no room.
+    pub(crate) fn insert(
+        &mut self,
+        director: &Director,
+        counters: &WorkerCounters,
+        hash: u64,
+        flow: &NewFlow,
+    ) -> Option<(FlowId, bool)> {
+        let id = self.free.take(&director.flows)?;
         // Counted before others can see it, so that its end never comes before its beginning.
-        let slot = director.slots.get(server);
-        slot.bind(state.is_active());
-        let server = match director.flows.insert(packet.hash, key.words(), id) {
+        let slot = director.slots.get(flow.destination);
+        slot.bind(flow.state.is_active());
+        match director.flows.insert(hash, flow, id) {
             Inserted::New => {
                 counters.flows_inserted.add(1);
-                counters.destination(server).connections.add(1);
-                server
+                return Some((id, true));
             }
+            // Another worker was first: the packet belongs to its connection.
             Inserted::Exists(other) => {
-                // Another worker was first: the packet belongs to its connection.
-                slot.unbind(state.is_active());
+                slot.unbind(flow.state.is_active());
                 self.free.put_back(&director.flows, id);
-                director.flows.entry(other).destination()
+                Some((other, false))
             }
             Inserted::Full => {
-                slot.unbind(state.is_active());
+                slot.unbind(flow.state.is_active());
                 self.free.put_back(&director.flows, id);
-                return Decision::Drop(DropReason::TableFull);
+                None
             }
-        };
-        count_packet(counters, server, packet);
-        Decision::Forward(server)
-    }
-}
-
-/// A real server for a new connection, or why there is none.
-type Picked = Result<(DestinationId, RealServer), DropReason>;
-
-impl Packet {
-    /// The connection that a packet from a client belongs to.
-    #[inline]
-    pub const fn key(&self) -> FlowKey {
-        FlowKey {
-            protocol: self.protocol,
-            client: self.source,
-            client_port: self.source_port,
-            virtual_address: self.destination,
-            virtual_port: self.destination_port,
         }
     }
+
+    /// A packet of an FTP data connection whose client's port nobody knew before
+    /// (`ip_vs_conn_fill_cport`): the connection takes its port.
+    #[cold]
+    fn adopt_client_port(&mut self, burst: &Burst<'_>, packet: &Packet) -> Option<Decision> {
+        let &Burst { director, counters, now, .. } = burst;
+        let flows = &director.flows;
+        let unknown = FlowKey { client_port: 0, ..packet.key() };
+        let hash = flows.hash(unknown.protocol, unknown.client, 0);
+        let old = flows.find(hash, &unknown)?;
+        let (entry, cold) = (flows.entry(old), flows.cold(old));
+        let state = entry.state();
+        if !state.lacks_client_port() || director.is_over(old, now) {
+            return None;
+        }
+        let flow = NewFlow {
+            key: packet.key(),
+            state: state.with_client_port(),
+            deadline: entry.deadline(),
+            destination: entry.destination(),
+            server: flows.server(old),
+            server_port: entry.server_port(),
+            created: cold.created(),
+            controller: cold.controller(),
+        };
+        let (id, is_new) = self.insert(director, counters, packet.hash, &flow)?;
+        if is_new {
+            director.control(flow.controller, true);
+        }
+        self.end(director, counters, old);
+        let known = Packet { flow: id, ..*packet };
+        Some(self.decide(burst, &known))
+    }
+
+    /// Ends a connection of the table.
+    pub(crate) fn end(&mut self, director: &Director, counters: &WorkerCounters, id: FlowId) {
+        director.end_connection(id, &mut self.limbo, counters);
+    }
 }
+
+/// A real server for a new connection, or what becomes of the packet without one.
+type Picked = Result<(DestinationId, RealServer), Decision>;
 
 /// The entry that stage 3 guessed, or what the table says.
 #[inline]
 fn find(director: &Director, packet: &Packet) -> Option<FlowId> {
-    let words = packet.key().words();
-    let guess = packet.candidate;
-    if guess.is_some() && director.flows.entry(guess).is(words) {
-        return Some(guess);
+    let key = packet.key();
+    if packet.flow.is_some() && director.flows.is(packet.flow, &key) {
+        return Some(packet.flow);
     }
-    director.flows.find(packet.hash, words)
+    director.flows.find(packet.hash, &key)
+}
+
+#[inline]
+fn find_reply(director: &Director, packet: &Packet) -> Option<FlowId> {
+    let key = packet.reply_key();
+    if packet.flow.is_some() && director.flows.is_reply(packet.flow, &key) {
+        return Some(packet.flow);
+    }
+    director.flows.find_reply(packet.hash, &key)
 }
 
 /// The real server for a packet without a connection, or why there is none
 /// (`ip_vs_try_to_schedule`).
 fn pick(burst: &Burst<'_>, packet: &Packet) -> Picked {
     let &Burst { director, snapshot, .. } = burst;
-    let address = packet.destination;
-    let service = snapshot
-        .service(packet.protocol, address.to_bits(), packet.destination_port)
-        .ok_or_else(|| {
-            if snapshot.is_local(address) { DropReason::NoService } else { DropReason::NotLocal }
-        })?;
     if snapshot.is_local(packet.source) {
-        return Err(DropReason::MartianSource);
+        return Err(Decision::Drop(DropReason::MartianSource));
     }
-    if !may_begin(packet) {
-        return Err(DropReason::NoConnection);
+    let service = snapshot
+        .service(packet.protocol, packet.destination, packet.destination_port)
+        .ok_or(Decision::Local(DropReason::NoService))?;
+    if !may_begin(packet, snapshot) {
+        return Err(Decision::Local(DropReason::NoConnection));
     }
-    service.schedule(&director.slots).ok_or(DropReason::NoDestination)
+    service.schedule(&director.slots).ok_or(Decision::Drop(DropReason::NoDestination))
 }
 
-/// Whether the packet is a SYN that begins anew on a connection that is as good as over
+/// Whether the packet is one that begins anew on a connection that is as good as over
 /// (`conn_reuse_mode`, `is_new_conn` in `ip_vs_in_hook`).
 #[inline]
 fn begins_anew(
@@ -205,19 +329,30 @@ fn begins_anew(
     packet: &Packet,
     slot: &DestinationSlot,
 ) -> bool {
-    packet.protocol == Protocol::Tcp.number()
-        && packet.tcp_flags.contains(Flags::SYN)
-        && reuses(state, snapshot, slot)
+    if packet.protocol == Protocol::Tcp.number() {
+        return packet.tcp_flags.contains(Flags::SYN) && reuses(state, snapshot, packet, slot);
+    }
+    packet.protocol == Protocol::Sctp.number()
+        && packet.chunk == sctp::ChunkType::INIT.0
+        && reuses(state, snapshot, packet, slot)
 }
 
 #[cold]
-fn reuses(state: FlowState, snapshot: &Snapshot, slot: &DestinationSlot) -> bool {
+fn reuses(
+    state: FlowState,
+    snapshot: &Snapshot,
+    packet: &Packet,
+    slot: &DestinationSlot,
+) -> bool {
     let settings = &snapshot.settings;
     if settings.expire_nodest_conn && slot.weight() == 0 {
         return true;
     }
     if settings.conn_reuse_mode == 0 {
         return false;
+    }
+    if packet.protocol == Protocol::Sctp.number() {
+        return SctpState::from_number(state.number()).is_some_and(SctpState::is_closed);
     }
     match TcpState::from_number(state.number()) {
         Some(TcpState::TimeWait | TcpState::Close) => true,
@@ -226,82 +361,30 @@ fn reuses(state: FlowState, snapshot: &Snapshot, slot: &DestinationSlot) -> bool
     }
 }
 
-/// Whether a packet may begin a connection (facts of `tcp_conn_schedule`, `udp_conn_schedule`):
-/// UDP always, TCP with SYN and without RST; never from the FTP data port.
-fn may_begin(packet: &Packet) -> bool {
+/// Whether a packet may begin a connection (facts of `tcp_conn_schedule`, `udp_conn_schedule`,
+/// `sctp_conn_schedule`): UDP always, TCP with SYN and without RST, SCTP with INIT; never from the
+/// FTP data port, and never AH and ESP.
+fn may_begin(packet: &Packet, snapshot: &Snapshot) -> bool {
     const FTP_DATA: u16 = 20;
     if packet.source_port == FTP_DATA {
         return false;
     }
-    packet.protocol != Protocol::Tcp.number()
-        || (packet.tcp_flags.contains(Flags::SYN) && !packet.tcp_flags.contains(Flags::RST))
-}
-
-/// The state that the first packet of a connection puts it into.
-fn first_state(packet: &Packet) -> FlowState {
-    let state = if packet.protocol == Protocol::Tcp.number() {
-        State::Tcp(TcpState::None.next(Direction::ClientOnly, packet.tcp_flags, false))
-    } else {
-        State::Udp(UdpState::Normal)
-    };
-    FlowState::new(state.number(), true, state.is_active())
-}
-
-/// Whether this is the packet that most are: one that leaves a TCP connection established
-/// (`TcpState::next` with the event ACK, in every direction).
-#[inline]
-fn keeps_established(state: FlowState, packet: &Packet) -> bool {
-    const EVENTS: u8 = Flags::SYN.0 | Flags::FIN.0 | Flags::RST.0 | Flags::ACK.0;
-    packet.protocol == Protocol::Tcp.number()
-        && state.number() == TcpState::Established.number()
-        && packet.tcp_flags.0 & EVENTS == Flags::ACK.0
-}
-
-/// Moves the state by a packet from the client, and the destination's counts with it.
-#[inline]
-fn follow(
-    entry: &Entry,
-    mut state: FlowState,
-    slot: &DestinationSlot,
-    packet: &Packet,
-) -> FlowState {
-    if packet.protocol != Protocol::Tcp.number() {
-        return state;
-    }
-    loop {
-        let Some(now) = TcpState::from_number(state.number()) else { return state };
-        let next = now.next(direction(state), packet.tcp_flags, false);
-        if next == now || state.is_ended() {
-            return state;
+    match Protocol::from_number(packet.protocol) {
+        Some(Protocol::Tcp) => {
+            let flags = packet.tcp_flags;
+            (flags.contains(Flags::SYN) || snapshot.settings.sloppy_tcp)
+                && !flags.contains(Flags::RST)
         }
-        let new = FlowState::new(next.number(), state.no_output(), next.is_active());
-        if entry.exchange_state(state, new) {
-            if new.is_active() != state.is_active() {
-                slot.set_active(new.is_active());
-            }
-            return new;
+        Some(Protocol::Sctp) => {
+            SctpEvent::may_begin(packet.chunk, snapshot.settings.sloppy_sctp)
         }
-        state = entry.state();
-    }
-}
-
-/// Which column of the state table a packet from the client takes.
-#[inline]
-const fn direction(state: FlowState) -> Direction {
-    if state.no_output() { Direction::ClientOnly } else { Direction::ClientToServer }
-}
-
-#[inline]
-fn timeout_s(snapshot: &Snapshot, protocol: u8, state: u8) -> u32 {
-    if protocol == Protocol::Tcp.number() {
-        TcpState::from_number(state).map_or(0, |state| snapshot.timeouts.tcp(state))
-    } else {
-        snapshot.timeouts.udp(UdpState::Normal)
+        Some(Protocol::Udp) => true,
+        None => false,
     }
 }
 
 #[inline]
-fn count_packet(counters: &WorkerCounters, server: DestinationId, packet: &Packet) {
+fn count_in(counters: &WorkerCounters, server: DestinationId, packet: &Packet) {
     let tally = counters.destination(server);
     tally.packets_in.add(1);
     tally.bytes_in.add(u64::from(packet.length));

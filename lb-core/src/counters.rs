@@ -55,10 +55,12 @@ pub struct WorkerCounters {
     drops: [Counter; DropReason::COUNT],
     /// Frames that were handed to the packet path.
     pub received: Counter,
-    /// Frames that leave to a real server.
+    /// Frames that leave: to a real server, back to a client, or on their route.
     pub forwarded: Counter,
-    /// Frames that the director answered itself: ARP, echo.
+    /// Frames that the director answered itself: ARP, neighbour solicitations, echo.
     pub answered: Counter,
+    /// Frames that went to the host's kernel.
+    pub punted: Counter,
     /// ICMP errors sent; the packets that caused them are counted as dropped.
     pub errors_sent: Counter,
     /// Frames that ended in the control plane: ARP that asked nothing of us.
@@ -77,6 +79,7 @@ impl WorkerCounters {
             received: Counter::default(),
             forwarded: Counter::default(),
             answered: Counter::default(),
+            punted: Counter::default(),
             errors_sent: Counter::default(),
             consumed: Counter::default(),
             flows_inserted: Counter::default(),

@@ -6,11 +6,35 @@ use arc_swap::ArcSwap;
 
 use crate::clock::Tick;
 use crate::counters::WorkerCounters;
+use crate::course::Course;
 use crate::drops::DropReason;
-use crate::flow::{Entry, FlowId, FlowTable, Limbo};
+use crate::flow::{FlowId, FlowTable, Limbo};
+use crate::fragment::Tracker;
+use crate::ftp::Sessions;
+use crate::hash::FlowHasher;
 use crate::quiescence::Epochs;
 use crate::slots::DestinationSlots;
 use crate::snapshot::Snapshot;
+use crate::ways::Ways;
+
+/// What is fixed at start besides the flow table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Real servers, removed ones with connections included.
+    pub destinations_max: usize,
+    /// Datagrams of which fragments are under way.
+    pub datagrams_max: usize,
+}
+
+impl Limits {
+    /// Datagrams that are tracked unless somebody says otherwise.
+    pub const DATAGRAMS: usize = 4096;
+
+    /// The limits of so many real servers.
+    pub const fn of_destinations(destinations_max: usize) -> Self {
+        Self { destinations_max, datagrams_max: Self::DATAGRAMS }
+    }
+}
 
 /// The shared state of a director.
 #[derive(Debug)]
@@ -21,22 +45,33 @@ pub struct Director {
     pub counters: Box<[WorkerCounters]>,
     pub epochs: Epochs,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub ways: Arc<ArcSwap<Ways>>,
+    /// Datagrams of which fragments are under way.
+    pub fragments: Tracker<Course>,
+    /// FTP control connections under NAT.
+    pub ftp: Sessions,
 }
 
 impl Director {
     /// A director with `workers` workers that does nothing yet.
     pub fn new(
         flows: FlowTable,
-        destinations_max: usize,
+        limits: Limits,
         workers: usize,
         snapshot: Arc<Snapshot>,
+        ways: Arc<Ways>,
+        hasher: FlowHasher,
     ) -> Self {
+        let destinations_max = limits.destinations_max;
         Self {
             flows,
             slots: DestinationSlots::new(destinations_max),
             counters: (0..=workers).map(|_| WorkerCounters::new(destinations_max)).collect(),
             epochs: Epochs::new(workers),
             snapshot: Arc::new(ArcSwap::new(snapshot)),
+            ways: Arc::new(ArcSwap::new(ways)),
+            fragments: Tracker::new(limits.datagrams_max, hasher),
+            ftp: Sessions::default(),
         }
     }
 
@@ -66,15 +101,38 @@ impl Director {
         limbo: &mut Limbo,
         counters: &WorkerCounters,
     ) -> bool {
-        let is_over = |entry: &Entry| {
-            !now.is_before(entry.deadline())
-                || if_orphaned && !self.slots.get(entry.destination()).is_available()
+        let is_over = |_: &_| {
+            self.is_over(id, now)
+                || if_orphaned
+                    && !self.slots.get(self.flows.entry(id).destination()).is_available()
         };
         let removed = is_over(self.flows.entry(id)) && self.flows.remove_if(id, is_over);
         if removed {
             self.settle_connection(id, limbo, counters);
         }
         removed
+    }
+
+    /// Whether a connection's time is over. One that controls others lives on in steps of a minute
+    /// until nobody depends on it (`ip_vs_conn_expire`).
+    #[inline]
+    pub fn is_over(&self, id: FlowId, now: Tick) -> bool {
+        let entry = self.flows.entry(id);
+        if now.is_before(entry.deadline()) {
+            return false;
+        }
+        let is_needed = entry.state().is_ftp() && self.flows.cold(id).controlled() > 0;
+        if is_needed {
+            entry.set_deadline(now.plus_seconds(60));
+        }
+        !is_needed
+    }
+
+    /// A connection begins or ends that another one controls.
+    pub(crate) fn control(&self, controller: FlowId, begins: bool) {
+        if controller.is_some() {
+            self.flows.cold(controller).count_controlled(begins);
+        }
     }
 
     /// Takes a connection that the caller has removed from the table out of the counts.
@@ -87,6 +145,10 @@ impl Director {
         let entry = self.flows.entry(id);
         let last = entry.end_state();
         self.slots.get(entry.destination()).unbind(last.is_active());
+        self.control(self.flows.cold(id).controller(), false);
+        if last.is_ftp() {
+            self.ftp.forget(id);
+        }
         limbo.retire(&self.flows, id);
         counters.flows_removed.add(1);
     }

@@ -8,6 +8,8 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use crate::address::Address;
+
 /// A hash function with its secrets.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowHasher {
@@ -31,6 +33,23 @@ impl FlowHasher {
     #[inline]
     pub const fn ipv4(&self, protocol: u8, address: u32, port: u16) -> u64 {
         self.word(address as u64 | (port as u64) << 32 | (protocol as u64) << 48)
+    }
+
+    /// Hash of a client end of either family.
+    #[inline]
+    pub const fn end(&self, protocol: u8, address: Address, port: u16) -> u64 {
+        if address.is_v4() {
+            return self.ipv4(protocol, address.low_32(), port);
+        }
+        let [high, low] = address.halves();
+        let ports = (port as u64) << 32 | (protocol as u64) << 48;
+        self.word(ports ^ self.word(high ^ self.word(low)))
+    }
+
+    /// Hash of several words, each mixed into what came before it.
+    #[inline]
+    pub fn words(&self, words: &[u64]) -> u64 {
+        words.iter().fold(0, |state: u64, word| self.word(word ^ state.rotate_left(23)))
     }
 
     /// Hash of one word.
@@ -81,6 +100,12 @@ impl Hasher for WordHasher {
         self.write_u64(u64::from(word));
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    fn write_u128(&mut self, word: u128) {
+        self.write_u64((word >> 64) as u64);
+        self.write_u64(word as u64);
+    }
+
     fn write_u64(&mut self, word: u64) {
         self.state = self.hasher.word(word ^ self.state.rotate_left(23));
     }
@@ -115,5 +140,9 @@ mod tests {
         assert_ne!(one.ipv4(6, 1, 1), other.ipv4(6, 1, 1));
         assert_ne!(one.ipv4(6, 1, 1), one.ipv4(17, 1, 1));
         assert_ne!(one.ipv4(6, 1, 1), one.ipv4(6, 1, 2));
+        let v6 = |high: u64, low: u64| one.end(6, Address::from_halves([high, low]), 1);
+        assert_ne!(v6(1, 2), v6(2, 1));
+        assert_ne!(v6(1, 2), v6(1, 3));
+        assert_eq!(one.end(6, Address::v4(1), 1), one.ipv4(6, 1, 1));
     }
 }

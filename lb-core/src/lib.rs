@@ -26,18 +26,24 @@
 //! [`frame::Frame`]s. `unsafe` is one prefetch instruction.
 #![deny(unsafe_code)]
 
+pub mod address;
+mod answers;
 pub mod burst;
 pub mod clock;
 pub mod connection;
 pub mod control;
 pub mod counters;
+pub mod course;
 pub mod destination;
 pub mod director;
 pub mod drops;
+mod egress;
 pub mod expiry;
 pub mod flow;
 pub mod forward;
+pub mod fragment;
 pub mod frame;
+pub mod ftp;
 #[cfg(feature = "test-support")]
 pub mod fuzz;
 pub mod hash;
@@ -51,7 +57,9 @@ mod outcome;
 pub mod parse;
 mod prefetch;
 pub mod protocol;
+pub mod punt;
 pub mod quiescence;
+mod related;
 pub mod reply;
 pub mod route;
 pub mod sched;
@@ -60,6 +68,9 @@ pub mod settings;
 pub mod slots;
 pub mod snapshot;
 pub mod state;
+mod transition;
 pub mod waiting;
+pub mod ways;
 pub mod wire;
+mod workbench;
 pub mod worker;

@@ -13,11 +13,19 @@ pub struct Limiter {
     tokens: u32,
     filled: Tick,
     identification: u16,
+    punts: u32,
+    punts_filled: Tick,
 }
 
 impl Default for Limiter {
     fn default() -> Self {
-        Self { tokens: BURST, filled: Tick(0), identification: 0 }
+        Self {
+            tokens: BURST,
+            filled: Tick(0),
+            identification: 0,
+            punts: 0,
+            punts_filled: Tick(u32::MAX),
+        }
     }
 }
 
@@ -37,6 +45,17 @@ impl Limiter {
             self.filled = now;
         }
         self.tokens > 0
+    }
+
+    /// Whether one more packet may go to the host's kernel, at `per_second` of them; counts it.
+    pub const fn allows_punt(&mut self, now: Tick, per_second: u32) -> bool {
+        if now.0 != self.punts_filled.0 {
+            self.punts = per_second.div_ceil(TICKS_PER_SECOND);
+            self.punts_filled = now;
+        }
+        let allowed = self.punts > 0;
+        self.punts = self.punts.saturating_sub(1);
+        allowed
     }
 
     /// A message was sent.
@@ -60,5 +79,14 @@ mod tests {
         };
         let allowed = second.flat_map(|tick| [Tick(tick); 500]).filter(|tick| allow(tick)).count();
         assert_eq!(allowed, PER_SECOND as usize);
+    }
+
+    #[test]
+    fn the_kernel_gets_its_rate() {
+        let mut limiter = Limiter::default();
+        let ticks = Tick(80).0..Tick(80).plus_seconds(1).0;
+        let asked = ticks.flat_map(|tick| [Tick(tick); 100]);
+        assert_eq!(asked.filter(|&tick| limiter.allows_punt(tick, 160)).count(), 160);
+        assert!(!limiter.allows_punt(Tick(1), 0));
     }
 }

@@ -1,11 +1,13 @@
-//! Neighbours: the link-layer addresses of real servers and gateways (ARP, RFC 826).
+//! Neighbours: the link-layer addresses of real servers, gateways and clients on the link (ARP,
+//! RFC 826; neighbour discovery, RFC 4861).
 //!
-//! The director needs few neighbours and knows them beforehand: whom its real servers and
+//! Most neighbours that the director needs it knows beforehand: whom its real servers and
 //! gateways are behind. It keeps all of them resolved, asks again before it stops believing an
-//! answer, and publishes each change into the slots of the destinations that depend on it.
+//! answer, and publishes each change into the slots of the destinations that depend on it. Others
+//! (a client on the link that replies go to) are wanted by packets; of these there is a limit.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::clock::{TICKS_PER_SECOND, Tick};
 use crate::interface::InterfaceId;
@@ -13,15 +15,12 @@ use crate::route::Hop;
 use crate::slots::{DestinationId, DestinationSlots, NextHop};
 use crate::wire::MacAddress;
 
-/// What an ARP packet told.
+/// What ARP or neighbour discovery told: who has an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ArpSeen {
+pub struct NeighbourSeen {
     pub interface: InterfaceId,
-    pub sender: Ipv4Addr,
-    pub sender_mac: MacAddress,
-    pub target: Ipv4Addr,
-    /// A request; else a reply.
-    pub request: bool,
+    pub address: IpAddr,
+    pub mac: MacAddress,
 }
 
 /// A question to send.
@@ -89,6 +88,18 @@ struct Neighbour {
     /// Questions since its last answer.
     attempts: u32,
     users: Vec<DestinationId>,
+    interest: Interest,
+}
+
+/// Why a neighbour is kept besides the destinations that are reached through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Interest {
+    /// For nothing else.
+    None,
+    /// A packet wanted it: kept as long as it answers.
+    Packets,
+    /// A gateway of the configuration, or permanent.
+    Configured,
 }
 
 /// A line of `sluicectl neigh`.
@@ -102,16 +113,21 @@ pub struct NeighbourRow {
 }
 
 /// All neighbours.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Neighbours {
     patience: Patience,
-    table: BTreeMap<(InterfaceId, Ipv4Addr), Neighbour>,
+    table: BTreeMap<Hop, Neighbour>,
+    /// How many may be kept because packets wanted them.
+    wanted_max: usize,
+    wanted: usize,
+    /// What is known differs from what [`Neighbours::take_changed`] last told of.
+    is_changed: bool,
 }
 
 impl Neighbours {
     /// No neighbours yet.
-    pub const fn new(patience: Patience) -> Self {
-        Self { patience, table: BTreeMap::new() }
+    pub const fn new(patience: Patience, wanted_max: usize) -> Self {
+        Self { patience, table: BTreeMap::new(), wanted_max, wanted: 0, is_changed: true }
     }
 
     /// A configured neighbour.
@@ -119,6 +135,35 @@ impl Neighbours {
         let neighbour = self.entry(hop);
         neighbour.state = State::Permanent;
         neighbour.mac = Some(mac);
+        neighbour.interest = Interest::Configured;
+        self.is_changed = true;
+    }
+
+    /// A gateway: to be resolved whether destinations are behind it or not.
+    pub fn keep(&mut self, hop: Hop) {
+        self.entry(hop).interest = Interest::Configured;
+    }
+
+    /// A packet waits for this neighbour. Not known yet and the limit reached: nothing happens,
+    /// and the packet waits in vain.
+    pub fn want(&mut self, hop: Hop) {
+        if self.table.contains_key(&hop) || self.wanted >= self.wanted_max {
+            return;
+        }
+        self.entry(hop).interest = Interest::Packets;
+        self.wanted += 1;
+    }
+
+    /// Whether what is known changed since the last call.
+    pub const fn take_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.is_changed, false)
+    }
+
+    /// Where frames for each neighbour go that is known.
+    pub fn known(&self) -> impl Iterator<Item = (Hop, NextHop)> {
+        self.table.iter().filter_map(|(&hop, neighbour)| {
+            neighbour.next_hop(hop.interface).map(|next_hop| (hop, next_hop))
+        })
     }
 
     /// A destination is reached through this hop from now on.
@@ -130,31 +175,33 @@ impl Neighbours {
 
     /// A destination is gone. A neighbour that nobody needs any more is forgotten.
     pub fn remove_user(&mut self, hop: Hop, user: DestinationId) {
-        let key = (hop.interface, hop.neighbour);
-        if let Some(neighbour) = self.table.get_mut(&key) {
+        if let Some(neighbour) = self.table.get_mut(&hop) {
             neighbour.users.retain(|&other| other != user);
-            if neighbour.users.is_empty() && neighbour.state != State::Permanent {
-                self.table.remove(&key);
+            if neighbour.users.is_empty() && neighbour.interest == Interest::None {
+                self.table.remove(&hop);
+                self.is_changed = true;
             }
         }
     }
 
     fn entry(&mut self, hop: Hop) -> &mut Neighbour {
-        self.table.entry((hop.interface, hop.neighbour)).or_insert(Neighbour {
+        self.table.entry(hop).or_insert(Neighbour {
             state: State::Incomplete,
             mac: None,
             confirmed: Tick(0),
             asked: None,
             attempts: 0,
             users: Vec::new(),
+            interest: Interest::None,
         })
     }
 
     /// Learns from an ARP packet. Only neighbours that the director needs are learnt: nobody can
     /// fill the table.
-    pub fn seen(&mut self, seen: &ArpSeen, now: Tick, slots: &DestinationSlots) {
-        let Some(neighbour) = self.table.get_mut(&(seen.interface, seen.sender)) else { return };
-        if neighbour.state == State::Permanent || !seen.sender_mac.is_unicast() {
+    pub fn seen(&mut self, seen: &NeighbourSeen, now: Tick, slots: &DestinationSlots) {
+        let hop = Hop { interface: seen.interface, neighbour: seen.address };
+        let Some(neighbour) = self.table.get_mut(&hop) else { return };
+        if neighbour.state == State::Permanent || !seen.mac.is_unicast() {
             return;
         }
         let published = neighbour.next_hop(seen.interface);
@@ -162,9 +209,10 @@ impl Neighbours {
         neighbour.asked = None;
         neighbour.attempts = 0;
         neighbour.state = State::Reachable;
-        neighbour.mac = Some(seen.sender_mac);
+        neighbour.mac = Some(seen.mac);
         if neighbour.next_hop(seen.interface) != published {
             neighbour.publish(seen.interface, slots);
+            self.is_changed = true;
         }
     }
 
@@ -172,23 +220,35 @@ impl Neighbours {
     pub fn questions(&mut self, now: Tick, slots: &DestinationSlots) -> Vec<Question> {
         let patience = self.patience;
         let mut questions = Vec::new();
-        for (&(interface, address), neighbour) in &mut self.table {
+        for (&hop, neighbour) in &mut self.table {
             if neighbour.is_due(now, &patience) {
-                neighbour.ask(now, &patience, interface, slots);
+                self.is_changed |= neighbour.ask(now, &patience, hop.interface, slots);
                 let unicast = neighbour.state == State::Probe;
-                questions.push(Question {
-                    hop: Hop { interface, neighbour: address },
-                    last_known: neighbour.mac.filter(|_| unicast),
-                });
+                let last_known = neighbour.mac.filter(|_| unicast);
+                questions.push(Question { hop, last_known });
             }
         }
+        self.forget_silent();
         questions
+    }
+
+    /// Who was only wanted by packets and does not answer is forgotten: the next packet wants it
+    /// anew.
+    fn forget_silent(&mut self) {
+        let wanted = &mut self.wanted;
+        self.table.retain(|_, neighbour| {
+            let is_over = neighbour.state == State::Failed
+                && neighbour.interest == Interest::Packets
+                && neighbour.users.is_empty();
+            *wanted -= usize::from(is_over);
+            !is_over
+        });
     }
 
     /// All neighbours, by interface and address.
     pub fn rows(&self) -> impl Iterator<Item = NeighbourRow> {
-        self.table.iter().map(|(&(interface, neighbour), known)| NeighbourRow {
-            hop: Hop { interface, neighbour },
+        self.table.iter().map(|(&hop, known)| NeighbourRow {
+            hop,
             mac: known.mac,
             state: known.state,
             users: known.users.len(),
@@ -208,15 +268,16 @@ impl Neighbour {
     }
 
     /// Notes a question; too many of them without an answer and the neighbour is not believed to
-    /// be there.
+    /// be there. Returns whether that changed what is known.
     fn ask(
         &mut self,
         now: Tick,
         patience: &Patience,
         interface: InterfaceId,
         slots: &DestinationSlots,
-    ) {
-        if self.attempts >= patience.attempts && self.state != State::Failed {
+    ) -> bool {
+        let gives_up = self.attempts >= patience.attempts && self.state != State::Failed;
+        if gives_up {
             self.state = State::Failed;
             self.publish(interface, slots);
         } else if self.state == State::Reachable {
@@ -224,6 +285,7 @@ impl Neighbour {
         }
         self.asked = Some(now);
         self.attempts = self.attempts.saturating_add(1);
+        gives_up
     }
 
     const fn is_published(&self) -> bool {
@@ -247,18 +309,17 @@ impl Neighbour {
 mod tests {
     use super::*;
 
-    const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 10, 83);
+    const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 10, 83));
     const HOP: Hop = Hop { interface: InterfaceId(0), neighbour: SERVER };
     const USER: DestinationId = DestinationId(0);
 
-    fn answer(last: u8) -> ArpSeen {
-        ArpSeen {
-            interface: InterfaceId(0),
-            sender: SERVER,
-            sender_mac: MacAddress([2, 0, 0, 0, 0, last]),
-            target: Ipv4Addr::new(10, 0, 10, 61),
-            request: false,
-        }
+    fn answer(last: u8) -> NeighbourSeen {
+        let mac = MacAddress([2, 0, 0, 0, 0, last]);
+        NeighbourSeen { interface: InterfaceId(0), address: SERVER, mac }
+    }
+
+    fn neighbours() -> Neighbours {
+        Neighbours::new(Patience::default(), 2)
     }
 
     fn published(slots: &DestinationSlots) -> Option<u8> {
@@ -274,7 +335,7 @@ mod tests {
     fn asks_learns_probes_and_gives_up() {
         let slots = DestinationSlots::new(1);
         let mut neighbours =
-            Neighbours::new(Patience { retry_ticks: 8, attempts: 3, reachable_ticks: 100 });
+            Neighbours::new(Patience { retry_ticks: 8, attempts: 3, reachable_ticks: 100 }, 0);
         neighbours.add_user(HOP, USER, &slots);
         assert_eq!(asked(&mut neighbours, 10, &slots), [None], "asked at once, everybody");
         assert!(asked(&mut neighbours, 17, &slots).is_empty());
@@ -302,14 +363,14 @@ mod tests {
     #[test]
     fn strangers_and_impossible_addresses_are_not_learnt() {
         let slots = DestinationSlots::new(1);
-        let mut neighbours = Neighbours::default();
+        let mut neighbours = neighbours();
         neighbours.seen(&answer(1), Tick(0), &slots);
         assert_eq!(neighbours.rows().count(), 0);
         neighbours.add_user(HOP, USER, &slots);
-        let broadcast = ArpSeen { sender_mac: MacAddress::BROADCAST, ..answer(1) };
+        let broadcast = NeighbourSeen { mac: MacAddress::BROADCAST, ..answer(1) };
         neighbours.seen(&broadcast, Tick(0), &slots);
         assert_eq!(published(&slots), None);
-        let elsewhere = ArpSeen { interface: InterfaceId(1), ..answer(1) };
+        let elsewhere = NeighbourSeen { interface: InterfaceId(1), ..answer(1) };
         neighbours.seen(&elsewhere, Tick(0), &slots);
         assert_eq!(published(&slots), None, "the right address on the wrong interface");
     }
@@ -317,7 +378,7 @@ mod tests {
     #[test]
     fn a_permanent_neighbour_is_never_asked_nor_changed() {
         let slots = DestinationSlots::new(2);
-        let mut neighbours = Neighbours::default();
+        let mut neighbours = neighbours();
         neighbours.set_permanent(HOP, MacAddress([2, 0, 0, 0, 0, 0x83]));
         neighbours.add_user(HOP, USER, &slots);
         assert_eq!(published(&slots), Some(0x83));
@@ -331,12 +392,35 @@ mod tests {
     #[test]
     fn a_neighbour_that_nobody_needs_is_forgotten() {
         let slots = DestinationSlots::new(2);
-        let mut neighbours = Neighbours::default();
+        let mut neighbours = neighbours();
         neighbours.add_user(HOP, USER, &slots);
         neighbours.add_user(HOP, DestinationId(1), &slots);
         neighbours.remove_user(HOP, USER);
         assert_eq!(neighbours.rows().count(), 1);
         neighbours.remove_user(HOP, DestinationId(1));
         assert_eq!(neighbours.rows().count(), 0);
+    }
+
+    #[test]
+    fn what_packets_want_is_bounded_and_forgotten_when_silent() {
+        let slots = DestinationSlots::new(1);
+        let mut neighbours = neighbours();
+        let hop = |last| Hop { neighbour: [10, 0, 10, last].into(), ..HOP };
+        assert!(neighbours.take_changed());
+        for last in [1, 2, 1, 3] {
+            neighbours.want(hop(last));
+        }
+        assert_eq!(neighbours.rows().count(), 2, "two are the limit here");
+        assert_eq!(asked(&mut neighbours, 10, &slots), [None, None]);
+        let seen = NeighbourSeen { address: hop(1).neighbour, ..answer(7) };
+        neighbours.seen(&seen, Tick(10), &slots);
+        assert!(neighbours.take_changed());
+        assert_eq!(neighbours.known().map(|(hop, _)| hop).collect::<Vec<_>>(), [hop(1)]);
+        for tick in [18, 26, 34, 42] {
+            asked(&mut neighbours, tick, &slots);
+        }
+        assert_eq!(neighbours.rows().map(|row| row.hop).collect::<Vec<_>>(), [hop(1)]);
+        neighbours.want(hop(3));
+        assert_eq!(neighbours.rows().count(), 2, "there is room again");
     }
 }

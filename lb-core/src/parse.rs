@@ -1,48 +1,90 @@
 //! Stage 1: what a frame is, in one pass over its first line.
 
-use std::net::Ipv4Addr;
-
+use crate::address::Address;
 use crate::drops::DropReason;
-use crate::flow::FlowId;
-use crate::interface::Interface;
+use crate::flow::{FlowId, FlowKey, ReplyKey};
+use crate::forward::Layout;
+use crate::interface::{Interface, InterfaceId};
 use crate::slots::DestinationId;
+use crate::snapshot::Snapshot;
+use crate::wire::ethernet::EtherType;
 use crate::wire::field::window;
-use crate::wire::{MacAddress, ethernet, ipv4, ports::Ports, tcp, udp, vlan};
+use crate::wire::ipv4::protocol;
+use crate::wire::{ethernet, extension, icmpv6, ipv4, ipv6, ports::Ports, sctp, tcp, udp, vlan};
 
 /// What is to be done with a packet, as far as stages have found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// TCP or UDP for one host: may belong to a connection or a service.
+    /// Of a transport protocol, for one host: may belong to a connection or a service.
     Flow,
     /// Belongs to a connection; goes to its destination.
     Forward,
+    /// Belongs to a NAT connection; goes back to its client.
+    Return,
+    /// For another host: to be routed on.
+    Route,
     Arp,
-    /// ICMP to the link-layer address of the director.
+    /// Neighbour solicitation or advertisement.
+    NeighbourDiscovery,
+    /// ICMP or ICMPv6 of any other kind.
     Icmp,
-    /// No connection and no service; what the director itself makes of it.
+    /// A part of a datagram without its transport header.
+    LaterFragment,
+    /// For a group of hosts or all on the link.
+    Group,
+    /// For one host, of a protocol that has no connections.
+    Other,
+    /// For the director, and no service wants it; the reason counts if nobody else does either.
+    Local(DropReason),
     Drop(DropReason),
+}
+
+/// Where a part of a datagram belongs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    pub identification: u32,
+    /// In bytes.
+    pub offset: u32,
+    /// Bytes of it.
+    pub length: u32,
+    pub more: bool,
 }
 
 /// What the stages know of one frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
     pub class: Class,
-    /// IP protocol number.
+    /// IP protocol number of the upper layer.
     pub protocol: u8,
     pub tcp_flags: tcp::Flags,
+    /// TTL or hop limit.
     pub ttl: u8,
+    /// From a real server, as far as the destination tells: the client is who it goes to.
+    pub is_reply: bool,
+    /// IPv4's "don't fragment"; IPv6 packets are never fragmented by routers.
+    pub dont_fragment: bool,
+    /// A part of a datagram, see `part`.
+    pub is_fragment: bool,
+    /// Type of the SCTP chunk that says what the packet is for.
+    pub chunk: u8,
+    /// By which interface it came.
+    pub interface: InterfaceId,
     /// Where the IP header starts.
     pub network_offset: u16,
+    /// Where the upper layer's header starts.
+    pub transport_offset: u16,
     /// Bytes of the IP packet, header included; what statistics count.
-    pub length: u16,
-    pub source: Ipv4Addr,
-    pub destination: Ipv4Addr,
+    pub length: u32,
+    pub source: Address,
+    pub destination: Address,
     pub source_port: u16,
     pub destination_port: u16,
+    /// Where it belongs, if `is_fragment`.
+    pub part: Part,
     /// Stage 2: hash of the client's end.
     pub hash: u64,
-    /// Stage 3: the entry that is most likely the connection's.
-    pub candidate: FlowId,
+    /// Stage 3: the entry that is most likely the connection's; stage 4: the one that it is.
+    pub flow: FlowId,
     /// Stage 4: where it goes.
     pub server: DestinationId,
 }
@@ -55,25 +97,99 @@ impl Packet {
             protocol: 0,
             tcp_flags: tcp::Flags(0),
             ttl: 0,
+            is_reply: false,
+            dont_fragment: false,
+            is_fragment: false,
+            chunk: 0,
+            interface: InterfaceId(0),
             network_offset: 0,
+            transport_offset: 0,
             length: 0,
-            source: Ipv4Addr::UNSPECIFIED,
-            destination: Ipv4Addr::UNSPECIFIED,
+            source: Address::UNSPECIFIED,
+            destination: Address::UNSPECIFIED,
             source_port: 0,
             destination_port: 0,
+            part: Part { identification: 0, offset: 0, length: 0, more: false },
             hash: 0,
-            candidate: FlowId::NONE,
+            flow: FlowId::NONE,
             server: DestinationId(0),
         }
     }
 
-    /// Reads a frame that came in by `interface`. In place, field by field: what a dropped frame
-    /// has not told stays as it was.
+    /// Whether it is an IPv4 packet.
     #[inline]
-    pub fn parse(&mut self, frame: &[u8], interface: &Interface) {
+    pub const fn is_v4(&self) -> bool {
+        self.destination.is_v4()
+    }
+
+    /// The protocol that its connection has: AH and ESP go with their key exchange.
+    #[inline]
+    const fn flow_protocol(&self) -> u8 {
+        if self.has_ports() { self.protocol } else { protocol::UDP }
+    }
+
+    /// The connection that a packet from a client belongs to.
+    #[inline]
+    pub const fn key(&self) -> FlowKey {
+        FlowKey {
+            protocol: self.flow_protocol(),
+            client: self.source,
+            client_port: self.source_port,
+            virtual_address: self.destination,
+            virtual_port: self.destination_port,
+        }
+    }
+
+    /// The connection that a packet from a real server belongs to.
+    #[inline]
+    pub const fn reply_key(&self) -> ReplyKey {
+        ReplyKey {
+            protocol: self.flow_protocol(),
+            client: self.destination,
+            client_port: self.destination_port,
+            server: self.source,
+            server_port: self.source_port,
+        }
+    }
+
+    /// The client's end: protocol, address, port.
+    #[inline]
+    pub const fn client(&self) -> (u8, Address, u16) {
+        if self.is_reply {
+            (self.flow_protocol(), self.destination, self.destination_port)
+        } else {
+            (self.flow_protocol(), self.source, self.source_port)
+        }
+    }
+
+    /// Whether its protocol has ports: not so AH and ESP.
+    #[inline]
+    pub const fn has_ports(&self) -> bool {
+        matches!(self.protocol, protocol::TCP | protocol::UDP | protocol::SCTP)
+    }
+
+    /// Where its headers are.
+    #[inline]
+    pub const fn layout(&self) -> Layout {
+        Layout {
+            network_offset: self.network_offset,
+            transport_offset: self.transport_offset,
+            protocol: self.protocol,
+            is_v4: self.is_v4(),
+            is_fragment: self.is_fragment,
+            is_later_fragment: self.is_fragment && self.part.offset != 0,
+        }
+    }
+
+    /// Reads a frame that came in by a port. In place, field by field: what a dropped frame has
+    /// not told stays as it was.
+    #[inline]
+    pub fn parse(&mut self, frame: &[u8], port: InterfaceId, snapshot: &Snapshot) {
+        self.interface = port;
+        let interface = snapshot.interface(port);
         self.class = match self.read_plain(frame, interface) {
             Some(class) => class,
-            None => self.read(frame, interface).unwrap_or_else(Class::Drop),
+            None => self.read(frame, snapshot).unwrap_or_else(Class::Drop),
         };
     }
 
@@ -90,7 +206,7 @@ impl Packet {
         let (source, destination) = (header.source(), header.destination());
         let length = usize::from(header.total_length());
         let is_plain = link.destination() == interface.mac
-            && link.ether_type() == ethernet::EtherType::IPV4
+            && link.ether_type() == EtherType::IPV4
             && header.is_without_options()
             && header.verify_checksum()
             && !header.is_fragment()
@@ -98,8 +214,8 @@ impl Packet {
             && ipv4::is_single_host(source)
             && ipv4::is_single_host(destination);
         let least = match header.protocol() {
-            ipv4::protocol::TCP => ipv4::HEADER_LEN + tcp::HEADER_LEN,
-            ipv4::protocol::UDP => ipv4::HEADER_LEN + udp::HEADER_LEN,
+            protocol::TCP => ipv4::HEADER_LEN + tcp::HEADER_LEN,
+            protocol::UDP => ipv4::HEADER_LEN + udp::HEADER_LEN,
             _ => return None,
         };
         if !is_plain || length < least {
@@ -108,57 +224,70 @@ impl Packet {
         self.protocol = header.protocol();
         self.tcp_flags = tcp::Flags(frame.get(FLAGS).copied().unwrap_or_default());
         self.ttl = header.ttl();
-        self.set_network_offset(ethernet::HEADER_LEN);
-        self.length = header.total_length();
-        (self.source, self.destination) = (source, destination);
+        self.dont_fragment = header.dont_fragment();
+        self.is_fragment = false;
+        self.set_offsets(ethernet::HEADER_LEN, TRANSPORT);
+        self.length = u32::from(header.total_length());
+        (self.source, self.destination) = (source.into(), destination.into());
         (self.source_port, self.destination_port) = (ports.source(), ports.destination());
         Some(Class::Flow)
     }
 
-    #[cold]
-    fn read(&mut self, frame: &[u8], interface: &Interface) -> Result<Class, DropReason> {
+    fn read(&mut self, frame: &[u8], snapshot: &Snapshot) -> Result<Class, DropReason> {
         let window14 = window::<{ ethernet::HEADER_LEN }>(frame, 0);
         let link = ethernet::Header::over(window14.ok_or(DropReason::FrameTooShort)?);
-        let to_us = link.destination() == interface.mac;
-        if to_us && link.ether_type() == ethernet::EtherType::IPV4 {
-            return self.read_ipv4(frame, ethernet::HEADER_LEN);
+        let (mut ether_type, mut offset) = (link.ether_type(), ethernet::HEADER_LEN);
+        if matches!(ether_type, EtherType::VLAN | EtherType::SERVICE_VLAN) {
+            (ether_type, offset) = self.read_tags(frame, snapshot)?;
         }
-        self.read_uncommon(frame, to_us, link.destination())
+        let interface = snapshot.interface(self.interface);
+        let to = link.destination();
+        let to_us = to == interface.mac;
+        if !to_us && !to.is_multicast() {
+            return Err(DropReason::OtherHost);
+        }
+        self.set_offsets(offset, offset);
+        self.is_fragment = false;
+        let class = match ether_type {
+            EtherType::ARP => return Ok(Class::Arp),
+            EtherType::IPV4 => self.read_ipv4(frame, offset)?,
+            EtherType::IPV6 => self.read_ipv6(frame, offset)?,
+            _ => return Err(DropReason::NotIp),
+        };
+        let is_for_groups = matches!(class, Class::Group | Class::NeighbourDiscovery);
+        if to_us || is_for_groups { Ok(class) } else { Err(DropReason::Broadcast) }
     }
 
-    /// Frames that are not plain IPv4 to this interface.
+    /// Tags of VLAN 0 are no VLAN, only a priority (IEEE 802.1Q); another tag is that of an
+    /// interface on this port, or of somebody else's network.
     #[cold]
-    fn read_uncommon(
+    fn read_tags(
         &mut self,
         frame: &[u8],
-        to_us: bool,
-        to: MacAddress,
-    ) -> Result<Class, DropReason> {
+        snapshot: &Snapshot,
+    ) -> Result<(EtherType, usize), DropReason> {
         let (ether_type, offset) = vlan::network_offset(frame).ok_or(DropReason::FrameTooShort)?;
-        // VLAN 0 is no VLAN, only a priority (IEEE 802.1Q); any other is somebody else's network.
-        let is_foreign = |at| window(frame, at).is_none_or(|tag| vlan::Tag::over(tag).id() != 0);
-        if (ethernet::HEADER_LEN..offset).step_by(vlan::TAG_LEN).any(is_foreign) {
-            return Err(DropReason::VlanUnknown);
-        }
-        match ether_type {
-            ethernet::EtherType::ARP if to_us || to.is_multicast() => {
-                self.set_network_offset(offset);
-                Ok(Class::Arp)
+        let mut found = None;
+        for at in (ethernet::HEADER_LEN..offset).step_by(vlan::TAG_LEN) {
+            let tag = vlan::Tag::over(window(frame, at).ok_or(DropReason::FrameTooShort)?);
+            if tag.id() != 0 && found.replace(tag.id()).is_some() {
+                return Err(DropReason::VlanUnknown);
             }
-            ethernet::EtherType::IPV4 if to_us => self.read_ipv4(frame, offset),
-            ethernet::EtherType::IPV4 if to.is_multicast() => Err(DropReason::Broadcast),
-            ethernet::EtherType::ARP | ethernet::EtherType::IPV4 => Err(DropReason::OtherHost),
-            _ => Err(DropReason::NotIpv4),
         }
+        if let Some(id) = found {
+            self.interface = snapshot.vlan(self.interface, id).ok_or(DropReason::VlanUnknown)?;
+        }
+        Ok((ether_type, offset))
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "an offset within an Ethernet header")]
-    pub(crate) const fn set_network_offset(&mut self, offset: usize) {
-        self.network_offset = offset as u16;
+    #[expect(clippy::cast_possible_truncation, reason = "offsets within a frame's headers")]
+    pub(crate) const fn set_offsets(&mut self, network: usize, transport: usize) {
+        self.network_offset = network as u16;
+        self.transport_offset = transport as u16;
     }
 
-    #[inline]
+    #[cold]
     fn read_ipv4(&mut self, frame: &[u8], offset: usize) -> Result<Class, DropReason> {
         let bytes = frame.get(offset..).ok_or(DropReason::FrameTooShort)?;
         let packet = ipv4::Packet::check(bytes).map_err(|_| DropReason::Ipv4Malformed)?;
@@ -166,75 +295,128 @@ impl Packet {
         if !packet.verify_checksum() {
             return Err(DropReason::Ipv4Checksum);
         }
-        self.source = header.source();
-        self.destination = header.destination();
-        if !ipv4::is_single_host(self.source) {
-            return Err(DropReason::MartianSource);
-        }
-        if !ipv4::is_single_host(self.destination) {
-            return Err(DropReason::Broadcast);
-        }
-        if header.is_fragment() {
-            return Err(DropReason::Fragment);
-        }
+        (self.source, self.destination) = (header.source().into(), header.destination().into());
         self.protocol = header.protocol();
         self.ttl = header.ttl();
-        self.set_network_offset(offset);
-        self.length = header.total_length();
+        self.dont_fragment = header.dont_fragment();
+        self.length = u32::from(header.total_length());
+        self.set_offsets(offset, offset + header.header_length());
+        if header.is_fragment() {
+            self.is_fragment = true;
+            self.part = Part {
+                identification: u32::from(header.identification()),
+                offset: u32::try_from(header.fragment_offset()).unwrap_or(u32::MAX),
+                length: u32::try_from(packet.payload.len()).unwrap_or(u32::MAX),
+                more: header.more_fragments(),
+            };
+        }
+        if !ipv4::is_single_host(header.source()) {
+            // A host that has no address yet speaks to all (DHCP).
+            let is_for_all = header.source().is_unspecified() && header.destination().is_broadcast();
+            return if is_for_all { Ok(Class::Group) } else { Err(DropReason::MartianSource) };
+        }
+        if header.destination().is_multicast() || header.destination().is_broadcast() {
+            return Ok(Class::Group);
+        }
+        if !ipv4::is_single_host(header.destination()) {
+            return Err(DropReason::Broadcast);
+        }
         self.read_transport(packet.payload)
+    }
+
+    fn read_ipv6(&mut self, frame: &[u8], offset: usize) -> Result<Class, DropReason> {
+        let bytes = frame.get(offset..).ok_or(DropReason::FrameTooShort)?;
+        let packet = ipv6::Packet::check(bytes).map_err(|_| DropReason::Ipv6Malformed)?;
+        let header = &packet.header;
+        let (source, destination) = (header.source(), header.destination());
+        (self.source, self.destination) = (source.into(), destination.into());
+        self.protocol = header.next_header();
+        self.ttl = header.hop_limit();
+        self.dont_fragment = true;
+        self.length = ipv6::HEADER_LEN as u32 + u32::from(header.payload_length());
+        let mut transport = 0;
+        if !matches!(self.protocol, protocol::TCP | protocol::UDP | ipv6::protocol::ICMPV6) {
+            let chain = extension::walk(self.protocol, packet.payload)
+                .map_err(|_| DropReason::Ipv6Malformed)?;
+            self.protocol = chain.protocol;
+            transport = chain.offset;
+            if let Some(fragment) = chain.fragment {
+                self.is_fragment = fragment.more || fragment.offset != 0;
+                let start = fragment.header_offset + extension::FRAGMENT_LEN;
+                let length = packet.payload.len().saturating_sub(start);
+                self.part = Part {
+                    identification: fragment.identification,
+                    offset: u32::try_from(fragment.offset).unwrap_or(u32::MAX),
+                    length: u32::try_from(length).unwrap_or(u32::MAX),
+                    more: fragment.more,
+                };
+            }
+        }
+        self.set_offsets(offset, offset + ipv6::HEADER_LEN + transport);
+        let payload = packet.payload.get(transport..).unwrap_or_default();
+        let is_icmp = self.protocol == ipv6::protocol::ICMPV6 && !self.is_fragment;
+        let kind = icmpv6::Type(payload.first().copied().unwrap_or_default());
+        if is_icmp
+            && matches!(
+                kind,
+                icmpv6::Type::NEIGHBOUR_SOLICITATION | icmpv6::Type::NEIGHBOUR_ADVERTISEMENT
+            )
+        {
+            return Ok(Class::NeighbourDiscovery);
+        }
+        if destination.is_multicast() {
+            return if source.is_multicast() { Err(DropReason::MartianSource) } else { Ok(Class::Group) };
+        }
+        if !ipv6::is_single_host(source) {
+            return Err(DropReason::MartianSource);
+        }
+        if !ipv6::is_single_host(destination) {
+            return Err(DropReason::Broadcast);
+        }
+        self.read_transport(payload)
     }
 
     #[inline]
     fn read_transport(&mut self, payload: &[u8]) -> Result<Class, DropReason> {
-        match self.protocol {
-            ipv4::protocol::TCP => {
-                let segment = window::<{ tcp::HEADER_LEN }>(payload, 0)
-                    .ok_or(DropReason::TransportTruncated)?;
-                let header = tcp::Header::over(segment);
-                self.tcp_flags = header.flags();
-                self.source_port = header.source_port();
-                self.destination_port = header.destination_port();
-                Ok(Class::Flow)
-            }
-            ipv4::protocol::UDP => {
-                // The kernel looks at the eight bytes of the header before it looks at ports.
-                let datagram = window::<8>(payload, 0).ok_or(DropReason::TransportTruncated)?;
-                let ports = Ports::over(window::<4>(datagram, 0).ok_or(DropReason::FrameTooShort)?);
-                self.source_port = ports.source();
-                self.destination_port = ports.destination();
-                Ok(Class::Flow)
-            }
-            ipv4::protocol::ICMP => Ok(Class::Icmp),
-            _ => Err(DropReason::ProtocolUnknown),
+        const ISAKMP: u16 = 500;
+        if self.is_fragment && self.part.offset != 0 {
+            return Ok(Class::LaterFragment);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::build::{Link, Tcp};
-
-    fn class(frame: &[u8]) -> Class {
-        let mac = Link::default().destination;
-        let interface = Interface { name: "lan0".to_owned(), mac, mtu: 1500, addresses: vec![] };
-        let mut packet = Packet::dropped(DropReason::FrameTooShort);
-        packet.parse(frame, &interface);
-        packet.class
-    }
-
-    #[test]
-    fn a_priority_tag_is_no_vlan() {
-        let tagged = |vlan| Tcp::default().frame(&Link { vlan, ..Link::default() });
-        assert_eq!(class(&tagged(None)), Class::Flow);
-        assert_eq!(class(&tagged(Some(0))), Class::Flow);
-        assert_eq!(class(&tagged(Some(1))), Class::Drop(DropReason::VlanUnknown));
-        assert_eq!(class(&tagged(Some(256))), Class::Drop(DropReason::VlanUnknown));
-        // A second tag behind the priority: 0x8100, VLAN 7.
-        let mut twice = tagged(Some(0));
-        twice.splice(16..16, [0x81, 0, 0, 7]);
-        assert_eq!(class(&twice), Class::Drop(DropReason::VlanUnknown));
-        twice[19] = 0;
-        assert_eq!(class(&twice), Class::Flow);
+        let truncated = if self.is_fragment {
+            DropReason::FragmentTiny
+        } else {
+            DropReason::TransportTruncated
+        };
+        // The kernel looks at the eight bytes of UDP's header before it looks at ports.
+        let least = match self.protocol {
+            protocol::TCP => tcp::HEADER_LEN,
+            protocol::UDP => udp::HEADER_LEN,
+            protocol::SCTP => sctp::HEADER_LEN + sctp::CHUNK_LEN,
+            // They match the connection of their key exchange (`ah_esp_conn_fill_param_proto`).
+            ipv6::protocol::AH | ipv6::protocol::ESP => {
+                (self.source_port, self.destination_port) = (ISAKMP, ISAKMP);
+                return Ok(Class::Flow);
+            }
+            protocol::ICMP if self.is_v4() => return Ok(Class::Icmp),
+            ipv6::protocol::ICMPV6 if !self.is_v4() => return Ok(Class::Icmp),
+            _ => return Ok(Class::Other),
+        };
+        if payload.len() < least {
+            return Err(truncated);
+        }
+        let ports = Ports::over(window(payload, 0).ok_or(truncated)?);
+        (self.source_port, self.destination_port) = (ports.source(), ports.destination());
+        match self.protocol {
+            protocol::TCP => {
+                let header = tcp::Header::over(window(payload, 0).ok_or(truncated)?);
+                self.tcp_flags = header.flags();
+            }
+            protocol::SCTP => {
+                let packet = sctp::Packet::check(payload).map_err(|_| truncated)?;
+                self.chunk = packet.deciding_chunk().ok_or(truncated)?.0;
+            }
+            _ => {}
+        }
+        Ok(Class::Flow)
     }
 }

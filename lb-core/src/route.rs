@@ -1,71 +1,69 @@
 //! Where packets to an address leave: connected subnets and configured routes.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::interface::{Interface, InterfaceAddress, InterfaceId};
 
-/// A configured route. `via` lies in the subnet of an interface.
+/// A configured route. `via` lies in the subnet of an interface, or is a link-local address of
+/// the interface that is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     pub to: InterfaceAddress,
-    pub via: Ipv4Addr,
+    pub via: IpAddr,
+    /// The interface that the gateway is on, where its address alone does not say so.
+    pub interface: Option<InterfaceId>,
+}
+
+impl Route {
+    /// A route whose gateway lies in the subnet of an interface.
+    pub const fn new(to: InterfaceAddress, via: IpAddr) -> Self {
+        Self { to, via, interface: None }
+    }
 }
 
 /// Where a packet goes on the link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hop {
     pub interface: InterfaceId,
     /// The neighbour to send to: the address itself or a gateway.
-    pub neighbour: Ipv4Addr,
+    pub neighbour: IpAddr,
 }
 
-/// Longest-prefix lookup for the control plane, which resolves each real server once; the packet
-/// path never looks up a route.
-#[derive(Debug, Default)]
+/// Longest-prefix lookup. Small: an operator writes it by hand.
+#[derive(Clone, Debug, Default)]
 pub struct Routes {
-    connected: Vec<(InterfaceAddress, InterfaceId)>,
-    configured: Vec<Route>,
+    /// Longest prefix first; of equal ones connected subnets come first.
+    table: Vec<(InterfaceAddress, InterfaceId, Option<IpAddr>)>,
 }
 
 impl Routes {
     /// The routes of these interfaces (whose place is their id) and those that were configured.
-    pub fn new(interfaces: &[Interface], configured: Vec<Route>) -> Self {
-        let connected = interfaces
-            .iter()
-            .zip((0..=u8::MAX).map(InterfaceId))
-            .flat_map(|(interface, id)| interface.addresses.iter().map(move |&a| (a, id)))
-            .collect();
-        Self { connected, configured }
+    /// A route whose gateway no interface reaches leads nowhere, and is left out.
+    pub fn new(interfaces: &[Interface], configured: &[Route]) -> Self {
+        let ids = (0..=u8::MAX).map(InterfaceId);
+        let connected = interfaces.iter().zip(ids).flat_map(|(interface, id)| {
+            let link_local = InterfaceAddress { address: interface.link_local().into(), prefix: 64 };
+            let own = interface.addresses.iter().copied();
+            own.chain(std::iter::once(link_local)).map(move |address| (address, id, None))
+        });
+        let mut table: Vec<_> = connected.collect();
+        for route in configured {
+            let direct = |entry: &&(InterfaceAddress, InterfaceId, Option<IpAddr>)| {
+                entry.2.is_none() && entry.0.contains(route.via)
+            };
+            let found = table.iter().filter(direct).max_by_key(|entry| entry.0.prefix);
+            if let Some(id) = route.interface.or(found.map(|entry| entry.1)) {
+                table.push((route.to, id, Some(route.via)));
+            }
+        }
+        table.sort_by_key(|(to, _, _)| std::cmp::Reverse(to.prefix));
+        Self { table }
     }
 
     /// The way to an address; `None` where no route leads.
-    pub fn hop(&self, to: Ipv4Addr) -> Option<Hop> {
-        let connected = self.connected(to);
-        let configured = self
-            .configured
-            .iter()
-            .filter(|route| route.to.contains(to))
-            .max_by_key(|route| route.to.prefix);
-        match (connected, configured) {
-            (Some((prefix, interface)), route)
-                if route.is_none_or(|route| prefix >= route.to.prefix) =>
-            {
-                Some(Hop { interface, neighbour: to })
-            }
-            (_, Some(route)) => {
-                let (_, interface) = self.connected(route.via)?;
-                Some(Hop { interface, neighbour: route.via })
-            }
-            _ => None,
-        }
-    }
-
-    fn connected(&self, to: Ipv4Addr) -> Option<(u8, InterfaceId)> {
-        self.connected
-            .iter()
-            .filter(|(subnet, _)| subnet.contains(to))
-            .max_by_key(|(subnet, _)| subnet.prefix)
-            .map(|(subnet, id)| (subnet.prefix, *id))
+    pub fn hop(&self, to: IpAddr) -> Option<Hop> {
+        let (_, interface, via) = self.table.iter().find(|(subnet, _, _)| subnet.contains(to))?;
+        Some(Hop { interface: *interface, neighbour: via.unwrap_or(to) })
     }
 }
 
@@ -74,44 +72,62 @@ mod tests {
     use super::*;
     use crate::wire::MacAddress;
 
-    fn interface(address: [u8; 4], prefix: u8) -> Interface {
-        Interface {
-            name: "lan0".to_owned(),
-            mac: MacAddress([2, 0, 0, 0, 0, 1]),
-            mtu: 1500,
-            addresses: vec![InterfaceAddress { address: address.into(), prefix }],
-        }
+    fn interface(id: u8, address: &str, prefix: u8) -> Interface {
+        let mac = MacAddress([2, 0, 0, 0, 0, id]);
+        let address: IpAddr = address.parse().unwrap();
+        Interface::new("lan", InterfaceId(id), mac, 1500).with_address(address, prefix)
     }
 
-    fn subnet(address: [u8; 4], prefix: u8) -> InterfaceAddress {
-        InterfaceAddress { address: address.into(), prefix }
+    fn route(to: &str, prefix: u8, via: &str) -> Route {
+        let to = InterfaceAddress { address: to.parse().unwrap(), prefix };
+        Route::new(to, via.parse().unwrap())
+    }
+
+    fn hop(routes: &Routes, to: &str) -> Option<(u8, String)> {
+        routes.hop(to.parse().unwrap()).map(|hop| (hop.interface.0, hop.neighbour.to_string()))
     }
 
     #[test]
     fn the_longest_prefix_wins() {
-        let interfaces = [interface([10, 0, 10, 61], 24), interface([10, 0, 20, 61], 24)];
+        let interfaces = [interface(0, "10.0.10.61", 24), interface(1, "10.0.20.61", 24)];
         let routes = Routes::new(
             &interfaces,
-            vec![
-                Route { to: subnet([0, 0, 0, 0], 0), via: [10, 0, 10, 1].into() },
-                Route { to: subnet([10, 0, 20, 128], 25), via: [10, 0, 10, 2].into() },
-                Route { to: subnet([10, 9, 0, 0], 16), via: [10, 0, 20, 9].into() },
-                Route { to: subnet([10, 8, 0, 0], 16), via: [10, 7, 0, 9].into() },
+            &[
+                route("0.0.0.0", 0, "10.0.10.1"),
+                route("10.0.20.128", 25, "10.0.10.2"),
+                route("10.9.0.0", 16, "10.0.20.9"),
+                route("192.0.2.0", 24, "10.7.0.9"),
             ],
         );
-        let hop =
-            |to: [u8; 4]| routes.hop(to.into()).map(|h| (h.interface.0, h.neighbour.octets()));
-        assert_eq!(hop([10, 0, 10, 83]), Some((0, [10, 0, 10, 83])));
-        assert_eq!(hop([10, 0, 20, 83]), Some((1, [10, 0, 20, 83])));
-        assert_eq!(hop([10, 0, 20, 200]), Some((0, [10, 0, 10, 2])));
-        assert_eq!(hop([10, 9, 1, 1]), Some((1, [10, 0, 20, 9])));
-        assert_eq!(hop([192, 0, 2, 1]), Some((0, [10, 0, 10, 1])));
-        assert_eq!(hop([10, 8, 0, 1]), None, "its gateway is on no interface");
+        let hop = |to: &str| hop(&routes, to);
+        assert_eq!(hop("10.0.10.83"), Some((0, "10.0.10.83".to_owned())));
+        assert_eq!(hop("10.0.20.83"), Some((1, "10.0.20.83".to_owned())));
+        assert_eq!(hop("10.0.20.200"), Some((0, "10.0.10.2".to_owned())));
+        assert_eq!(hop("10.9.1.1"), Some((1, "10.0.20.9".to_owned())));
+        assert_eq!(hop("198.51.100.1"), Some((0, "10.0.10.1".to_owned())));
+        assert_eq!(
+            hop("192.0.2.1"),
+            Some((0, "10.0.10.1".to_owned())),
+            "a gateway that is on no interface is no way"
+        );
     }
 
     #[test]
     fn without_a_route_there_is_no_hop() {
-        let routes = Routes::new(&[interface([10, 0, 10, 61], 24)], Vec::new());
-        assert_eq!(routes.hop([192, 0, 2, 1].into()), None);
+        let routes = Routes::new(&[interface(0, "10.0.10.61", 24)], &[]);
+        assert_eq!(hop(&routes, "192.0.2.1"), None);
+        assert_eq!(hop(&routes, "fd00::1"), None);
+    }
+
+    #[test]
+    fn families_do_not_mix_and_link_local_gateways_name_their_interface() {
+        let interfaces = [interface(0, "10.0.10.61", 24), interface(1, "fd00:2::1", 64)];
+        let to = InterfaceAddress { address: "::".parse().unwrap(), prefix: 0 };
+        let via = "fe80::1".parse().unwrap();
+        let default = Route { to, via, interface: Some(InterfaceId(1)) };
+        let routes = Routes::new(&interfaces, &[default]);
+        assert_eq!(hop(&routes, "fd00:2::9"), Some((1, "fd00:2::9".to_owned())));
+        assert_eq!(hop(&routes, "2001:db8::1"), Some((1, "fe80::1".to_owned())));
+        assert_eq!(hop(&routes, "192.0.2.1"), None);
     }
 }

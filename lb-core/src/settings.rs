@@ -10,10 +10,36 @@ pub struct Settings {
     /// `expire_nodest_conn`: connections of a removed server end at their next packet, instead of
     /// dropping it.
     pub expire_nodest_conn: bool,
+    /// `pmtu_disc`: tunnels carry DF as the packet in them has it; off, they never set it.
+    pub pmtu_disc: bool,
+    /// `nat_icmp_send`: a packet from a NAT server that belongs to no connection is answered by
+    /// ICMP port unreachable, instead of being routed with its private source.
+    pub nat_icmp_send: bool,
+    /// `sloppy_tcp`: any segment but RST may begin a connection, not only SYN.
+    pub sloppy_tcp: bool,
+    /// `sloppy_sctp`: any chunk but ABORT may begin a connection, not only INIT.
+    pub sloppy_sctp: bool,
+    /// `net.ipv4.ip_forward`: packets for other hosts that belong to no connection are routed.
+    pub ip_forward: bool,
+    /// Not the kernel's: the outer source port or address of a tunnel varies with the flow, so
+    /// that RSS at the receiver spreads them.
+    pub tunnel_source_spread: bool,
+    /// Packets a second that a worker gives to the host's kernel at most.
+    pub kernel_rate: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { conn_reuse_mode: 1, expire_nodest_conn: false }
+        Self {
+            conn_reuse_mode: 1,
+            expire_nodest_conn: false,
+            pmtu_disc: true,
+            nat_icmp_send: false,
+            sloppy_tcp: false,
+            sloppy_sctp: false,
+            ip_forward: true,
+            tunnel_source_spread: false,
+            kernel_rate: 20_000,
+        }
     }
 }

@@ -5,8 +5,10 @@
 //! control thread and read by every packet, the other is written by workers when a connection
 //! begins, ends, or changes between active and inactive.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+use crate::address::Address;
+use crate::destination::{Tunnel, TunnelChecksum};
 use crate::interface::InterfaceId;
 use crate::prefetch;
 use crate::wire::MacAddress;
@@ -59,8 +61,38 @@ struct SettingsLine {
     weight: AtomicI32,
     upper_threshold: AtomicU32,
     lower_threshold: AtomicU32,
+    /// Largest packet that the way to it takes; 0 where no way leads to it.
+    mtu: AtomicU16,
     /// Part of a service (else removed: its connections are kept, their packets dropped).
     available: AtomicBool,
+    /// Tunneling: kind and checksum of the encapsulation, and its UDP port. See [`pack_tunnel`].
+    tunnel: AtomicU32,
+    /// Tunneling: the director's address of the outer header, and the real server's.
+    outer_source: [AtomicU64; 2],
+    outer_destination: [AtomicU64; 2],
+}
+
+/// A tunnel in one word: the port, the checksum above it, the kind on top.
+const fn pack_tunnel(tunnel: Tunnel) -> u32 {
+    match tunnel {
+        Tunnel::Ipip => 0,
+        Tunnel::Gue { port, checksum } => port as u32 | (checksum as u32) << 16 | 1 << 24,
+        Tunnel::Gre { checksum } => (checksum as u32) << 16 | 2 << 24,
+    }
+}
+
+#[inline]
+const fn unpack_tunnel(word: u32) -> Tunnel {
+    let checksum = match word >> 16 & 3 {
+        0 => TunnelChecksum::None,
+        1 => TunnelChecksum::Full,
+        _ => TunnelChecksum::Remote,
+    };
+    match word >> 24 {
+        0 => Tunnel::Ipip,
+        1 => Tunnel::Gue { port: (word & 0xffff) as u16, checksum },
+        _ => Tunnel::Gre { checksum },
+    }
 }
 
 /// Written by workers.
@@ -85,6 +117,48 @@ impl DestinationSlot {
     /// Publishes where its frames go.
     pub fn set_next_hop(&self, next_hop: Option<NextHop>) {
         self.settings.next_hop.store(next_hop.map_or(0, NextHop::pack), Ordering::Relaxed);
+    }
+
+    /// Bytes of the largest packet that the way to it takes; `None` where no route leads.
+    #[inline]
+    pub fn mtu(&self) -> Option<u16> {
+        let mtu = self.settings.mtu.load(Ordering::Relaxed);
+        if mtu == 0 { None } else { Some(mtu) }
+    }
+
+    /// Publishes what the way to it takes.
+    pub fn set_mtu(&self, mtu: Option<u16>) {
+        self.settings.mtu.store(mtu.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// How packets for it are encapsulated.
+    #[inline]
+    pub fn tunnel(&self) -> Tunnel {
+        unpack_tunnel(self.settings.tunnel.load(Ordering::Relaxed))
+    }
+
+    /// The outer header's source and destination.
+    #[inline]
+    pub fn outer_ends(&self) -> (Address, Address) {
+        let read = |halves: &[AtomicU64; 2]| {
+            Address::from_halves([
+                halves[0].load(Ordering::Relaxed),
+                halves[1].load(Ordering::Relaxed),
+            ])
+        };
+        (read(&self.settings.outer_source), read(&self.settings.outer_destination))
+    }
+
+    /// Publishes how packets for it are encapsulated; the ends before the destination is available.
+    pub fn set_tunnel(&self, tunnel: Tunnel, source: Address, destination: Address) {
+        self.settings.tunnel.store(pack_tunnel(tunnel), Ordering::Relaxed);
+        let write = |halves: &[AtomicU64; 2], address: Address| {
+            for (half, value) in halves.iter().zip(address.halves()) {
+                half.store(value, Ordering::Relaxed);
+            }
+        };
+        write(&self.settings.outer_source, source);
+        write(&self.settings.outer_destination, destination);
     }
 
     /// The weight, at this moment: `-e` takes effect at the next pick.
@@ -193,6 +267,7 @@ impl DestinationSlot {
     /// Makes a slot as new, before another destination gets it.
     pub fn reset(&self) {
         self.set_next_hop(None);
+        self.set_mtu(None);
         self.set_available(false);
         self.configure(0, 0, 0);
         for counter in [&self.load.active, &self.load.inactive, &self.load.persistent] {
@@ -256,6 +331,20 @@ mod tests {
         assert_eq!(slot.next_hop(), Some(next_hop));
         slot.set_next_hop(None);
         assert_eq!(slot.next_hop(), None);
+    }
+
+    #[test]
+    fn a_tunnel_survives_its_word() {
+        use TunnelChecksum::{Full, None, Remote};
+        let slot = DestinationSlot::default();
+        let ends = (Address::v4(0x0a00_0201), Address::from_bits(0xfd00 << 112 | 0x15));
+        let gue = |checksum| Tunnel::Gue { port: 65535, checksum };
+        let gre = |checksum| Tunnel::Gre { checksum };
+        for tunnel in [Tunnel::Ipip, gue(None), gue(Full), gue(Remote), gre(None), gre(Full)] {
+            slot.set_tunnel(tunnel, ends.0, ends.1);
+            assert_eq!(slot.tunnel(), tunnel);
+        }
+        assert_eq!(slot.outer_ends(), ends);
     }
 
     /// Facts 3.3: overloaded at `-x`, usable again below `-y`.

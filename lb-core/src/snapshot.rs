@@ -1,13 +1,15 @@
 //! What the workers see of the configuration: an immutable picture, replaced as a whole.
 
 use std::collections::{HashMap, HashSet};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use crate::address::Address;
 use crate::destination::ForwardingMethod;
 use crate::hash::FlowHasher;
-use crate::interface::{Interface, InterfaceId};
+use crate::interface::{Interface, InterfaceAddress, InterfaceId};
+use crate::parse::Packet;
 use crate::protocol::Protocol;
+use crate::punt::PuntRules;
 use crate::sched::{Candidates, Scheduler};
 use crate::settings::Settings;
 use crate::slots::{DestinationId, DestinationSlots};
@@ -16,7 +18,7 @@ use crate::state::Timeouts;
 /// A destination as a new connection needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct RealServer {
-    pub address: Ipv4Addr,
+    pub address: Address,
     pub port: u16,
     pub method: ForwardingMethod,
 }
@@ -25,7 +27,7 @@ pub struct RealServer {
 #[derive(Debug)]
 pub struct VirtualService {
     pub protocol: Protocol,
-    pub address: Ipv4Addr,
+    pub address: Address,
     pub port: u16,
     pub scheduler: Scheduler,
     /// Newest first, as the kernel keeps them.
@@ -42,64 +44,193 @@ impl VirtualService {
     }
 }
 
-/// Key of the service index: protocol, address and port in one word.
-const fn service_key(protocol: u8, address: u32, port: u16) -> u64 {
-    (protocol as u64) << 48 | (port as u64) << 32 | address as u64
+/// Key of the service index: protocol and port, address.
+const fn service_key(protocol: u8, address: Address, port: u16) -> (u32, u128) {
+    ((protocol as u32) << 16 | port as u32, address.bits())
+}
+
+/// What a picture is made of.
+#[derive(Debug)]
+pub struct Contents<S, L> {
+    pub services: S,
+    /// Addresses that the director answers for.
+    pub local: L,
+    pub interfaces: Arc<[Interface]>,
+    pub timeouts: Timeouts,
+    pub settings: Settings,
+    pub punt_rules: PuntRules,
+    /// NAT connections may exist, so that packets from real servers have to be looked up.
+    pub translates: bool,
 }
 
 /// The picture. Built by the control thread, read by workers for the length of a burst.
 #[derive(Debug)]
 pub struct Snapshot {
-    services: HashMap<u64, Arc<VirtualService>, FlowHasher>,
-    /// Addresses that the director answers for.
-    local: HashSet<u32, FlowHasher>,
+    services: HashMap<(u32, u128), Arc<VirtualService>, FlowHasher>,
+    local: HashSet<u128, FlowHasher>,
+    local_sieve: Sieve,
+    /// Interfaces of tagged frames, by port and VLAN.
+    vlans: HashMap<u32, InterfaceId, FlowHasher>,
     pub interfaces: Arc<[Interface]>,
     pub timeouts: Timeouts,
     pub settings: Settings,
+    pub punt_rules: PuntRules,
+    pub translates: bool,
 }
 
 impl Snapshot {
     /// A picture of these services and addresses.
-    pub fn new(
-        hasher: FlowHasher,
-        services: impl Iterator<Item = Arc<VirtualService>>,
-        local: impl Iterator<Item = Ipv4Addr>,
-        interfaces: Arc<[Interface]>,
-        timeouts: Timeouts,
-        settings: Settings,
-    ) -> Self {
+    pub fn new<S, L>(hasher: FlowHasher, contents: Contents<S, L>) -> Self
+    where
+        S: Iterator<Item = Arc<VirtualService>>,
+        L: Iterator<Item = Address>,
+    {
+        let Contents { services, local, interfaces, timeouts, settings, punt_rules, translates } =
+            contents;
         let mut by_key = HashMap::with_hasher(hasher);
-        let mut addresses = HashSet::with_hasher(hasher);
-        addresses.extend(local.map(Ipv4Addr::to_bits));
         for service in services {
-            let address = service.address.to_bits();
-            addresses.insert(address);
-            by_key.insert(service_key(service.protocol.number(), address, service.port), service);
+            let key = service_key(service.protocol.number(), service.address, service.port);
+            by_key.insert(key, service);
         }
-        Self { services: by_key, local: addresses, interfaces, timeouts, settings }
+        let mut addresses = HashSet::with_hasher(hasher);
+        addresses.extend(local.map(Address::bits));
+        let mut local_sieve = Sieve::default();
+        addresses.iter().for_each(|&bits| local_sieve.insert(Address::from_bits(bits)));
+        let mut vlans = HashMap::with_hasher(hasher);
+        vlans.extend(interfaces.iter().zip((0..=u8::MAX).map(InterfaceId)).filter_map(
+            |(interface, id)| interface.vlan.map(|vlan| (vlan_key(interface.port, vlan), id)),
+        ));
+        Self {
+            services: by_key,
+            local: addresses,
+            local_sieve,
+            vlans,
+            interfaces,
+            timeouts,
+            settings,
+            punt_rules,
+            translates,
+        }
     }
 
     /// The service of a packet to `address` and `port`.
     ///
     /// Order of the lookup: `ip_vs_service_find` in the kernel. Marks, FTP data ports and port 0
     /// come before and after the exact match once services can have them.
-    pub fn service(&self, protocol: u8, address: u32, port: u16) -> Option<&VirtualService> {
+    pub fn service(&self, protocol: u8, address: Address, port: u16) -> Option<&VirtualService> {
         self.services.get(&service_key(protocol, address, port)).map(Arc::as_ref)
     }
 
     /// Whether the director answers for an address.
-    pub fn is_local(&self, address: Ipv4Addr) -> bool {
-        self.local.contains(&address.to_bits())
+    pub fn is_local(&self, address: Address) -> bool {
+        self.may_be_local(address) && self.local.contains(&address.bits())
+    }
+
+    /// Whether the director may answer for an address; "no" is certain, and costs one line that
+    /// is hot.
+    #[inline]
+    pub fn may_be_local(&self, address: Address) -> bool {
+        self.local_sieve.may_contain(address)
+    }
+
+    /// Whether a packet is for the host's kernel whatever services there are.
+    #[cold]
+    pub fn punts(&self, packet: &Packet) -> bool {
+        self.is_local(packet.destination)
+            && self.interface(packet.interface).has_kernel
+            && self.punt_rules.take(packet)
+    }
+
+    /// Whether a packet may not leave its link: for all hosts of a subnet of ours, or from or to a
+    /// link-local address (RFC 4291 section 2.5.6).
+    pub fn is_confined(&self, packet: &Packet) -> bool {
+        let is_link_local = |address: Address| address.bits() >> 118 == 0xfe80 >> 6;
+        if !packet.is_v4() {
+            return is_link_local(packet.source) || is_link_local(packet.destination);
+        }
+        let to = packet.destination.to_v4();
+        let subnets = self.interfaces.iter().flat_map(|interface| &interface.addresses);
+        subnets.filter_map(InterfaceAddress::broadcast).any(|all| Some(all) == to)
+    }
+
+    /// Whether a packet comes from a real server of NAT, by address and port
+    /// (`ip_vs_has_real_service`).
+    #[cold]
+    pub fn is_nat_server(&self, packet: &Packet) -> bool {
+        self.services.values().any(|service| {
+            service.protocol.number() == packet.protocol
+                && service.servers.iter().any(|server| {
+                    server.method == ForwardingMethod::Masquerading
+                        && server.address == packet.source
+                        && server.port == packet.source_port
+                })
+        })
     }
 
     /// All addresses that the director answers for.
-    pub fn local_addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
-        self.local.iter().copied().map(Ipv4Addr::from_bits)
+    pub fn local_addresses(&self) -> impl Iterator<Item = Address> {
+        self.local.iter().copied().map(Address::from_bits)
     }
 
     /// An interface.
     #[inline]
     pub fn interface(&self, id: InterfaceId) -> &Interface {
         &self.interfaces[usize::from(id.0)]
+    }
+
+    /// The interface of a port's frames with this tag.
+    pub fn vlan(&self, port: InterfaceId, vlan: u16) -> Option<InterfaceId> {
+        self.vlans.get(&vlan_key(port, vlan)).copied()
+    }
+}
+
+const fn vlan_key(port: InterfaceId, vlan: u16) -> u32 {
+    (port.0 as u32) << 16 | vlan as u32
+}
+
+/// A set of addresses that knows for certain only who is not in it: 4,096 bits, one for each
+/// address. With a hundred addresses one in forty strangers is taken for a member.
+#[derive(Debug)]
+struct Sieve([u64; 64]);
+
+impl Default for Sieve {
+    fn default() -> Self {
+        Self([0; 64])
+    }
+}
+
+impl Sieve {
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "12 bits are left of it")]
+    const fn place(address: Address) -> (usize, u64) {
+        let [high, low] = address.halves();
+        let bit = (low ^ high.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
+        (bit as usize >> 6, 1 << (bit & 63))
+    }
+
+    fn insert(&mut self, address: Address) {
+        let (word, bit) = Self::place(address);
+        self.0[word] |= bit;
+    }
+
+    #[inline]
+    fn may_contain(&self, address: Address) -> bool {
+        let (word, bit) = Self::place(address);
+        self.0[word] & bit != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sieve_lets_few_strangers_through_and_holds_no_member_back() {
+        let mut sieve = Sieve::default();
+        let member = |n: u32| Address::v4(0x0a00_0064 + n * 256);
+        (0..100).for_each(|n| sieve.insert(member(n)));
+        assert!((0..100).all(|n| sieve.may_contain(member(n))));
+        let strangers = (0..10_000).filter(|n| sieve.may_contain(Address::v4(0xc000_0000 + n)));
+        assert!(strangers.count() < 1000);
     }
 }

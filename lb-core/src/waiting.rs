@@ -1,4 +1,4 @@
-//! Frames that wait for their next hop to answer ARP.
+//! Frames that wait for their next hop to answer ARP or neighbour discovery.
 
 use std::collections::VecDeque;
 
@@ -9,8 +9,10 @@ use crate::drops::DropReason;
 use crate::forward;
 use crate::frame::Frame;
 use crate::interface::InterfaceId;
-use crate::slots::DestinationId;
+use crate::outcome::Pending;
+use crate::slots::NextHop;
 use crate::snapshot::Snapshot;
+use crate::ways::{Way, Ways};
 
 /// Seconds that a frame waits at most: what a client's first retransmission takes.
 const PATIENCE_S: u32 = 3;
@@ -26,7 +28,7 @@ pub struct Waiting<F> {
 #[derive(Debug)]
 struct Waiter<F> {
     frame: F,
-    server: DestinationId,
+    pending: Pending,
     until: Tick,
 }
 
@@ -47,7 +49,7 @@ impl<F: Frame> Waiting<F> {
     pub fn push(
         &mut self,
         frame: F,
-        server: DestinationId,
+        pending: Pending,
         now: Tick,
         counters: &WorkerCounters,
     ) -> Option<F> {
@@ -61,7 +63,7 @@ impl<F: Frame> Waiting<F> {
         } else {
             None
         };
-        self.frames.push_back(Waiter { frame, server, until: now.plus_seconds(PATIENCE_S) });
+        self.frames.push_back(Waiter { frame, pending, until: now.plus_seconds(PATIENCE_S) });
         oldest
     }
 
@@ -70,7 +72,7 @@ impl<F: Frame> Waiting<F> {
     pub fn release(
         &mut self,
         director: &Director,
-        snapshot: &Snapshot,
+        (snapshot, ways): (&Snapshot, &Ways),
         now: Tick,
         counters: &WorkerCounters,
         mut send: impl FnMut(F, InterfaceId),
@@ -78,7 +80,7 @@ impl<F: Frame> Waiting<F> {
     ) {
         for _ in 0..self.frames.len() {
             let Some(mut waiter) = self.frames.pop_front() else { return };
-            let Some(next_hop) = director.slots.get(waiter.server).next_hop() else {
+            let Some(next_hop) = next_hop(director, ways, waiter.pending) else {
                 if waiter.until.is_before(now) {
                     counters.drop_packets(DropReason::NeighbourUnresolved, 1);
                     free(waiter.frame);
@@ -87,7 +89,7 @@ impl<F: Frame> Waiting<F> {
                 }
                 continue;
             };
-            match forward::address_link(waiter.frame.bytes_mut(), next_hop, snapshot) {
+            match forward::address_link(&mut waiter.frame, next_hop, snapshot) {
                 Ok(()) => {
                     counters.forwarded.add(1);
                     send(waiter.frame, next_hop.interface);
@@ -98,5 +100,16 @@ impl<F: Frame> Waiting<F> {
                 }
             }
         }
+    }
+}
+
+/// Where a frame goes that waits, if that is known now.
+fn next_hop(director: &Director, ways: &Ways, pending: Pending) -> Option<NextHop> {
+    match pending {
+        Pending::Server(server) => director.slots.get(server).next_hop(),
+        Pending::Neighbour(hop) => match ways.over(hop) {
+            Way::Known(id) => ways.next_hop(id),
+            _ => None,
+        },
     }
 }

@@ -15,26 +15,25 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
 
-pub use crate::burst::{BURST_MAX, Observer};
+pub use crate::burst::{BURST_MAX, Surroundings};
+pub use crate::outcome::Pending;
 
 use crate::burst::Burst;
 use crate::clock::Tick;
-use crate::connection::{Connections, Decision};
+use crate::connection::Decision;
+use crate::course::Course;
 use crate::director::Director;
 use crate::drops::DropReason;
-use crate::forward;
+use crate::fragment::DatagramKey;
 use crate::frame::Frame;
-use crate::interface::{Interface, InterfaceId};
-use crate::limiter::Limiter;
+use crate::interface::InterfaceId;
 use crate::local;
 use crate::outcome::Outcome;
 use crate::parse::{Class, Packet};
-use crate::protocol::Protocol;
-use crate::reply::icmp_error::{self, IcmpError};
-use crate::reply::reset;
-use crate::slots::DestinationId;
 use crate::snapshot::Snapshot;
 use crate::state::TcpState;
+use crate::ways::Ways;
+use crate::workbench::Workbench;
 
 /// How many packets a lookup stays behind the parser: some 250 ns of parsing, twice what a line
 /// from memory takes.
@@ -45,9 +44,14 @@ const AHEAD: usize = 16;
 pub enum Verdict {
     /// Ready to leave by this interface.
     Send(InterfaceId),
-    /// Ready but for its link-layer header, as the destination's next hop is not resolved:
-    /// belongs into [`crate::waiting::Waiting`]. Not counted yet.
-    Wait(DestinationId),
+    /// Ready but for its link-layer header, as its next hop is not resolved: belongs into
+    /// [`crate::waiting::Waiting`]. Not counted yet.
+    Wait(Pending),
+    /// A fragment that came before the first one of its datagram: belongs into
+    /// [`crate::fragment::Early`], until the tick at the latest. Not counted yet.
+    Hold(DatagramKey, Tick),
+    /// For the host's kernel, by its interface of the same name. Counted already.
+    Punt(InterfaceId),
     /// Nothing more to do; free the buffer. Counted already.
     Consumed,
     /// Free the buffer. Counted already.
@@ -60,9 +64,9 @@ pub struct Worker {
     director: Arc<Director>,
     number: usize,
     snapshot: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
+    ways: Cache<Arc<ArcSwap<Ways>>, Arc<Ways>>,
     packets: [Packet; BURST_MAX],
-    connections: Connections,
-    limiter: Limiter,
+    bench: Workbench,
 }
 
 impl Worker {
@@ -71,11 +75,11 @@ impl Worker {
         director.epochs.online(number);
         Self {
             snapshot: Cache::new(Arc::clone(&director.snapshot)),
+            ways: Cache::new(Arc::clone(&director.ways)),
             director,
             number,
             packets: [Packet::dropped(DropReason::FrameTooShort); BURST_MAX],
-            connections: Connections::default(),
-            limiter: Limiter::default(),
+            bench: Workbench::default(),
         }
     }
 
@@ -83,17 +87,19 @@ impl Worker {
     /// not. Nothing from before this call is held after it.
     pub fn boundary(&mut self) {
         self.director.epochs.announce(self.number);
-        self.connections.release(&self.director);
+        self.bench.connections.release(&self.director);
         // An idle worker, too, lets go of an old configuration.
         self.snapshot.load();
+        self.ways.load();
     }
 
-    /// The configuration that the next burst will see.
-    pub fn snapshot(&mut self) -> &Snapshot {
-        self.snapshot.load()
+    /// The configuration that the next burst will see, and the ways out.
+    pub fn pictures(&mut self) -> (&Snapshot, &Ways) {
+        (self.snapshot.load(), self.ways.load())
     }
 
-    /// Takes a burst of frames that came in by one interface through all stages.
+    /// Takes a burst of frames that came in by one port through all stages. `from` is the
+    /// interface of the port's untagged frames.
     ///
     /// `frames` are at most [`BURST_MAX`]; frame `i` is rewritten in place and `verdicts[i]` says
     /// what is to become of it.
@@ -103,24 +109,53 @@ impl Worker {
         now: Tick,
         frames: &mut [F],
         verdicts: &mut [Verdict; BURST_MAX],
-        observer: &mut impl Observer,
+        surroundings: &mut impl Surroundings,
     ) {
-        let Self { director, number, snapshot, packets, connections, limiter } = self;
+        let Self { director, number, snapshot, ways, packets, bench } = self;
         let snapshot: &Snapshot = snapshot.load();
         let packets = &mut packets[..frames.len()];
         let counters = &director.counters[*number];
         let established_until = now.plus_seconds(snapshot.timeouts.tcp(TcpState::Established));
-        let burst = Burst { director, snapshot, counters, from, now, established_until };
+        let ways = ways.load();
+        let is_released = false;
+        let burst =
+            Burst { director, snapshot, ways, counters, from, now, established_until, is_released };
 
         burst.look_up(frames, packets);
-        burst.decide(packets, connections);
-        burst.rewrite(frames, packets, verdicts, limiter, observer);
+        burst.decide(packets, bench);
+        burst.rewrite(frames, packets, verdicts, bench, surroundings);
+        counters.received.add(packets.len() as u64);
+    }
+
+    /// Takes a fragment on that had to wait for the first one of its datagram, whose course is
+    /// known now.
+    pub fn follow<F: Frame>(
+        &mut self,
+        course: &Course,
+        now: Tick,
+        frame: &mut F,
+        surroundings: &mut impl Surroundings,
+    ) -> Verdict {
+        let Self { director, number, snapshot, ways, packets, bench } = self;
+        let snapshot: &Snapshot = snapshot.load();
+        let from = snapshot.interface(course.interface).port;
+        let (counters, ways) = (&director.counters[*number], ways.load());
+        let established_until = now;
+        let is_released = true;
+        let burst =
+            Burst { director, snapshot, ways, counters, from, now, established_until, is_released };
+        let packets = &mut packets[..1];
+        let frames = std::slice::from_mut(frame);
+        let mut verdicts = [Verdict::Consumed; BURST_MAX];
+        burst.look_up(frames, packets);
+        burst.rewrite(frames, packets, &mut verdicts, bench, surroundings);
+        verdicts[0]
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.connections.stop(&self.director);
+        self.bench.connections.stop(&self.director);
         self.director.epochs.offline(self.number);
     }
 }
@@ -133,9 +168,8 @@ impl Burst<'_> {
         for frame in frames {
             frame.prefetch();
         }
-        let interface = self.snapshot.interface(self.from);
         for (place, frame) in frames.iter().enumerate() {
-            self.read(frame, &mut packets[place], interface);
+            self.read(frame, &mut packets[place]);
             if place >= AHEAD {
                 self.find(&mut packets[place - AHEAD]);
             }
@@ -145,17 +179,21 @@ impl Burst<'_> {
         }
     }
 
-    /// 1: what the frame is. 2: which bucket; asks for its line.
+    /// 1: what the frame is. 2: which bucket; asks for its line. The client's end chooses it: the
+    /// source of a packet to the director, the destination of any other.
     #[inline]
-    fn read<F: Frame>(&self, frame: &F, packet: &mut Packet, interface: &Interface) {
+    fn read<F: Frame>(&self, frame: &F, packet: &mut Packet) {
         if !frame.is_whole() {
             packet.class = Class::Drop(DropReason::SegmentedFrame);
             return;
         }
-        packet.parse(frame.bytes(), interface);
+        packet.parse(frame.bytes(), self.from, self.snapshot);
         if packet.class == Class::Flow {
+            packet.is_reply =
+                self.snapshot.translates && !self.snapshot.may_be_local(packet.destination);
             let flows = &self.director.flows;
-            packet.hash = flows.hash(packet.protocol, packet.source.to_bits(), packet.source_port);
+            let (protocol, client, port) = packet.client();
+            packet.hash = flows.hash(protocol, client, port);
             flows.prefetch_bucket(packet.hash);
         }
     }
@@ -164,21 +202,51 @@ impl Burst<'_> {
     #[inline]
     fn find(&self, packet: &mut Packet) {
         if packet.class == Class::Flow {
-            packet.candidate = self.director.flows.candidate(packet.hash);
+            packet.flow = self.director.flows.candidate(packet.hash);
+            if !packet.is_v4() {
+                self.director.flows.prefetch_cold(packet.flow);
+            }
         }
     }
 
     /// 4: the connection's next state and its destination, or a new connection.
-    fn decide(&self, packets: &mut [Packet], connections: &mut Connections) {
-        for packet in packets.iter_mut().filter(|packet| packet.class == Class::Flow) {
-            packet.class = match connections.decide(self, packet) {
-                Decision::Forward(server) => {
-                    packet.server = server;
+    fn decide(&self, packets: &mut [Packet], bench: &mut Workbench) {
+        for packet in packets.iter_mut() {
+            if packet.class == Class::Flow {
+                let decision = bench.connections.decide(self, packet);
+                packet.class = self.class_of(packet, decision);
+                if let Decision::Forward(id, server) = decision {
+                    (packet.flow, packet.server) = (id, server);
                     self.director.slots.prefetch(server);
-                    Class::Forward
+                } else if let Decision::Return(id) = decision {
+                    packet.flow = id;
                 }
-                Decision::Drop(reason) => Class::Drop(reason),
-            };
+            } else if packet.is_fragment && matches!(packet.class, Class::Icmp | Class::Other) {
+                let decision = if self.snapshot.is_local(packet.destination) {
+                    Decision::Local(DropReason::ProtocolUnknown)
+                } else {
+                    Decision::Route
+                };
+                packet.class = self.class_of(packet, decision);
+            }
+        }
+    }
+
+    /// What a decision makes of a packet, and of the fragments behind it.
+    #[inline]
+    fn class_of(&self, packet: &Packet, decision: Decision) -> Class {
+        if packet.is_fragment {
+            let course = Course::of(self.director, packet, decision);
+            if let Err(error) = self.remember_course(packet, course) {
+                return Class::Drop(error.reason());
+            }
+        }
+        match decision {
+            Decision::Forward(..) => Class::Forward,
+            Decision::Return(_) => Class::Return,
+            Decision::Route => Class::Route,
+            Decision::Local(reason) => Class::Local(reason),
+            Decision::Drop(reason) => Class::Drop(reason),
         }
     }
 
@@ -188,113 +256,64 @@ impl Burst<'_> {
         frames: &mut [F],
         packets: &mut [Packet],
         verdicts: &mut [Verdict; BURST_MAX],
-        limiter: &mut Limiter,
-        observer: &mut impl Observer,
+        bench: &mut Workbench,
+        surroundings: &mut impl Surroundings,
     ) {
         let mut forwarded = 0;
         for ((frame, packet), verdict) in
             frames.iter_mut().zip(packets.iter_mut()).zip(verdicts.iter_mut())
         {
             let outcome = match packet.class {
-                Class::Forward => self.forward(frame, packet),
+                Class::Forward => self.forward(frame, packet, bench, surroundings),
+                Class::Return => self.give_back(frame, packet, bench, surroundings),
+                Class::Route => self.route(frame, packet, surroundings),
                 Class::Drop(reason) => Outcome::Refused(reason),
-                _ => local::handle(self, packet, frame, limiter, observer),
+                _ => local::handle(self, packet, frame, bench, surroundings),
             };
             *verdict = match outcome {
                 Outcome::Forwarded(interface) => {
                     forwarded += 1;
                     Verdict::Send(interface)
                 }
-                Outcome::Waits => Verdict::Wait(packet.server),
-                Outcome::Answered => {
-                    self.counters.answered.add(1);
-                    Verdict::Send(self.from)
-                }
-                Outcome::Consumed => {
-                    self.counters.consumed.add(1);
-                    Verdict::Consumed
-                }
-                Outcome::Refused(reason) => self.refuse(frame, packet, reason, limiter),
+                Outcome::Waits(pending) => Verdict::Wait(pending),
+                other => self.conclude(other, frame, packet, bench),
             };
         }
-        self.counters.received.add(packets.len() as u64);
         self.counters.forwarded.add(forwarded);
     }
 
-    /// Sends a packet of a connection on to its destination.
-    #[inline]
-    fn forward<F: Frame>(&self, frame: &mut F, packet: &mut Packet) -> Outcome {
-        if packet.ttl <= 1 {
-            return Outcome::Refused(DropReason::TtlExpired);
-        }
-        if forward::is_dressed(frame.bytes(), packet) {
-            forward::strip(frame, packet);
-        }
-        let bytes = frame.bytes_mut();
-        if let Err(reason) = forward::direct(bytes, packet) {
-            return Outcome::Refused(reason);
-        }
-        let Some(next_hop) = self.director.slots.get(packet.server).next_hop() else {
-            return Outcome::Waits;
-        };
-        match forward::address_link(bytes, next_hop, self.snapshot) {
-            Ok(()) => Outcome::Forwarded(next_hop.interface),
-            Err(reason) => Outcome::Refused(reason),
-        }
-    }
-
-    /// Counts a packet as dropped, and tells its sender where IPVS, or the host that the director
-    /// is to it, would: the frame becomes an answer that goes back the way it came.
-    fn refuse<F: Frame>(
+    /// The same for the outcomes that are rare.
+    #[cold]
+    fn conclude<F: Frame>(
         &self,
+        outcome: Outcome,
         frame: &mut F,
-        packet: &Packet,
-        reason: DropReason,
-        limiter: &mut Limiter,
+        packet: &mut Packet,
+        bench: &mut Workbench,
     ) -> Verdict {
-        self.counters.drop_packets(reason, 1);
-        let Some(answer) = self.answer_to(packet, reason).filter(|_| limiter.allows(self.now))
-        else {
-            return Verdict::Drop(reason);
-        };
-        let offset = usize::from(packet.network_offset);
-        let made = match answer {
-            Answer::Reset => reset::answer(frame, offset),
-            Answer::Icmp(error) => {
-                icmp_error::answer(frame, offset, error, limiter.identification())
+        let limiter = &mut bench.limiter;
+        match outcome {
+            Outcome::Forwarded(interface) => Verdict::Send(interface),
+            Outcome::Waits(pending) => Verdict::Wait(pending),
+            Outcome::Split => {
+                self.counters.forwarded.add(1);
+                Verdict::Consumed
             }
-        };
-        if made.is_err() {
-            return Verdict::Drop(reason);
-        }
-        limiter.spend();
-        self.counters.errors_sent.add(1);
-        Verdict::Send(self.from)
-    }
-
-    /// The answer that a drop reason calls for, if any.
-    fn answer_to(&self, packet: &Packet, reason: DropReason) -> Option<Answer> {
-        let is_tcp = packet.protocol == Protocol::Tcp.number();
-        match reason {
-            DropReason::NoService | DropReason::NoConnection if is_tcp => Some(Answer::Reset),
-            // A datagram that may not begin a connection comes from port 20, see `may_begin`.
-            DropReason::NoService | DropReason::NoConnection | DropReason::NoDestination => {
-                Some(Answer::Icmp(IcmpError::PortUnreachable))
+            Outcome::Early(datagram, until) => Verdict::Hold(datagram, until),
+            Outcome::Answered => {
+                self.counters.answered.add(1);
+                Verdict::Send(packet.interface)
             }
-            DropReason::TtlExpired => Some(Answer::Icmp(IcmpError::TimeExceeded)),
-            DropReason::ExceedsMtu => {
-                let next_hop = self.director.slots.get(packet.server).next_hop()?;
-                let mtu = self.snapshot.interface(next_hop.interface).mtu;
-                Some(Answer::Icmp(IcmpError::FragmentationNeeded { mtu }))
+            Outcome::Punted => {
+                self.counters.punted.add(1);
+                Verdict::Punt(packet.interface)
             }
-            _ => None,
+            Outcome::Consumed => {
+                self.counters.consumed.add(1);
+                Verdict::Consumed
+            }
+            Outcome::TooLarge(mtu) => self.refuse_large(frame, packet, mtu, limiter),
+            Outcome::Refused(reason) => self.refuse(frame, packet, reason, limiter),
         }
     }
-}
-
-/// What a refused packet's sender is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    Reset,
-    Icmp(IcmpError),
 }

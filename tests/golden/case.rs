@@ -302,12 +302,25 @@ fn first_difference(expected: &str, happened: &str) -> String {
 /// Reasons that only the program around the core can have.
 const OUTSIDE: [&str; 3] = ["segmented_frame", "neighbour_unresolved", "transmit_full"];
 
+/// Reasons of `fragment/`, which the packet path does not use yet. The first case of one of them
+/// fails until it is taken off this list.
+const NOT_YET: [&str; 7] = [
+    "fragment_malformed",
+    "fragment_tiny",
+    "fragment_overlap",
+    "fragment_duplicate",
+    "fragment_scattered",
+    "fragment_flood",
+    "fragment_orphan",
+];
+
 #[test]
 fn every_drop_reason_has_a_case() {
     let text: String =
         case_files().iter().map(|path| std::fs::read_to_string(path).expect("a case")).collect();
     for reason in lb_core::drops::DropReason::ALL.iter().map(|reason| reason.name()) {
         let seen = text.lines().any(|line| line.ends_with(&format!("drop {reason}")));
-        assert!(seen != OUTSIDE.contains(&reason), "{reason}: {seen}");
+        let is_excused = OUTSIDE.contains(&reason) || NOT_YET.contains(&reason);
+        assert!(seen != is_excused, "{reason}: {seen}");
     }
 }

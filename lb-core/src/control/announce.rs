@@ -1,7 +1,7 @@
 //! When to announce which address: several times, so that one lost frame is no lost minute.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::clock::Tick;
 
@@ -11,7 +11,7 @@ pub(super) struct Announcements {
     /// Announcements of a new address (RFC 5227 section 2.3 asks for two), and ticks between.
     times: u32,
     interval_ticks: u32,
-    addresses: BTreeMap<Ipv4Addr, Due>,
+    addresses: BTreeMap<IpAddr, Due>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ impl Announcements {
     }
 
     /// The addresses that the director has from now on; new ones become due.
-    pub(super) fn set_addresses(&mut self, addresses: impl Iterator<Item = Ipv4Addr>, now: Tick) {
+    pub(super) fn set_addresses(&mut self, addresses: impl Iterator<Item = IpAddr>, now: Tick) {
         let known = std::mem::take(&mut self.addresses);
         self.addresses = addresses
             .map(|address| {
@@ -38,7 +38,7 @@ impl Announcements {
     }
 
     /// The addresses to announce now.
-    pub(super) fn due(&mut self, now: Tick) -> Vec<Ipv4Addr> {
+    pub(super) fn due(&mut self, now: Tick) -> Vec<IpAddr> {
         let mut addresses = Vec::new();
         for (&address, due) in &mut self.addresses {
             if due.left > 0 && !now.is_before(due.next) {
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_new_address_is_announced_three_times() {
-        let vip = Ipv4Addr::new(10, 0, 10, 100);
+        let vip = IpAddr::from([10, 0, 10, 100]);
         let mut announcements = Announcements::new(3, 16);
         announcements.set_addresses([vip].into_iter(), Tick(0));
         let at = |announcements: &mut Announcements, tick| announcements.due(Tick(tick)).len();

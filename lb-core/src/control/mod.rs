@@ -11,31 +11,39 @@
 //! Changes become visible with [`Control::publish`], so that a batch of commands costs one
 //! snapshot.
 
+mod addresses;
 mod announce;
+mod paths;
 mod services;
 mod support;
 mod trash;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::clock::{TICKS_PER_SECOND, Tick};
-use crate::director::Director;
+use crate::director::{Director, Limits};
 use crate::expiry::Sweeper;
 use crate::flow::FlowTable;
 use crate::hash::FlowHasher;
 use crate::interface::{Interface, InterfaceId};
-use crate::neighbour::{ArpSeen, NeighbourRow, Neighbours, Patience, Question};
+use crate::neighbour::{NeighbourRow, NeighbourSeen, Neighbours, Patience, Question};
+use crate::punt::PuntRules;
 use crate::route::{Hop, Route, Routes};
 use crate::settings::Settings;
-use crate::snapshot::Snapshot;
+use crate::slots::DestinationId;
+use crate::snapshot::{Contents, Snapshot};
 use crate::state::Timeouts;
+use crate::ways::Ways;
 use crate::wire::MacAddress;
 
+use addresses::Owned;
 use announce::Announcements;
+use paths::PathMtus;
 use services::ServiceRecord;
 use trash::Trash;
 
+pub use addresses::{AddressOrigin, AddressRow, NotOwnable};
 pub use support::Acceptance;
 
 /// What surrounds a director; fixed while it runs.
@@ -43,11 +51,18 @@ pub use support::Acceptance;
 pub struct Network {
     pub interfaces: Vec<Interface>,
     /// Further addresses that the director answers for.
-    pub vips: Vec<Ipv4Addr>,
+    pub vips: Vec<IpAddr>,
+    /// Whether the director answers for the address of every service; else only for `vips` and
+    /// what it is told to take ([`Control::set_owned`]).
+    pub own_service_addresses: bool,
     pub routes: Vec<Route>,
     pub permanent_neighbours: Vec<(Hop, MacAddress)>,
     pub patience: Patience,
-    /// Gratuitous announcements of an address that the director begins to have.
+    /// Neighbours that packets may want, besides those that the configuration needs.
+    pub neighbours_max: usize,
+    /// What goes to the host's kernel although a service would take it.
+    pub punt_rules: PuntRules,
+    /// Announcements of an address that the director begins to have.
     pub announcements: u32,
     pub announce_interval_ticks: u32,
 }
@@ -58,22 +73,26 @@ impl Default for Network {
         Self {
             interfaces: Vec::new(),
             vips: Vec::new(),
+            own_service_addresses: true,
             routes: Vec::new(),
             permanent_neighbours: Vec::new(),
             patience: Patience::default(),
+            neighbours_max: 4096,
+            punt_rules: PuntRules::default(),
             announcements: 3,
             announce_interval_ticks: 2 * TICKS_PER_SECOND,
         }
     }
 }
 
-/// A frame's worth of ARP that the control plane wants to have sent.
+/// A frame's worth of ARP or neighbour discovery that the control plane wants to have sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ArpOut {
+pub enum NeighbourOut {
     /// Who has that address?
     Ask(Question),
-    /// An address of ours is here: gratuitous ARP (RFC 5227 section 3).
-    Announce { interface: InterfaceId, address: Ipv4Addr },
+    /// An address of ours is here: gratuitous ARP (RFC 5227 section 3), unsolicited neighbour
+    /// advertisement (RFC 4861 section 7.2.6).
+    Announce { interface: InterfaceId, address: IpAddr },
 }
 
 /// The control plane.
@@ -83,9 +102,11 @@ pub struct Control {
     acceptance: Acceptance,
     hasher: FlowHasher,
     interfaces: Arc<[Interface]>,
-    vips: Vec<Ipv4Addr>,
+    owned: Owned,
     routes: Routes,
     neighbours: Neighbours,
+    path_mtus: PathMtus,
+    punt_rules: PuntRules,
     announcements: Announcements,
     timeouts: Timeouts,
     settings: Settings,
@@ -95,43 +116,58 @@ pub struct Control {
     now: Tick,
     /// What is configured differs from the snapshot that workers see.
     changed: bool,
-    /// Snapshots that a worker may still look at. They are freed here, never on a worker.
+    /// A NAT destination was there at some time: its connections may outlive it.
+    translates: bool,
+    ways_made: u32,
+    /// Pictures that a worker may still look at. They are freed here, never on a worker.
     retired: Vec<Arc<Snapshot>>,
+    retired_ways: Vec<Arc<Ways>>,
 }
 
 impl Control {
     /// A director with its control plane: no services yet. `hasher` should have random secrets.
     pub fn new(
         flows: FlowTable,
-        destinations_max: usize,
+        limits: Limits,
         workers: usize,
         hasher: FlowHasher,
         network: Network,
     ) -> Self {
         let interfaces: Arc<[Interface]> = network.interfaces.into();
-        let routes = Routes::new(&interfaces, network.routes);
-        let mut neighbours = Neighbours::new(network.patience);
+        let routes = Routes::new(&interfaces, &network.routes);
+        let mut neighbours = Neighbours::new(network.patience, network.neighbours_max);
+        for route in &network.routes {
+            if let Some(hop) = routes.hop(route.to.address).filter(|hop| hop.neighbour == route.via)
+            {
+                neighbours.keep(hop);
+            }
+        }
         for (hop, mac) in network.permanent_neighbours {
             neighbours.set_permanent(hop, mac);
         }
         let (timeouts, settings) = (Timeouts::default(), Settings::default());
-        let empty = Snapshot::new(
-            hasher,
-            std::iter::empty(),
-            std::iter::empty(),
-            Arc::clone(&interfaces),
+        let empty = Contents {
+            services: std::iter::empty(),
+            local: std::iter::empty(),
+            interfaces: Arc::clone(&interfaces),
             timeouts,
             settings,
-        );
-        let director = Director::new(flows, destinations_max, workers, Arc::new(empty));
+            punt_rules: PuntRules::default(),
+            translates: false,
+        };
+        let snapshot = Arc::new(Snapshot::new(hasher, empty));
+        let ways = Arc::new(Ways::new(hasher, routes.clone(), std::iter::empty(), 1));
+        let director = Director::new(flows, limits, workers, snapshot, ways, hasher);
         let mut control = Self {
             director: Arc::new(director),
             acceptance: Acceptance::default(),
             hasher,
+            owned: Owned::new(&interfaces, &network.vips, network.own_service_addresses),
             interfaces,
-            vips: network.vips,
             routes,
             neighbours,
+            path_mtus: PathMtus::default(),
+            punt_rules: network.punt_rules,
             announcements: Announcements::new(
                 network.announcements,
                 network.announce_interval_ticks,
@@ -140,10 +176,13 @@ impl Control {
             settings,
             services: Vec::new(),
             services_made: 0,
-            trash: Trash::new(destinations_max),
+            trash: Trash::new(limits.destinations_max),
             now: Tick::default(),
             changed: true,
+            translates: false,
+            ways_made: 1,
             retired: Vec::new(),
+            retired_ways: Vec::new(),
         };
         control.publish();
         control
@@ -165,47 +204,65 @@ impl Control {
         self.settings = settings;
     }
 
+    /// The switches as they are.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Makes all changes since the last call visible to the workers, from their next burst on.
     pub fn publish(&mut self) {
+        self.publish_ways();
         if !std::mem::take(&mut self.changed) {
             return;
         }
-        let snapshot = Arc::new(Snapshot::new(
-            self.hasher,
-            self.services.iter().filter_map(ServiceRecord::on_the_path),
-            self.own_addresses(),
-            Arc::clone(&self.interfaces),
-            self.timeouts,
-            self.settings,
-        ));
-        self.announcements.set_addresses(snapshot.local_addresses(), self.now);
+        let addresses: Vec<_> = self.owned_addresses().collect();
+        let link_locals = self.interfaces.iter().map(|interface| interface.link_local().into());
+        let contents = Contents {
+            services: self.services.iter().filter_map(ServiceRecord::on_the_path),
+            local: addresses.iter().map(|&address| address.into()).chain(link_locals),
+            interfaces: Arc::clone(&self.interfaces),
+            timeouts: self.timeouts,
+            settings: self.settings,
+            punt_rules: self.punt_rules.clone(),
+            translates: self.translates,
+        };
+        let snapshot = Arc::new(Snapshot::new(self.hasher, contents));
+        self.announcements.set_addresses(addresses.into_iter(), self.now);
         self.retired.push(self.director.snapshot.swap(snapshot));
     }
 
-    /// The addresses that the configuration gives to the director.
-    fn own_addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
-        let of_interfaces = self.interfaces.iter().flat_map(|interface| &interface.addresses);
-        of_interfaces.map(|address| address.address).chain(self.vips.iter().copied())
+    fn publish_ways(&mut self) {
+        if !self.neighbours.take_changed() {
+            return;
+        }
+        self.ways_made = self.ways_made.wrapping_add(1).max(1);
+        let known = self.neighbours.known();
+        let ways = Ways::new(self.hasher, self.routes.clone(), known, self.ways_made);
+        self.retired_ways.push(self.director.ways.swap(Arc::new(ways)));
     }
 
-    /// Regular work, about once per tick: returns the ARP that is to be sent now. Publishes.
-    pub fn tick(&mut self, now: Tick) -> Vec<ArpOut> {
+    /// Regular work, about once per tick: returns what is to be asked and announced now.
+    /// Publishes.
+    pub fn tick(&mut self, now: Tick) -> Vec<NeighbourOut> {
         self.now = now;
+        let questions = self.neighbours.questions(now, &self.director.slots);
+        self.path_mtus.expire(now, &self.director.slots);
         self.publish();
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        self.retired_ways.retain(|ways| Arc::strong_count(ways) > 1);
         self.trash.empty(now, &self.director);
-        let questions = self.neighbours.questions(now, &self.director.slots);
-        let mut out: Vec<_> = questions.into_iter().map(ArpOut::Ask).collect();
+        let mut out: Vec<_> = questions.into_iter().map(NeighbourOut::Ask).collect();
         for address in self.announcements.due(now) {
             out.extend(
-                self.announced_on(address).map(|interface| ArpOut::Announce { interface, address }),
+                self.announced_on(address)
+                    .map(|interface| NeighbourOut::Announce { interface, address }),
             );
         }
         out
     }
 
     /// The interfaces in whose subnet an address is; all of them if it is in none.
-    fn announced_on(&self, address: Ipv4Addr) -> impl Iterator<Item = InterfaceId> + '_ {
+    fn announced_on(&self, address: IpAddr) -> impl Iterator<Item = InterfaceId> + '_ {
         let within =
             move |interface: &Interface| interface.addresses.iter().any(|a| a.contains(address));
         let nowhere = !self.interfaces.iter().any(within);
@@ -216,9 +273,19 @@ impl Control {
             .map(|(id, _)| id)
     }
 
-    /// A worker saw an ARP packet.
-    pub fn arp_seen(&mut self, seen: &ArpSeen) {
+    /// A worker saw ARP or neighbour discovery.
+    pub fn neighbour_seen(&mut self, seen: &NeighbourSeen) {
         self.neighbours.seen(seen, self.now, &self.director.slots);
+    }
+
+    /// A packet waits for a neighbour.
+    pub fn neighbour_wanted(&mut self, hop: Hop) {
+        self.neighbours.want(hop);
+    }
+
+    /// A router said what the way to a tunneling destination takes.
+    pub fn path_mtu_seen(&mut self, server: DestinationId, mtu: u16) {
+        self.path_mtus.learn(server, mtu, self.now, &self.director.slots);
     }
 
     /// All neighbours.
@@ -231,12 +298,9 @@ impl Control {
         &self.interfaces
     }
 
-    /// An address of ours on an interface, to ask with: one in the subnet of `target` if there is
-    /// one.
-    pub fn source_address(&self, interface: InterfaceId, target: Ipv4Addr) -> Option<Ipv4Addr> {
-        let addresses = &self.interfaces.get(usize::from(interface.0))?.addresses;
-        let within = addresses.iter().find(|address| address.contains(target));
-        within.or_else(|| addresses.first()).map(|address| address.address)
+    /// An address of ours on an interface, to ask with.
+    pub fn source_address(&self, interface: InterfaceId, target: IpAddr) -> Option<IpAddr> {
+        self.interfaces.get(usize::from(interface.0))?.source_for(target)
     }
 
     /// Virtual services.

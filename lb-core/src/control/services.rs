@@ -1,12 +1,13 @@
 //! The table of services and its operations, with the kernel's rules (`ip_vs_ctl.c`).
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Control;
 use super::support::{self, Acceptance};
+use crate::address::Address;
 use crate::counters::sum_destination;
-use crate::destination::Destination;
+use crate::destination::{Destination, ForwardingMethod};
 use crate::director::Director;
 use crate::operations::{
     ConnectionRow, DestinationRow, OperationError, Operations, Rates, ServiceRow, Stats,
@@ -69,6 +70,10 @@ impl ServiceRecord {
         self.path.clone()
     }
 
+    pub(super) const fn key(&self) -> &ServiceKey {
+        &self.service.key
+    }
+
     pub(super) fn destinations_count(&self) -> usize {
         self.destinations.len()
     }
@@ -76,8 +81,7 @@ impl ServiceRecord {
     /// Remakes what workers see. The scheduler is told of the change, or begins anew where it is
     /// another one than before.
     fn rebuild(&mut self, director: &Director, same_scheduler: bool) {
-        let ServiceKey::Address { protocol, address: IpAddr::V4(address), port } = self.service.key
-        else {
+        let ServiceKey::Address { protocol, address, port } = self.service.key else {
             return;
         };
         if !support::is_on_the_path(&self.service) {
@@ -88,12 +92,10 @@ impl ServiceRecord {
             .destinations
             .iter()
             .rev()
-            .filter_map(|record| match record.destination.address {
-                IpAddr::V4(address) if support::is_reachable(&record.destination) => {
-                    let Destination { port, method, .. } = record.destination;
-                    Some((record.id, RealServer { address, port, method }))
-                }
-                _ => None,
+            .filter(|record| support::is_reachable(&record.destination))
+            .map(|record| {
+                let Destination { address, port, method, .. } = record.destination;
+                (record.id, RealServer { address: address.into(), port, method })
             })
             .unzip();
         let candidates = Candidates { ids: &ids, slots: &director.slots };
@@ -103,7 +105,7 @@ impl ServiceRecord {
         };
         self.path = Some(Arc::new(VirtualService {
             protocol,
-            address,
+            address: address.into(),
             port,
             scheduler,
             destinations: ids.into(),
@@ -178,8 +180,7 @@ impl Control {
 
     /// The kernel would deliver locally; here nobody would ever answer our ARP.
     fn check_not_ourselves(&self, address: IpAddr) -> Result<(), OperationError> {
-        let is_ours = |own: Ipv4Addr| IpAddr::V4(own) == address;
-        if address.is_loopback() || self.own_addresses().any(is_ours) {
+        if address.is_loopback() || self.is_ourselves(address) {
             return Err(OperationError::NotSupported(format!(
                 "Real server {address} is the director itself, which is not supported yet; name \
                  another host"
@@ -210,11 +211,20 @@ impl Control {
                 (id, sum_destination(&self.director.counters, id))
             }
         };
-        let hop = match destination.address {
-            IpAddr::V4(address) => self.routes.hop(address),
-            IpAddr::V6(_) => None,
-        };
+        let hop = self.routes.hop(destination.address);
         Ok(DestinationRecord { destination: *destination, id, hop, baseline })
+    }
+
+    /// Publishes how packets get to a destination: how large they may be, and in which tunnel.
+    fn publish_path(&mut self, destination: &Destination, id: DestinationId, hop: Option<Hop>) {
+        let interface = hop.and_then(|hop| self.interfaces.get(usize::from(hop.interface.0)));
+        let slot = self.director.slots.get(id);
+        self.path_mtus.forget(id);
+        slot.set_mtu(interface.map(|interface| interface.mtu));
+        let source = interface.and_then(|interface| interface.source_for(destination.address));
+        let source = source.map_or(Address::UNSPECIFIED, Address::from);
+        slot.set_tunnel(destination.tunnel, source, destination.address.into());
+        self.translates |= destination.method == ForwardingMethod::Masquerading;
     }
 
     /// Takes a destination out of service; its connections stay.
@@ -298,10 +308,11 @@ impl Operations for Control {
         let slot = self.director.slots.get(record.id);
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
         slot.configure(weight, upper_threshold, lower_threshold);
+        self.publish_path(&destination, record.id, record.hop);
         if let Some(hop) = record.hop {
             self.neighbours.add_user(hop, record.id, &self.director.slots);
         }
-        slot.set_available(true);
+        self.director.slots.get(record.id).set_available(true);
         let service = &mut self.services[place];
         // What a returned destination had counted is counted by itself again.
         service.departed = service.departed.since(record.stats(&self.director));
@@ -325,10 +336,12 @@ impl Operations for Control {
             .find(|record| record.is_at(destination.address, destination.port))
             .ok_or(OperationError::NoSuchDestination)?;
         record.destination = destination;
+        let (id, hop) = (record.id, record.hop);
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
         let slot = self.director.slots.get(record.id);
         slot.configure(weight, upper_threshold, lower_threshold);
         service.rebuild(&self.director, true);
+        self.publish_path(&destination, id, hop);
         self.changed = true;
         Ok(())
     }
@@ -383,14 +396,13 @@ impl Operations for Control {
         let flows = &self.director.flows;
         let row = |(id, key): (_, crate::flow::FlowKey)| {
             let entry = flows.entry(id);
-            let (server, server_port) = entry.server();
             ConnectionRow {
                 protocol: key.protocol,
                 expires_s: entry.deadline().seconds_since(self.now),
                 state: state_name(key.protocol, entry.state().number()),
-                client: (key.client.into(), key.client_port),
-                virtual_end: (key.virtual_address.into(), key.virtual_port),
-                destination: (server.into(), server_port),
+                client: (key.client.to_ip(), key.client_port),
+                virtual_end: (key.virtual_address.to_ip(), key.virtual_port),
+                destination: (flows.server(id).to_ip(), entry.server_port()),
                 engine: None,
             }
         };

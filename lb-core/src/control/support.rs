@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use crate::destination::{Destination, ForwardingMethod};
 use crate::operations::OperationError;
-use crate::protocol::Protocol;
 use crate::sched;
 use crate::service::{Family, Service, ServiceKey};
 
@@ -35,8 +34,6 @@ pub(super) fn check_names(service: &Service) -> Result<(), OperationError> {
 pub(super) fn check_service(service: &Service) -> Result<(), OperationError> {
     let missing = match &service.key {
         ServiceKey::Mark { .. } => "Firewall-mark services (-f) are",
-        ServiceKey::Address { protocol: Protocol::Sctp, .. } => "SCTP services are",
-        ServiceKey::Address { .. } if service.key.family() == Family::V6 => "IPv6 services are",
         _ if service.persistence_timeout_s.is_some() => "Persistence (-p) is",
         _ if service.persistence_engine.is_some() => "A persistence engine (--pe) is",
         _ if service.one_packet => "One-packet scheduling (-o) is",
@@ -54,15 +51,17 @@ pub(super) fn check_service(service: &Service) -> Result<(), OperationError> {
 
 /// Refuses real servers that no packet would reach.
 pub(super) fn check_destination(destination: &Destination) -> Result<(), OperationError> {
-    let missing = match destination.method {
-        ForwardingMethod::DirectRouting => return Ok(()),
-        ForwardingMethod::Masquerading => "Masquerading (-m)",
-        ForwardingMethod::Tunneling => "Tunneling (-i)",
-        ForwardingMethod::Local | ForwardingMethod::Bypass => "This forwarding method",
-    };
-    Err(OperationError::NotSupported(format!(
-        "{missing} is not supported yet; there is direct routing (-g)"
-    )))
+    match destination.method {
+        ForwardingMethod::DirectRouting
+        | ForwardingMethod::Masquerading
+        | ForwardingMethod::Tunneling => Ok(()),
+        ForwardingMethod::Local | ForwardingMethod::Bypass => {
+            Err(OperationError::NotSupported(format!(
+                "The forwarding method {} is not supported yet; there are -g, -m and -i",
+                destination.method.name()
+            )))
+        }
+    }
 }
 
 /// Whether packets can be for this service: what [`Acceptance::Everything`] lets in besides stays
@@ -73,7 +72,7 @@ pub(super) fn is_on_the_path(service: &Service) -> bool {
 
 /// Whether packets can be sent to this real server.
 pub(super) fn is_reachable(destination: &Destination) -> bool {
-    destination.address.is_ipv4() && check_destination(destination).is_ok()
+    check_destination(destination).is_ok()
 }
 
 /// `EINVAL` of the kernel: a real server needs a unicast address (`__ip_vs_new_dest`).

@@ -22,6 +22,6 @@ mod limbo;
 mod table;
 
 pub use bucket::Bucket;
-pub use entry::{Cold, Entry, FlowKey, FlowState};
+pub use entry::{Cold, Entry, FlowKey, FlowState, NewFlow, ReplyKey};
 pub use limbo::Limbo;
 pub use table::{EntryCache, FlowId, FlowTable, Inserted, Storage};

@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::bucket::{Bucket, SLOTS, tag_of};
-use super::entry::{Cold, Entry, FlowKey};
+use super::entry::{self, Cold, Entry, FlowKey, FlowState, NewFlow, ReplyKey};
 use super::free_list::FreeList;
+use crate::address::Address;
 use crate::hash::FlowHasher;
 use crate::prefetch;
 
 /// Index of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FlowId(pub(super) u32);
 
 impl FlowId {
@@ -80,6 +81,7 @@ pub struct FlowTable {
     free_entries: FreeList,
     free_overflow: FreeList,
     overflow_used: AtomicUsize,
+    lacking_client_port: AtomicUsize,
     flows_max: usize,
 }
 
@@ -106,6 +108,7 @@ impl FlowTable {
             free_entries: FreeList::new(1, flows_max + 1),
             free_overflow: FreeList::new(home, buckets),
             overflow_used: AtomicUsize::new(0),
+            lacking_client_port: AtomicUsize::new(0),
             flows_max,
         }
     }
@@ -125,14 +128,10 @@ impl FlowTable {
         self.overflow_used.load(Ordering::Relaxed)
     }
 
-    /// Hash of an IPv4 client end.
+    /// Hash of a client end.
     #[inline]
-    pub const fn hash(&self, protocol: u8, client: u32, client_port: u16) -> u64 {
-        self.hasher.ipv4(protocol, client, client_port)
-    }
-
-    fn hash_of(&self, key: &FlowKey) -> u64 {
-        self.hash(key.protocol, key.client.to_bits(), key.client_port)
+    pub const fn hash(&self, protocol: u8, client: Address, client_port: u16) -> u64 {
+        self.hasher.end(protocol, client, client_port)
     }
 
     #[inline]
@@ -148,7 +147,7 @@ impl FlowTable {
     }
 
     /// Stage 3: the entry that is most likely the one, by its tag alone, and asks for its line.
-    /// Whether it is must be seen by its key ([`Entry::is`]); if not, [`FlowTable::find`] decides.
+    /// Whether it is must be seen by its key; if not, [`FlowTable::find`] decides.
     #[inline]
     pub fn candidate(&self, hash: u64) -> FlowId {
         let home = self.home(hash);
@@ -157,6 +156,12 @@ impl FlowTable {
             prefetch::line(&self.storage.entries[index as usize]);
             FlowId(index)
         })
+    }
+
+    /// Asks for the line of a candidate that only IPv6 needs.
+    #[inline]
+    pub fn prefetch_cold(&self, id: FlowId) {
+        prefetch::line(self.cold(id));
     }
 
     /// The entry of an id.
@@ -171,20 +176,70 @@ impl FlowTable {
         &self.storage.cold[id.0 as usize]
     }
 
-    /// Looks for a connection without taking a lock; `None` is certain at the time of the call.
-    pub fn find(&self, hash: u64, words: [u64; 2]) -> Option<FlowId> {
+    /// The key of a connection, if the entry is in use.
+    pub fn key(&self, id: FlowId) -> Option<FlowKey> {
+        entry::key(self.entry(id), self.cold(id))
+    }
+
+    /// Address of a connection's real server.
+    #[inline]
+    pub fn server(&self, id: FlowId) -> Address {
+        entry::server(self.entry(id), self.cold(id))
+    }
+
+    /// Address and port of a connection's virtual service.
+    #[inline]
+    pub fn virtual_end(&self, id: FlowId) -> (Address, u16) {
+        entry::virtual_end(self.entry(id), self.cold(id))
+    }
+
+    /// How many connections lack their client's port, so that they are found by none.
+    #[inline]
+    pub fn lacking_client_port(&self) -> usize {
+        self.lacking_client_port.load(Ordering::Relaxed)
+    }
+
+    /// Whether this is the connection of a packet from the client.
+    #[inline]
+    pub fn is(&self, id: FlowId, key: &FlowKey) -> bool {
+        entry::is(self.entry(id), self.cold(id), key, key.words())
+    }
+
+    /// Whether this is the NAT connection of a packet from a real server.
+    #[inline]
+    pub fn is_reply(&self, id: FlowId, key: &ReplyKey) -> bool {
+        entry::is_reply(self.entry(id), self.cold(id), key)
+    }
+
+    /// Looks for the connection of a packet from the client, without taking a lock; `None` is
+    /// certain at the time of the call.
+    pub fn find(&self, hash: u64, key: &FlowKey) -> Option<FlowId> {
+        self.find_by(hash, |id| self.is(id, key))
+    }
+
+    /// Looks for the NAT connection of a packet from a real server, in the same way.
+    pub fn find_reply(&self, hash: u64, key: &ReplyKey) -> Option<FlowId> {
+        self.find_by(hash, |id| self.is_reply(id, key))
+    }
+
+    fn find_by(&self, hash: u64, is_it: impl Fn(FlowId) -> bool) -> Option<FlowId> {
         let home = self.home(hash);
         // What was found is right whatever writers do: its key was compared, and an entry is not
         // reused during the burst. Only "nothing" needs to be read consistently.
-        self.find_in_chain(home, hash, words)
-            .or_else(|| home.read_consistently(|| self.find_in_chain(home, hash, words)))
+        self.find_in_chain(home, hash, &is_it)
+            .or_else(|| home.read_consistently(|| self.find_in_chain(home, hash, &is_it)))
     }
 
-    fn find_in_chain(&self, home: &Bucket, hash: u64, words: [u64; 2]) -> Option<FlowId> {
+    fn find_in_chain(
+        &self,
+        home: &Bucket,
+        hash: u64,
+        is_it: &impl Fn(FlowId) -> bool,
+    ) -> Option<FlowId> {
         self.chain(home).find_map(|bucket| {
             bucket.matches(tag_of(hash)).find_map(|slot| {
                 let id = FlowId(bucket.entry(slot));
-                (id.is_some() && self.entry(id).is(words)).then_some(id)
+                (id.is_some() && is_it(id)).then_some(id)
             })
         })
     }
@@ -201,17 +256,21 @@ impl FlowTable {
         .take(CHAIN_MAX + 1)
     }
 
-    /// Inserts a filled entry, unless a connection with its key is there.
-    pub fn insert(&self, hash: u64, words: [u64; 2], id: FlowId) -> Inserted {
+    /// Makes an entry of the caller's the connection `flow`, unless there is one with its key.
+    /// `hash` is that of the key's client end.
+    pub fn insert(&self, hash: u64, flow: &NewFlow, id: FlowId) -> Inserted {
+        entry::fill(self.entry(id), self.cold(id), flow);
         let home = self.home(hash);
         let _guard = home.lock();
-        if let Some(existing) = self.find_in_chain(home, hash, words) {
+        let is_it = |id| self.is(id, &flow.key);
+        if let Some(existing) = self.find_in_chain(home, hash, &is_it) {
             return Inserted::Exists(existing);
         }
         let (mut length, mut last) = (0, home);
         for bucket in self.chain(home) {
             if let Some(slot) = bucket.empty_slot() {
                 bucket.fill(slot, tag_of(hash), id.0);
+                self.count_lacking(flow.state, true);
                 return Inserted::New;
             }
             (length, last) = (length + 1, bucket);
@@ -224,7 +283,15 @@ impl FlowTable {
         };
         bucket.fill(0, tag_of(hash), id.0);
         last.next.store(index, Ordering::Release);
+        self.count_lacking(flow.state, true);
         Inserted::New
+    }
+
+    fn count_lacking(&self, state: FlowState, more: bool) {
+        if state.lacks_client_port() {
+            let amount = if more { 1 } else { usize::MAX };
+            self.lacking_client_port.fetch_add(amount, Ordering::Relaxed);
+        }
     }
 
     fn take_overflow(&self) -> Option<(u32, &'static Bucket)> {
@@ -248,8 +315,8 @@ impl FlowTable {
     /// for a caller that is no worker, on whom an entry may be used again at any time.
     pub fn remove_if(&self, id: FlowId, is_over: impl FnOnce(&Entry) -> bool) -> bool {
         let entry = self.entry(id);
-        let Some(key) = entry.key() else { return false };
-        let hash = self.hash_of(&key);
+        let Some(key) = self.key(id) else { return false };
+        let hash = self.hash(key.protocol, key.client, key.client_port);
         let home = self.home(hash);
         let _guard = home.lock();
         let mut before: Option<&Bucket> = None;
@@ -261,6 +328,7 @@ impl FlowTable {
                 }
                 entry.kill();
                 bucket.clear(slot);
+                self.count_lacking(entry.state(), false);
                 if let Some(before) = before.filter(|_| bucket.is_empty()) {
                     self.unlink_overflow(before, bucket);
                 }
@@ -290,7 +358,7 @@ impl FlowTable {
         let end = range.end.min(self.high_water());
         (range.start.max(1)..end).filter_map(|index| {
             let id = FlowId(index as u32);
-            self.entry(id).key().map(|key| (id, key))
+            self.key(id).map(|key| (id, key))
         })
     }
 

@@ -8,18 +8,39 @@
 //!
 //! The director is a router hop: the TTL goes down by one, as in the kernel.
 
-use crate::drops::DropReason;
-use crate::forward::link::HEADER_LEN;
-use crate::parse::Packet;
-use crate::wire::{field::window_mut, ipv4};
+use super::{Layout, Refusal};
+use crate::wire::{field::window_mut, ipv4, ipv6};
 
-/// Rewrites the IP header of a packet for direct routing, in a frame without tags. The link-layer
-/// header follows in [`super::address_link`].
+/// Takes a hop off a packet: all that direct routing, and mere routing, change in it. The
+/// link-layer header follows in [`super::address_link`].
 #[inline]
-pub fn direct(frame: &mut [u8], packet: &Packet) -> Result<(), DropReason> {
-    debug_assert_eq!(usize::from(packet.network_offset), HEADER_LEN);
-    let window =
-        window_mut::<{ ipv4::HEADER_LEN }>(frame, HEADER_LEN).ok_or(DropReason::Ipv4Malformed)?;
-    ipv4::Header::over(window).decrement_ttl();
+pub fn hop(frame: &mut [u8], layout: &Layout) -> Result<(), Refusal> {
+    let offset = usize::from(layout.network_offset);
+    if layout.is_v4 {
+        let window =
+            window_mut::<{ ipv4::HEADER_LEN }>(frame, offset).ok_or(Refusal::Malformed)?;
+        ipv4::Header::over(window).decrement_ttl();
+    } else {
+        let window =
+            window_mut::<{ ipv6::HEADER_LEN }>(frame, offset).ok_or(Refusal::Malformed)?;
+        ipv6::Header::over(window).decrement_hop_limit();
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forward::captured;
+    use crate::wire::ethernet::HEADER_LEN;
+
+    #[test]
+    fn only_the_hop_limit_goes_down_as_in_the_kernel() {
+        let (sent, received) = captured::exchanges("IPv6")[0];
+        let mut frame = captured::frame(sent);
+        let layout = Layout::read(&frame, HEADER_LEN).unwrap();
+        hop(&mut frame, &layout).unwrap();
+        assert_eq!(frame, captured::frame(received.unwrap()));
+        assert_eq!(hop(&mut frame[..53], &layout), Err(Refusal::Malformed));
+    }
 }

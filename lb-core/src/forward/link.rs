@@ -5,7 +5,9 @@ use crate::frame::Frame;
 use crate::parse::Packet;
 use crate::slots::NextHop;
 use crate::snapshot::Snapshot;
-use crate::wire::{ethernet, field::window_mut};
+use crate::interface::Interface;
+use crate::wire::ethernet::EtherType;
+use crate::wire::{MacAddress, ethernet, field::window_mut, vlan};
 
 /// The shortest frame on Ethernet, without FCS (IEEE 802.3); devices pad up to it.
 const FRAME_LEN_MIN: usize = 60;
@@ -18,7 +20,7 @@ pub(super) const HEADER_LEN: usize = ethernet::HEADER_LEN;
 #[inline]
 pub fn is_dressed(frame: &[u8], packet: &Packet) -> bool {
     let start = usize::from(packet.network_offset);
-    frame.len() > (start + usize::from(packet.length)).max(FRAME_LEN_MIN) || start != HEADER_LEN
+    frame.len() > (start + packet.length as usize).max(FRAME_LEN_MIN) || start != HEADER_LEN
 }
 
 /// Leaves of a frame the Ethernet header and the packet. The kernel, too, takes off tags of VLAN 0
@@ -26,7 +28,7 @@ pub fn is_dressed(frame: &[u8], packet: &Packet) -> bool {
 #[cold]
 pub fn strip(frame: &mut impl Frame, packet: &mut Packet) {
     let start = usize::from(packet.network_offset);
-    let length = usize::from(packet.length);
+    let length = packet.length as usize;
     let bytes = frame.bytes_mut();
     if start + length > bytes.len() || start < ethernet::HEADER_LEN {
         return;
@@ -34,26 +36,72 @@ pub fn strip(frame: &mut impl Frame, packet: &mut Packet) {
     bytes.copy_within(start - 2..start + length, ethernet::HEADER_LEN - 2);
     // Shorter than it was: no buffer is too small for that.
     let _ = frame.resize(ethernet::HEADER_LEN + length);
-    packet.set_network_offset(HEADER_LEN);
+    let transport = usize::from(packet.transport_offset).saturating_sub(start);
+    packet.set_offsets(HEADER_LEN, HEADER_LEN + transport);
 }
 
-/// Addresses a frame to its next hop, if it fits the interface that leads there.
+/// The same whatever is behind the packet: for a reader that knows tags of no kind.
+pub fn strip_tags(frame: &mut impl Frame, packet: &mut Packet) {
+    if usize::from(packet.network_offset) != HEADER_LEN {
+        strip(frame, packet);
+    }
+}
+
+/// Addresses an untagged frame to its next hop, and gives it the tag of the interface that leads
+/// there.
 #[inline]
 pub fn address_link(
-    frame: &mut [u8],
+    frame: &mut impl Frame,
     next_hop: NextHop,
     snapshot: &Snapshot,
 ) -> Result<(), DropReason> {
     let interface = snapshot.interface(next_hop.interface);
-    if frame.len() > ethernet::HEADER_LEN + usize::from(interface.mtu) {
-        return Err(DropReason::ExceedsMtu);
-    }
-    let window =
-        window_mut::<{ ethernet::HEADER_LEN }>(frame, 0).ok_or(DropReason::FrameTooShort)?;
+    let window = window_mut::<{ ethernet::HEADER_LEN }>(frame.bytes_mut(), 0)
+        .ok_or(DropReason::FrameTooShort)?;
     let mut header = ethernet::Header::over(window);
     header.set_destination(next_hop.mac);
     header.set_source(interface.mac);
-    Ok(())
+    match interface.vlan {
+        None => Ok(()),
+        Some(id) => insert_tag(frame, id).ok_or(DropReason::NoRoom),
+    }
+}
+
+/// Puts an 802.1Q tag behind the addresses.
+#[cold]
+pub fn insert_tag(frame: &mut impl Frame, id: u16) -> Option<()> {
+    const ADDRESSES: usize = 12;
+    frame.prepend(vlan::TAG_LEN)?;
+    let bytes = frame.bytes_mut();
+    bytes.get_mut(..ADDRESSES + vlan::TAG_LEN)?.copy_within(vlan::TAG_LEN.., 0);
+    let mut header = ethernet::Header::over(window_mut(bytes, 0)?);
+    // What was the type of the payload is where the tag says it.
+    header.set_ether_type(ethernet::EtherType::VLAN);
+    vlan::Tag::over(window_mut(bytes, ethernet::HEADER_LEN)?).set_id(id);
+    Some(())
+}
+
+/// The link-layer header of a frame that is made anew, and its length.
+pub fn link_header(
+    interface: &Interface,
+    to: MacAddress,
+    is_v4: bool,
+) -> ([u8; ethernet::HEADER_LEN + vlan::TAG_LEN], usize) {
+    let mut bytes = [0; ethernet::HEADER_LEN + vlan::TAG_LEN];
+    let inner = if is_v4 { EtherType::IPV4 } else { EtherType::IPV6 };
+    if let Some(window) = window_mut(&mut bytes, 0) {
+        let mut header = ethernet::Header::over(window);
+        header.set_destination(to);
+        header.set_source(interface.mac);
+        header.set_ether_type(if interface.vlan.is_some() { EtherType::VLAN } else { inner });
+    }
+    let Some(id) = interface.vlan else { return (bytes, ethernet::HEADER_LEN) };
+    if let Some(window) = window_mut(&mut bytes, ethernet::HEADER_LEN) {
+        let mut tag = vlan::Tag::over(window);
+        tag.set_id(id);
+        tag.set_ether_type(inner);
+    }
+    (bytes, ethernet::HEADER_LEN + vlan::TAG_LEN)
 }
 
 #[cfg(test)]

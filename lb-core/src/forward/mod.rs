@@ -1,7 +1,28 @@
 //! Forwarding methods: what a packet looks like when it leaves for its real server.
+//!
+//! [`direct`], [`masquerade`] and [`tunnel`] are the three methods; [`icmp`] and [`tunnel_error`]
+//! are what they do to ICMP errors about packets that they rewrote before. [`address_link`] is the
+//! last step of all.
 
 mod direct;
+pub mod icmp;
+mod layout;
 mod link;
+pub mod masquerade;
+mod refusal;
+mod side;
+mod split;
+pub mod tunnel;
+pub mod tunnel_error;
 
-pub use direct::direct;
-pub use link::{address_link, is_dressed, strip};
+#[cfg(test)]
+mod captured;
+#[cfg(test)]
+mod samples;
+
+pub use direct::hop;
+pub use layout::Layout;
+pub use link::{address_link, insert_tag, is_dressed, link_header, strip, strip_tags};
+pub use masquerade::End;
+pub use refusal::Refusal;
+pub use split::{SplitError, split};

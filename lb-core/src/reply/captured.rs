@@ -26,6 +26,30 @@ pub(super) fn check(
     assert!(show(frame.bytes()).starts_with(&way_back), "{}", show(frame.bytes()));
 }
 
+/// The same for IPv6 packets, which were captured as hex digits. The kernel labels flows by a
+/// hash of its own, so the flow label of `expected` is taken as 0.
+pub(super) fn check_bytes(
+    sent: &str,
+    expected: &str,
+    answer: impl Fn(&mut MemoryFrame) -> Result<(), Refusal>,
+) {
+    let link = Link::default();
+    let mut frame = MemoryFrame::new(&link.packet(&bytes(sent)));
+    answer(&mut frame).unwrap();
+    let mut expected = bytes(expected);
+    expected[1] &= 0xf0;
+    expected[2..4].fill(0);
+    assert_eq!(frame.bytes()[14..], expected, "{}", show(frame.bytes()));
+    let way_back = format!("{} > {} ", link.destination, link.source);
+    assert!(show(frame.bytes()).starts_with(&way_back), "{}", show(frame.bytes()));
+}
+
+/// What hex digits say.
+pub(super) fn bytes(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
 /// The value of `key=` in a line.
 fn value<'a>(line: &'a str, key: &str) -> &'a str {
     line.split(' ')

@@ -10,8 +10,12 @@ use crate::wire::{Malformed, icmp};
 /// What is wrong with the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IcmpError {
+    /// 3/0: no route leads there.
+    NetUnreachable,
     /// 3/1: no answer from the next hop's ARP.
     HostUnreachable,
+    /// 3/2: nobody here speaks the protocol.
+    ProtocolUnreachable,
     /// 3/3: the virtual service has no server that takes the connection.
     PortUnreachable,
     /// 3/4: DF is set and the packet is larger than `mtu` bytes.
@@ -24,6 +28,8 @@ impl IcmpError {
     /// Type, code and second word of the message.
     const fn fields(self) -> (icmp::Type, u8, u32) {
         match self {
+            Self::NetUnreachable => (icmp::Type::UNREACHABLE, 0, 0),
+            Self::ProtocolUnreachable => (icmp::Type::UNREACHABLE, 2, 0),
             Self::HostUnreachable => (icmp::Type::UNREACHABLE, 1, 0),
             Self::PortUnreachable => (icmp::Type::UNREACHABLE, 3, 0),
             Self::FragmentationNeeded { mtu } => (icmp::Type::UNREACHABLE, 4, mtu as u32),

@@ -10,15 +10,20 @@
 
 pub mod arp;
 pub mod echo;
+pub mod echo6;
+pub mod icmp6_error;
 pub mod icmp_error;
+pub mod neighbour;
 pub mod reset;
+pub mod reset6;
 
 #[cfg(test)]
 mod captured;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::wire::{Malformed, ethernet, field, ipv4};
+use crate::wire::extension::{self, Chain};
+use crate::wire::{Malformed, ethernet, field, ipv4, ipv6};
 
 /// Why a frame is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -50,6 +55,10 @@ pub enum Refusal {
     /// A TCP reset: resets of resets never end.
     #[error("TCP reset")]
     Reset,
+    /// Neighbour discovery with a hop limit below 255: it came from behind a router (RFC 4861
+    /// section 7.1).
+    #[error("neighbour discovery from beyond the link")]
+    OffLink,
     /// IP options that the answer would have to obey (source route, record route).
     #[error("IP options")]
     Options,
@@ -72,6 +81,30 @@ fn check_unicast(frame: &[u8], network_offset: usize) -> Result<ipv4::Packet<'_>
         && ethernet.source().is_unicast()
         && ethernet.destination().is_unicast();
     if ends_are_hosts { Ok(packet) } else { Err(Refusal::NotUnicast) }
+}
+
+/// The same for IPv6, which has no checksum of its own: the packet, and what its chain of headers
+/// leads to.
+#[inline]
+fn check_unicast6(
+    frame: &[u8],
+    network_offset: usize,
+) -> Result<(ipv6::Packet<'_>, Chain), Refusal> {
+    let ethernet = ethernet::Frame::check(frame)?.header;
+    let bytes = frame.get(network_offset..).ok_or(Malformed::Truncated)?;
+    let packet = ipv6::Packet::check(bytes)?;
+    let chain = extension::walk(packet.header.next_header(), packet.payload)?;
+    let ends_are_hosts = ipv6::is_single_host(packet.header.source())
+        && ipv6::is_single_host(packet.header.destination())
+        && ethernet.source().is_unicast()
+        && ethernet.destination().is_unicast();
+    if ends_are_hosts { Ok((packet, chain)) } else { Err(Refusal::NotUnicast) }
+}
+
+/// What the chain of a checked packet's headers leads to.
+#[inline]
+fn behind<'a>(packet: &ipv6::Packet<'a>, chain: &Chain) -> &'a [u8] {
+    packet.payload.get(chain.offset..).unwrap_or_default()
 }
 
 /// Swaps the link-layer addresses of a frame that has been checked.
@@ -108,5 +141,30 @@ impl Originated {
         header.set_identification(self.identification);
         header.set_fragment(self.dont_fragment, false, 0);
         header.fill_checksum(&[]);
+    }
+}
+
+/// The fields of an IPv6 header of our own that vary. The flow label is 0: "not labelled" (RFC
+/// 6437 section 2).
+#[derive(Clone, Copy)]
+struct Originated6 {
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    protocol: u8,
+    traffic_class: u8,
+    payload_length: u16,
+}
+
+impl Originated6 {
+    /// Hop limit of what the director sends (the kernel's `hop_limit`).
+    const HOP_LIMIT: u8 = 64;
+
+    /// Writes the header.
+    #[inline]
+    fn write(&self, window: &mut [u8; ipv6::HEADER_LEN]) {
+        let mut header = ipv6::Header::over(window);
+        let (source, destination) = (self.source, self.destination);
+        header.fill(source, destination, self.protocol, Self::HOP_LIMIT, self.payload_length);
+        header.set_traffic_class(self.traffic_class);
     }
 }

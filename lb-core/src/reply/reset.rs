@@ -58,8 +58,8 @@ pub fn answer(frame: &mut impl Frame, network_offset: usize) -> Result<(), Refus
     Ok(())
 }
 
-/// Sequence number, acknowledgement and flags of the reset.
-fn numbers(segment: &tcp::Segment<'_>) -> (u32, u32, Flags) {
+/// Sequence number, acknowledgement and flags of the reset, over IPv4 and IPv6 alike.
+pub(super) fn numbers(segment: &tcp::Segment<'_>) -> (u32, u32, Flags) {
     let header = segment.header;
     let flags = header.flags();
     if flags.contains(Flags::ACK) {

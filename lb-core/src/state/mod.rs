@@ -9,10 +9,12 @@
 //! A director sees both directions of a NAT connection, but of a DR or tunneling connection only
 //! what the client sends: see [`Direction`].
 
+pub mod sctp;
 pub mod tcp;
 pub mod timeouts;
 pub mod udp;
 
+pub use sctp::{SctpEvent, SctpState};
 pub use tcp::TcpState;
 pub use timeouts::Timeouts;
 pub use udp::UdpState;
@@ -42,11 +44,12 @@ impl Direction {
 pub enum State {
     Tcp(TcpState),
     Udp(UdpState),
+    Sctp(SctpState),
 }
 
 impl State {
     /// The state that has `number` in `protocol`, as an entry or a sync message holds it; `None`
-    /// where there is none, or where the protocol has no state machine here (SCTP).
+    /// where there is none.
     #[inline]
     pub const fn from_number(protocol: Protocol, number: u8) -> Option<Self> {
         match protocol {
@@ -58,7 +61,10 @@ impl State {
                 Some(state) => Some(Self::Udp(state)),
                 None => None,
             },
-            Protocol::Sctp => None,
+            Protocol::Sctp => match SctpState::from_number(number) {
+                Some(state) => Some(Self::Sctp(state)),
+                None => None,
+            },
         }
     }
 
@@ -68,6 +74,7 @@ impl State {
         match self {
             Self::Tcp(state) => state.number(),
             Self::Udp(state) => state.number(),
+            Self::Sctp(state) => state.number(),
         }
     }
 
@@ -76,6 +83,7 @@ impl State {
         match self {
             Self::Tcp(state) => state.name(),
             Self::Udp(state) => state.name(),
+            Self::Sctp(state) => state.name(),
         }
     }
 
@@ -85,6 +93,7 @@ impl State {
         match self {
             Self::Tcp(state) => state.is_active(),
             Self::Udp(state) => state.is_active(),
+            Self::Sctp(state) => state.is_active(),
         }
     }
 }
@@ -95,7 +104,7 @@ mod tests {
 
     #[test]
     fn numbers_round_trip() {
-        for (protocol, count) in [(Protocol::Tcp, 11), (Protocol::Udp, 1), (Protocol::Sctp, 0)] {
+        for (protocol, count) in [(Protocol::Tcp, 11), (Protocol::Udp, 1), (Protocol::Sctp, 14)] {
             for number in 0..=255 {
                 let state = State::from_number(protocol, number);
                 assert_eq!(state.is_some(), number < count, "{protocol} {number}");
@@ -104,5 +113,6 @@ mod tests {
         }
         assert_eq!(State::from_number(Protocol::Udp, 0).unwrap().name(), "UDP");
         assert_eq!(State::from_number(Protocol::Tcp, 1).unwrap().name(), "ESTABLISHED");
+        assert_eq!(State::from_number(Protocol::Sctp, 8).unwrap().name(), "ESTABLISHED");
     }
 }

@@ -1,6 +1,6 @@
 //! How long a connection lives without a packet.
 
-use super::{State, TcpState, UdpState};
+use super::{SctpState, State, TcpState, UdpState};
 use crate::operations::TimeoutSettings;
 
 /// Timeout of each state in seconds. Restarted by every packet of the connection, in either
@@ -9,6 +9,7 @@ use crate::operations::TimeoutSettings;
 pub struct Timeouts {
     tcp_s: [u32; TcpState::COUNT],
     udp_s: u32,
+    sctp_s: [u32; SctpState::COUNT],
 }
 
 impl Timeouts {
@@ -26,7 +27,13 @@ impl Timeouts {
         tcp_s[TcpState::LastAck as usize] = 30;
         tcp_s[TcpState::Listen as usize] = 120;
         tcp_s[TcpState::SynAck as usize] = 120;
-        Self { tcp_s, udp_s: 300 }
+        // One second more than the longest retransmission timeout (RTO.Max) that SCTP may take.
+        let mut sctp_s = [61; SctpState::COUNT];
+        sctp_s[SctpState::None as usize] = 2;
+        sctp_s[SctpState::Init1 as usize] = 4;
+        sctp_s[SctpState::Established as usize] = 900;
+        sctp_s[SctpState::Rejected as usize] = 4;
+        Self { tcp_s, udp_s: 300, sctp_s }
     };
 
     /// Seconds that a connection may stay in `state`.
@@ -35,6 +42,7 @@ impl Timeouts {
         match state {
             State::Tcp(state) => self.tcp(state),
             State::Udp(state) => self.udp(state),
+            State::Sctp(state) => self.sctp(state),
         }
     }
 
@@ -48,6 +56,12 @@ impl Timeouts {
     #[inline]
     pub const fn udp(&self, _state: UdpState) -> u32 {
         self.udp_s
+    }
+
+    /// Seconds that an SCTP association may stay in `state`; nothing changes them.
+    #[inline]
+    pub const fn sctp(&self, state: SctpState) -> u32 {
+        self.sctp_s[state as usize]
     }
 
     /// `--set`: the timeouts of ESTABLISHED, FIN_WAIT and UDP, and of nothing else. A field that
@@ -102,7 +116,11 @@ mod tests {
             };
             assert_eq!(timeouts.tcp(state), expected, "{}", state.name());
         }
+        for state in SctpState::ALL {
+            assert_eq!(timeouts.sctp(state), Timeouts::DEFAULT.sctp(state), "{}", state.name());
+        }
         assert_eq!(timeouts.of(State::Udp(UdpState::Normal)), 9);
         assert_eq!(timeouts.of(State::Tcp(TcpState::FinWait)), 8);
+        assert_eq!(timeouts.of(State::Sctp(SctpState::Init1)), 4);
     }
 }

@@ -179,6 +179,16 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Header<B> {
 
     /// Sets the window without the checksum.
     #[inline]
+    pub fn set_sequence(&mut self, sequence: u32) {
+        put(self.0.borrow_mut(), field::SEQUENCE, sequence.to_be_bytes());
+    }
+
+    #[inline]
+    pub fn set_acknowledgement(&mut self, acknowledgement: u32) {
+        put(self.0.borrow_mut(), field::ACKNOWLEDGEMENT, acknowledgement.to_be_bytes());
+    }
+
+    #[inline]
     pub fn set_window(&mut self, window: u16) {
         put(self.0.borrow_mut(), field::WINDOW, window.to_be_bytes());
     }

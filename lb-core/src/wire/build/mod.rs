@@ -7,10 +7,20 @@
 //! assert!(show(&syn.frame(&Link::default())).contains("tcp 10.0.1.2:1001 > 10.0.0.100:80 [S]"));
 //! ```
 //!
+//! Ends such as `[fd00::100]:80` make an IPv6 packet of the same description: [`Ip::tos`] is its
+//! traffic class, what makes an IPv4 fragment puts a fragment header into it, and the TTL is its
+//! hop limit. For more of IPv6 there are `packet6` and [`Ip6`].
+//!
 //! Every checksum is right; a test that wants a wrong one breaks it. Descriptions are literals of
 //! a test: one that cannot be read panics and names itself.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+mod sctp;
+mod v6;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+pub use sctp::Sctp;
+pub use v6::{Icmp6, Ip6, Ndp};
 
 use super::ethernet::{self, EtherType};
 use super::field::window_mut;
@@ -56,6 +66,12 @@ impl Link {
         frame.extend(payload);
         frame
     }
+
+    /// Puts a packet into a frame of the Ethernet type of its version.
+    pub fn packet(&self, packet: &[u8]) -> Vec<u8> {
+        let is_v6 = packet.first().is_some_and(|first| first >> 4 == 6);
+        self.frame(if is_v6 { EtherType::IPV6 } else { EtherType::IPV4 }, packet)
+    }
 }
 
 /// What of an IPv4 header a test seldom cares for.
@@ -85,7 +101,23 @@ impl Default for Ip<'_> {
 }
 
 impl Ip<'_> {
-    /// Puts `payload` into a packet.
+    /// Puts `payload` into a packet of the addresses' version.
+    fn packet_of_any(
+        &self,
+        addresses: (IpAddr, IpAddr),
+        protocol: u8,
+        ttl: u8,
+        payload: &[u8],
+    ) -> Vec<u8> {
+        match addresses {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                self.packet((source, destination), protocol, ttl, payload)
+            }
+            _ => Ip6::like(self).packet(v6::both(addresses), protocol, ttl, payload),
+        }
+    }
+
+    /// Puts `payload` into an IPv4 packet.
     pub fn packet(
         &self,
         (source, destination): (Ipv4Addr, Ipv4Addr),
@@ -142,28 +174,38 @@ impl Default for Tcp<'_> {
 }
 
 impl Tcp<'_> {
-    /// The IPv4 packet.
-    pub fn packet(&self) -> Vec<u8> {
-        let (source, destination) = (end(self.src), end(self.dst));
+    /// The segment alone, with its checksum for these ends.
+    pub fn segment(&self) -> Vec<u8> {
+        let (addresses, ports) = ends(self.src, self.dst);
         let flags = tcp::Flags::from_letters(self.flags)
             .unwrap_or_else(|| panic!("TCP flags \"{}\": want letters of FSRPAUEC", self.flags));
         let mut bytes = [0; tcp::HEADER_LEN];
         let mut header = tcp::Header::over(&mut bytes);
-        let ports = (source.port(), destination.port());
         header.fill(ports, self.sequence, self.acknowledgement, flags);
         header.set_window(8192);
         let mut segment = [&bytes, self.payload].concat();
-        let addresses = (*source.ip(), *destination.ip());
-        let sum = checksum::transport_v4(addresses.0, addresses.1, protocol::TCP, &segment);
+        let sum = transport_checksum(addresses, protocol::TCP, &segment);
         if let Some(window) = window_mut(&mut segment, 0) {
             tcp::Header::over(window).set_checksum(sum);
         }
-        self.ip.packet(addresses, protocol::TCP, self.ttl, &segment)
+        segment
+    }
+
+    /// The packet.
+    pub fn packet(&self) -> Vec<u8> {
+        let (addresses, _) = ends(self.src, self.dst);
+        self.ip.packet_of_any(addresses, protocol::TCP, self.ttl, &self.segment())
+    }
+
+    /// The packet, with another IPv6 header than [`Tcp::ip`] describes.
+    pub fn packet6(&self, ip: &Ip6<'_>) -> Vec<u8> {
+        let (addresses, _) = ends(self.src, self.dst);
+        ip.packet(v6::both(addresses), protocol::TCP, self.ttl, &self.segment())
     }
 
     /// The packet in a frame.
     pub fn frame(&self, link: &Link) -> Vec<u8> {
-        link.frame(EtherType::IPV4, &self.packet())
+        link.packet(&self.packet())
     }
 }
 
@@ -193,26 +235,37 @@ impl Default for Udp<'_> {
 }
 
 impl Udp<'_> {
-    /// The IPv4 packet.
-    pub fn packet(&self) -> Vec<u8> {
-        let (source, destination) = (end(self.src), end(self.dst));
+    /// The datagram alone, with its checksum for these ends.
+    pub fn datagram(&self) -> Vec<u8> {
+        let (addresses, ports) = ends(self.src, self.dst);
         let mut bytes = [0; udp::HEADER_LEN];
         let length = length_16(udp::HEADER_LEN + self.payload.len());
-        udp::Header::over(&mut bytes).fill((source.port(), destination.port()), length);
+        udp::Header::over(&mut bytes).fill(ports, length);
         let mut datagram = [&bytes, self.payload].concat();
-        let addresses = (*source.ip(), *destination.ip());
         if self.checksum {
-            let sum = checksum::transport_v4(addresses.0, addresses.1, protocol::UDP, &datagram);
+            let sum = transport_checksum(addresses, protocol::UDP, &datagram);
             if let Some(window) = window_mut(&mut datagram, 0) {
                 udp::Header::over(window).set_checksum(udp::nonzero_checksum(sum));
             }
         }
-        self.ip.packet(addresses, protocol::UDP, self.ttl, &datagram)
+        datagram
+    }
+
+    /// The packet.
+    pub fn packet(&self) -> Vec<u8> {
+        let (addresses, _) = ends(self.src, self.dst);
+        self.ip.packet_of_any(addresses, protocol::UDP, self.ttl, &self.datagram())
+    }
+
+    /// The packet, with another IPv6 header than [`Udp::ip`] describes.
+    pub fn packet6(&self, ip: &Ip6<'_>) -> Vec<u8> {
+        let (addresses, _) = ends(self.src, self.dst);
+        ip.packet(v6::both(addresses), protocol::UDP, self.ttl, &self.datagram())
     }
 
     /// The packet in a frame.
     pub fn frame(&self, link: &Link) -> Vec<u8> {
-        link.frame(EtherType::IPV4, &self.packet())
+        link.packet(&self.packet())
     }
 }
 
@@ -341,8 +394,26 @@ impl Frame for MemoryFrame {
     }
 }
 
-fn end(text: &str) -> SocketAddrV4 {
-    text.parse().unwrap_or_else(|_| panic!("\"{text}\": want ADDRESS:PORT, 10.0.1.2:1001"))
+/// Addresses and ports of both ends.
+fn ends(source: &str, destination: &str) -> ((IpAddr, IpAddr), (u16, u16)) {
+    let [source, destination] = [source, destination].map(|text| {
+        text.parse::<SocketAddr>().unwrap_or_else(|_| {
+            panic!("\"{text}\": want ADDRESS:PORT, 10.0.1.2:1001 or [fd00::1]:1001")
+        })
+    });
+    ((source.ip(), destination.ip()), (source.port(), destination.port()))
+}
+
+fn transport_checksum(addresses: (IpAddr, IpAddr), protocol: u8, bytes: &[u8]) -> u16 {
+    match addresses {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            checksum::transport_v4(source, destination, protocol, bytes)
+        }
+        _ => {
+            let (source, destination) = v6::both(addresses);
+            checksum::transport_v6(source, destination, protocol, bytes)
+        }
+    }
 }
 
 fn address(text: &str) -> Ipv4Addr {
@@ -350,7 +421,7 @@ fn address(text: &str) -> Ipv4Addr {
 }
 
 fn length_16(bytes: usize) -> u16 {
-    u16::try_from(bytes).unwrap_or_else(|_| panic!("{bytes} bytes: an IPv4 packet has 65535"))
+    u16::try_from(bytes).unwrap_or_else(|_| panic!("{bytes} bytes: a packet has 65535"))
 }
 
 #[cfg(test)]
@@ -358,6 +429,7 @@ mod tests {
     use super::*;
     use etherparse::{InternetSlice, SlicedPacket, TransportSlice};
     use proptest::prelude::*;
+    use std::net::SocketAddrV4;
 
     fn oracle(frame: &[u8]) -> SlicedPacket<'_> {
         SlicedPacket::from_ethernet(frame).unwrap()

@@ -2,19 +2,23 @@
 //!
 //! ```text
 //! 02:00:00:00:00:01 > 02:00:00:00:00:02 tcp 10.0.1.2:1001 > 10.0.0.100:80 [S] ttl=63 len=40
+//! 02:00:00:00:00:01 > 02:00:00:00:00:02 tcp [fd00:1::2]:1001 > [fd00::100]:80 [S] hl=63 plen=20
 //! ```
 //!
 //! Allocates; not for the packet path. What is not usual is added at the end: `tos=0xc0`,
-//! `frag=104+` (offset, `+` where more follow), `options=4`, `BAD-IP-CSUM`, `BAD-CSUM`.
+//! `tc=0xc0`, `flow=0x12345`, `frag=104+` (offset, `+` where more follow), `options=4`, `ext=16`
+//! (bytes of extension headers), `BAD-IP-CSUM`, `BAD-CSUM`. What a tunnel or an ICMP error
+//! carries stands in braces.
+
+mod transport;
+mod v6;
 
 use std::fmt::Write as _;
 
-use super::checksum::verify_transport_v4;
+use self::transport::Inside;
 use super::ethernet::{self, EtherType};
-use super::ipv4::{self, protocol};
-use super::ports::Ports;
 use super::vlan::{self, Tag};
-use super::{arp, field, icmp, tcp, udp};
+use super::{arp, field, ipv4};
 
 /// Packets in packets that are shown; hostile input may nest deeper.
 const DEPTH_MAX: usize = 3;
@@ -37,7 +41,8 @@ pub fn show(frame: &[u8]) -> String {
     // network_offset has seen that the frame goes that far.
     let payload = frame.get(offset..).unwrap_or_default();
     match ether_type {
-        EtherType::IPV4 => line.push_str(&show_packet(payload)),
+        EtherType::IPV4 => show_ipv4(&mut line, payload, 0),
+        EtherType::IPV6 => v6::show(&mut line, payload, 0),
         EtherType::ARP => show_arp(&mut line, payload),
         EtherType(number) => {
             append(&mut line, format_args!("type={number:#06x} len={}", payload.len()));
@@ -46,11 +51,19 @@ pub fn show(frame: &[u8]) -> String {
     line
 }
 
-/// Describes an IPv4 packet, without a link-layer header.
+/// Describes an IPv4 or IPv6 packet, without a link-layer header.
 pub fn show_packet(bytes: &[u8]) -> String {
     let mut line = String::new();
-    show_ipv4(&mut line, bytes, 0);
+    show_ip(&mut line, bytes, 0);
     line
+}
+
+/// A packet of the version that it claims; of an unknown one as if it were IPv4.
+fn show_ip(line: &mut String, bytes: &[u8], depth: usize) {
+    match bytes.first().map(|first| first >> 4) {
+        Some(6) => v6::show(line, bytes, depth),
+        _ => show_ipv4(line, bytes, depth),
+    }
 }
 
 fn show_arp(line: &mut String, bytes: &[u8]) {
@@ -75,11 +88,19 @@ fn show_ipv4(line: &mut String, bytes: &[u8], depth: usize) {
     };
     let header = packet.header;
     let whole = usize::from(header.total_length()) <= bytes.len();
+    let inside = Inside {
+        source: header.source().into(),
+        destination: header.destination().into(),
+        protocol: header.protocol(),
+        bytes: packet.payload,
+        whole: whole && !header.is_fragment(),
+        depth,
+    };
     let mut good = true;
     if header.is_later_fragment() {
-        addresses(line, &format!("frag proto={}", header.protocol()), &header, None);
+        inside.show_later_fragment(line);
     } else {
-        good = show_transport(line, &packet, whole && !header.is_fragment(), depth);
+        good = inside.show(line);
     }
     append(line, format_args!(" ttl={} len={}", header.ttl(), header.total_length()));
     if header.tos() != 0 {
@@ -100,116 +121,6 @@ fn show_ipv4(line: &mut String, bytes: &[u8], depth: usize) {
     }
     if !good {
         line.push_str(" BAD-CSUM");
-    }
-}
-
-/// Describes what is in a packet; whether its checksum is right, or cannot be told (`whole` is
-/// false).
-fn show_transport(line: &mut String, packet: &ipv4::Packet<'_>, whole: bool, depth: usize) -> bool {
-    let header = &packet.header;
-    let bytes = packet.payload;
-    let verify = |protocol| {
-        !whole || verify_transport_v4(header.source(), header.destination(), protocol, bytes)
-    };
-    let ports = field::window(bytes, 0).map(|window| {
-        let ports = Ports::over(window);
-        (ports.source(), ports.destination())
-    });
-    match header.protocol() {
-        protocol::TCP => {
-            addresses(line, "tcp", header, ports);
-            match tcp::Segment::check(bytes) {
-                Ok(segment) => {
-                    append(line, format_args!(" [{}]", segment.header.flags()));
-                    verify(protocol::TCP)
-                }
-                Err(error) => {
-                    if whole {
-                        append(line, format_args!(" malformed TCP: {error}"));
-                    }
-                    true
-                }
-            }
-        }
-        protocol::UDP => {
-            addresses(line, "udp", header, ports);
-            match udp::Datagram::check(bytes) {
-                Ok(datagram) => datagram.header.checksum() == 0 || verify(protocol::UDP),
-                Err(error) => {
-                    if whole {
-                        append(line, format_args!(" malformed UDP: {error}"));
-                    }
-                    true
-                }
-            }
-        }
-        protocol::SCTP => {
-            addresses(line, "sctp", header, ports);
-            true
-        }
-        protocol::ICMP => {
-            addresses(line, "icmp", header, None);
-            show_icmp(line, bytes, whole, depth)
-        }
-        protocol::IPIP => {
-            addresses(line, "ipip", header, None);
-            show_inner(line, bytes, depth);
-            true
-        }
-        number => {
-            addresses(line, &format!("proto={number}"), header, None);
-            true
-        }
-    }
-}
-
-fn show_icmp(line: &mut String, bytes: &[u8], whole: bool, depth: usize) -> bool {
-    let message = match icmp::Message::check(bytes) {
-        Ok(message) => message,
-        Err(error) => {
-            append(line, format_args!(" malformed ICMP: {error}"));
-            return true;
-        }
-    };
-    let header = message.header;
-    append(line, format_args!(" type={} code={}", header.message_type().0, header.code()));
-    match header.message_type() {
-        icmp::Type::ECHO_REQUEST | icmp::Type::ECHO_REPLY => {
-            append(line, format_args!(" id={} seq={}", header.identifier(), header.sequence()));
-        }
-        icmp::Type::UNREACHABLE if header.code() == 4 => {
-            append(line, format_args!(" mtu={}", header.next_hop_mtu()));
-        }
-        _ => {}
-    }
-    if header.message_type().is_error() {
-        show_inner(line, message.body, depth);
-    }
-    !whole || message.verify_checksum()
-}
-
-fn show_inner(line: &mut String, bytes: &[u8], depth: usize) {
-    if depth + 1 >= DEPTH_MAX {
-        line.push_str(" {...}");
-        return;
-    }
-    line.push_str(" {");
-    show_ipv4(line, bytes, depth + 1);
-    line.push('}');
-}
-
-fn addresses(
-    line: &mut String,
-    what: &str,
-    header: &ipv4::Header<&[u8; ipv4::HEADER_LEN]>,
-    ports: Option<(u16, u16)>,
-) {
-    let (source, destination) = (header.source(), header.destination());
-    match ports {
-        Some((from, to)) => {
-            append(line, format_args!("{what} {source}:{from} > {destination}:{to}"));
-        }
-        None => append(line, format_args!("{what} {source} > {destination}")),
     }
 }
 
@@ -301,10 +212,15 @@ mod tests {
         fn any_bytes_have_a_line(
             mut bytes in proptest::collection::vec(any::<u8>(), 0..150),
             likely in proptest::collection::vec((0_usize..150, any::<u8>()), 0..4),
-            protocol in prop_oneof![Just(1_u8), Just(4), Just(6), Just(17), any::<u8>()],
+            protocol in prop_oneof![
+                proptest::sample::select(&[1_u8, 4, 6, 17, 41, 47, 58, 132][..]), any::<u8>(),
+            ],
+            is_v6: bool,
         ) {
-            // Makes most inputs look like IPv4 in Ethernet, so that the deeper parts are reached.
-            for (at, byte) in [(12, 8), (13, 0), (14, 0x45), (16, 0), (17, 60), (23, protocol)] {
+            // Makes most inputs look like IP in Ethernet, so that the deeper parts are reached.
+            let v4 = [(12, 8), (13, 0), (14, 0x45), (16, 0), (17, 60), (23, protocol)];
+            let v6 = [(12, 0x86), (13, 0xdd), (14, 0x60), (18, 0), (19, 60), (20, protocol)];
+            for (at, byte) in if is_v6 { v6 } else { v4 } {
                 if let Some(place) = bytes.get_mut(at) {
                     *place = byte;
                 }

@@ -1,0 +1,90 @@
+//! How a packet moves its connection's state, whatever the protocol.
+
+use crate::flow::{Entry, FlowState};
+use crate::parse::Packet;
+use crate::protocol::Protocol;
+use crate::slots::DestinationSlot;
+use crate::snapshot::Snapshot;
+use crate::state::{Direction, SctpEvent, SctpState, State, TcpState, UdpState};
+use crate::wire::tcp::Flags;
+
+/// The state that the first packet of a connection puts it into.
+pub(crate) fn first_state(packet: &Packet, direction: Direction) -> State {
+    match Protocol::from_number(packet.protocol) {
+        Some(Protocol::Tcp) => {
+            State::Tcp(TcpState::None.next(direction, packet.tcp_flags, false))
+        }
+        Some(Protocol::Sctp) => State::Sctp(SctpState::None.next(direction, event(packet))),
+        _ => State::Udp(UdpState::Normal),
+    }
+}
+
+/// Whether this is the packet that most are: one that leaves a TCP connection established
+/// (`TcpState::next` with the event ACK, in every direction).
+#[inline]
+pub(crate) fn keeps_established(state: FlowState, packet: &Packet) -> bool {
+    const EVENTS: u8 = Flags::SYN.0 | Flags::FIN.0 | Flags::RST.0 | Flags::ACK.0;
+    packet.protocol == Protocol::Tcp.number()
+        && state.number() == TcpState::Established.number()
+        && packet.tcp_flags.0 & EVENTS == Flags::ACK.0
+}
+
+/// Moves the state by a packet, and the destination's counts with it.
+#[inline]
+pub(crate) fn follow(
+    entry: &Entry,
+    mut state: FlowState,
+    slot: &DestinationSlot,
+    packet: &Packet,
+) -> FlowState {
+    loop {
+        // A packet from the real server shows that its replies pass the director.
+        let no_output = state.no_output() && !packet.is_reply;
+        let Some(next) = next(state, no_output, packet) else { return state };
+        let new = state.moved(next.number(), no_output, next.is_active());
+        if new == state || state.is_ended() {
+            return state;
+        }
+        if entry.exchange_state(state, new) {
+            if new.is_active() != state.is_active() {
+                slot.set_active(new.is_active());
+            }
+            return new;
+        }
+        state = entry.state();
+    }
+}
+
+/// The state after a packet; `None` where packets of its protocol move nothing.
+#[inline]
+fn next(state: FlowState, no_output: bool, packet: &Packet) -> Option<State> {
+    let direction = if packet.is_reply {
+        Direction::ServerToClient
+    } else if no_output {
+        Direction::ClientOnly
+    } else {
+        Direction::ClientToServer
+    };
+    match Protocol::from_number(packet.protocol)? {
+        Protocol::Tcp => {
+            let now = TcpState::from_number(state.number())?;
+            Some(State::Tcp(now.next(direction, packet.tcp_flags, false)))
+        }
+        Protocol::Sctp => {
+            let now = SctpState::from_number(state.number())?;
+            Some(State::Sctp(now.next(direction, event(packet))))
+        }
+        Protocol::Udp => Some(State::Udp(UdpState::Normal)),
+    }
+}
+
+fn event(packet: &Packet) -> SctpEvent {
+    SctpEvent::of(packet.chunk, None)
+}
+
+/// Seconds that a connection of a packet's protocol lives in a state without another packet.
+#[inline]
+pub(crate) fn timeout_s(snapshot: &Snapshot, packet: &Packet, state: u8) -> u32 {
+    let protocol = Protocol::from_number(packet.protocol).unwrap_or(Protocol::Udp);
+    State::from_number(protocol, state).map_or(0, |state| snapshot.timeouts.of(state))
+}
