@@ -1,37 +1,52 @@
-//! ARP between the workers, who see and send frames, and the control plane, who knows neighbours.
+//! ARP and neighbour discovery between the workers, who see and send frames, and the control
+//! plane, who knows neighbours.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::thread::Thread;
 
 use crossbeam::queue::ArrayQueue;
-use lb_core::control::{ArpOut, Control};
-use lb_core::interface::InterfaceId;
-use lb_core::neighbour::ArpSeen;
-use lb_core::reply::arp::{REQUEST_LEN_MAX, announce, request};
+use lb_core::control::{Control, NeighbourOut};
+use lb_core::interface::{Interface, InterfaceId};
+use lb_core::neighbour::{NeighbourSeen, Question};
+use lb_core::reply::{arp, neighbour};
+use lb_core::route::Hop;
+use lb_core::slots::DestinationId;
 use lb_core::wire::MacAddress;
-use lb_core::worker::Observer;
 
-/// ARP packets that wait for the control plane at most. A flood loses its own tail: what matters
-/// is asked for again.
-const SEEN_MAX: usize = 1024;
+/// What workers have seen that waits for the control plane at most, of each kind. A flood loses
+/// its own tail: what matters is asked for or seen again.
+const NEWS_MAX: usize = 1024;
 /// Frames of the control plane that wait for a worker at most.
 const OUT_MAX: usize = 1024;
 
 /// Ethernet's shortest frame without FCS; shorter ones are padded.
 const FRAME_MIN: usize = 60;
-const _: () = assert!(REQUEST_LEN_MAX <= FRAME_MIN);
+/// The longest frame that the control plane makes: a neighbour solicitation with a tag.
+const FRAME_MAX: usize = neighbour::SOLICITATION_LEN_MAX;
+const _: () = assert!(arp::REQUEST_LEN_MAX <= FRAME_MIN && FRAME_MIN <= FRAME_MAX);
 
 /// A frame that the control plane made.
 #[derive(Clone, Copy, Debug)]
 pub struct ControlFrame {
-    pub interface: InterfaceId,
-    pub bytes: [u8; FRAME_MIN],
+    /// The port that it leaves by, as the interface of its untagged frames.
+    pub port: InterfaceId,
+    bytes: [u8; FRAME_MAX],
+    length: usize,
 }
 
-/// The two queues. Nobody ever waits at them.
+impl ControlFrame {
+    /// The frame as it leaves.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// The queues. Nobody ever waits at them.
 #[derive(Debug)]
 pub struct ArpChannel {
-    seen: ArrayQueue<ArpSeen>,
+    seen: ArrayQueue<NeighbourSeen>,
+    wanted: ArrayQueue<Hop>,
+    path_mtus: ArrayQueue<(DestinationId, u16)>,
     out: ArrayQueue<ControlFrame>,
     /// The thread that works off what was seen.
     housekeeper: Thread,
@@ -40,23 +55,58 @@ pub struct ArpChannel {
 impl ArpChannel {
     /// Empty queues; `housekeeper` is woken when something was seen.
     pub fn new(housekeeper: Thread) -> Self {
-        Self { seen: ArrayQueue::new(SEEN_MAX), out: ArrayQueue::new(OUT_MAX), housekeeper }
+        Self {
+            seen: ArrayQueue::new(NEWS_MAX),
+            wanted: ArrayQueue::new(NEWS_MAX),
+            path_mtus: ArrayQueue::new(NEWS_MAX),
+            out: ArrayQueue::new(OUT_MAX),
+            housekeeper,
+        }
     }
 
     /// Hands over what workers have seen.
     pub fn learn(&self, control: &mut Control) {
         while let Some(seen) = self.seen.pop() {
-            control.arp_seen(&seen);
+            control.neighbour_seen(&seen);
+        }
+        while let Some(hop) = self.wanted.pop() {
+            control.neighbour_wanted(hop);
+        }
+        while let Some((server, mtu)) = self.path_mtus.pop() {
+            control.path_mtu_seen(server, mtu);
         }
     }
 
     /// Whether workers have seen something.
     pub fn has_news(&self) -> bool {
-        !self.seen.is_empty()
+        !(self.seen.is_empty() && self.wanted.is_empty() && self.path_mtus.is_empty())
+    }
+
+    /// A worker saw ARP or neighbour discovery.
+    pub fn neighbour_seen(&self, seen: NeighbourSeen) {
+        self.tell(&self.seen, seen);
+    }
+
+    /// A packet waits for a neighbour.
+    pub fn neighbour_wanted(&self, hop: Hop) {
+        self.tell(&self.wanted, hop);
+    }
+
+    /// A router told of a path's MTU.
+    pub fn path_mtu_seen(&self, server: DestinationId, mtu: u16) {
+        self.tell(&self.path_mtus, (server, mtu));
+    }
+
+    /// Only the first of several wakes the housekeeper: a flood costs no system calls.
+    fn tell<T>(&self, queue: &ArrayQueue<T>, news: T) {
+        let first = queue.is_empty();
+        if queue.push(news).is_ok() && first {
+            self.wake();
+        }
     }
 
     /// Queues frames for what the control plane wants to have sent.
-    pub fn send(&self, control: &Control, wanted: &[ArpOut]) {
+    pub fn send(&self, control: &Control, wanted: &[NeighbourOut]) {
         for out in wanted {
             if let Some(frame) = frame_for(control, out) {
                 // A full queue means that no worker runs; all of this is said again later.
@@ -77,40 +127,120 @@ impl ArpChannel {
     }
 }
 
-impl Observer for &ArpChannel {
-    fn arp_seen(&mut self, seen: ArpSeen) {
-        // Only the first of several wakes the housekeeper: a flood costs no system calls.
-        let first = self.seen.is_empty();
-        if self.seen.push(seen).is_ok() && first {
-            self.wake();
+fn frame_for(control: &Control, out: &NeighbourOut) -> Option<ControlFrame> {
+    let id = match out {
+        NeighbourOut::Ask(question) => question.hop.interface,
+        NeighbourOut::Announce { interface, .. } => *interface,
+    };
+    let interface = control.interfaces().get(usize::from(id.0))?;
+    let mut frame = ControlFrame { port: interface.port, bytes: [0; FRAME_MAX], length: 0 };
+    let length = match *out {
+        NeighbourOut::Ask(question) => ask(&mut frame.bytes, control, interface, &question)?,
+        NeighbourOut::Announce { address: IpAddr::V4(address), .. } => {
+            arp::announce(&mut frame.bytes, interface.vlan, (interface.mac, address))?
         }
+        NeighbourOut::Announce { address: IpAddr::V6(address), .. } => {
+            let (ours, is_router) = ((interface.mac, address), control.settings().ip_forward);
+            neighbour::announce(&mut frame.bytes, interface.vlan, ours, is_router)?
+        }
+    };
+    frame.length = length.max(FRAME_MIN);
+    Some(frame)
+}
+
+/// Writes a question of the neighbour's family; returns its length.
+fn ask(
+    bytes: &mut [u8],
+    control: &Control,
+    interface: &Interface,
+    question: &Question,
+) -> Option<usize> {
+    let target = question.hop.neighbour;
+    let source = control.source_address(question.hop.interface, target)?;
+    match (source, target) {
+        (IpAddr::V4(source), IpAddr::V4(target)) => {
+            let to = question.last_known.unwrap_or(MacAddress::BROADCAST);
+            arp::request(bytes, interface.vlan, (interface.mac, source), target, to)
+        }
+        (IpAddr::V6(source), IpAddr::V6(target)) => {
+            let ours = (interface.mac, source);
+            neighbour::solicit(bytes, interface.vlan, ours, target, question.last_known)
+        }
+        _ => None,
     }
 }
 
-fn frame_for(control: &Control, out: &ArpOut) -> Option<ControlFrame> {
-    let mut bytes = [0; FRAME_MIN];
-    let interface = match *out {
-        ArpOut::Ask(question) => {
-            let interface = question.hop.interface;
-            let target = question.hop.neighbour;
-            let to = question.last_known.unwrap_or(MacAddress::BROADCAST);
-            request(&mut bytes, None, sender(control, interface, target)?, target, to)?;
-            interface
-        }
-        ArpOut::Announce { interface, address } => {
-            let mac = control.interfaces().get(usize::from(interface.0))?.mac;
-            announce(&mut bytes, None, (mac, address))?;
-            interface
-        }
-    };
-    Some(ControlFrame { interface, bytes })
-}
+#[cfg(test)]
+mod tests {
+    use lb_core::control::Network;
+    use lb_core::director::Limits;
+    use lb_core::flow::{FlowTable, Storage};
+    use lb_core::hash::FlowHasher;
+    use lb_core::wire::show;
 
-fn sender(
-    control: &Control,
-    interface: InterfaceId,
-    target: Ipv4Addr,
-) -> Option<(MacAddress, Ipv4Addr)> {
-    let mac = control.interfaces().get(usize::from(interface.0))?.mac;
-    Some((mac, control.source_address(interface, target)?))
+    use super::*;
+
+    fn channel() -> ArpChannel {
+        ArpChannel::new(std::thread::current())
+    }
+
+    /// A control plane with a port and a VLAN on it.
+    fn control() -> Control {
+        let mac = MacAddress([2, 0, 0, 0, 0, 0x61]);
+        let lan = Interface::new("lan0", InterfaceId(0), mac, 1500)
+            .with_address([10, 0, 10, 61], 24)
+            .with_address("fd00::61".parse::<IpAddr>().unwrap(), 64);
+        let vlan = Interface { vlan: Some(7), addresses: Vec::new(), ..lan.clone() };
+        let hasher = FlowHasher::new([0; 3]);
+        let flows = FlowTable::new(1, Storage::leaked(1), hasher);
+        let network = Network { interfaces: vec![lan, vlan], ..Network::default() };
+        Control::new(flows, Limits::of_destinations(1), 0, hasher, network)
+    }
+
+    fn shown(out: NeighbourOut) -> String {
+        let (channel, control) = (channel(), control());
+        channel.send(&control, &[out]);
+        let frame = channel.next_frame().unwrap();
+        assert_eq!(frame.port, InterfaceId(0));
+        assert!(frame.bytes().len() >= FRAME_MIN);
+        show(frame.bytes())
+    }
+
+    #[test]
+    fn neighbours_are_asked_for_in_their_own_family() {
+        let ask = |interface, neighbour: &str, last_known| {
+            let neighbour = neighbour.parse().unwrap();
+            let hop = Hop { interface: InterfaceId(interface), neighbour };
+            shown(NeighbourOut::Ask(Question { hop, last_known }))
+        };
+        let text = ask(0, "10.0.10.83", None);
+        assert!(text.contains("arp who-has 10.0.10.83 tell 10.0.10.61"), "{text}");
+        let text = ask(0, "fd00::83", None);
+        assert!(text.contains("33:33:ff:00:00:83") && text.contains("fd00::83"), "{text}");
+        let text = ask(1, "fe80::1", Some(MacAddress([2, 0, 0, 0, 0, 1])));
+        assert!(text.contains("02:00:00:00:00:01") && text.contains("vlan 7"), "{text}");
+    }
+
+    #[test]
+    fn addresses_are_announced_in_their_own_family() {
+        let announce = |interface, address: &str| {
+            let address = address.parse().unwrap();
+            shown(NeighbourOut::Announce { interface: InterfaceId(interface), address })
+        };
+        let text = announce(1, "10.0.10.100");
+        assert!(text.contains("vlan 7 arp who-has 10.0.10.100 tell 10.0.10.100"), "{text}");
+        let text = announce(0, "fd00::100");
+        assert!(text.contains("33:33:00:00:00:01") && text.contains("fd00::100"), "{text}");
+    }
+
+    #[test]
+    fn a_flood_loses_its_tail() {
+        let channel = channel();
+        for last in 0..=u16::MAX {
+            channel.path_mtu_seen(DestinationId(0), last);
+        }
+        assert!(channel.has_news());
+        channel.learn(&mut control());
+        assert!(!channel.has_news());
+    }
 }

@@ -2,19 +2,22 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr};
 
 use lb_core::clock::TICKS_PER_SECOND;
 use lb_core::control::{Control, Network};
+use lb_core::director::Limits;
 use lb_core::flow::{FlowTable, Storage};
 use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
 use lb_core::ipvsadm::{self, Names};
 use lb_core::neighbour::Patience;
+use lb_core::punt::{PuntRule, PuntRules};
 use lb_core::route::{Hop, Route};
+use lb_core::settings::Settings;
 
 use crate::config::{self, Config, Workers};
 use crate::dpdk::{self, MemoryError, Pages, zeroed_region};
+use crate::kernel;
 
 /// The CPUs of the workers. By default all but the first, which is left to the kernel and the
 /// control plane; the only CPU of a small machine is shared.
@@ -36,7 +39,7 @@ pub fn eal_config(config: &Config, worker_cpus: Vec<usize>) -> dpdk::EalConfig {
     dpdk::EalConfig {
         memory_mib: u32::try_from(config.eal.memory_bytes >> 20).unwrap_or(u32::MAX),
         hugepages: hugepages(config.eal.hugepages),
-        vdevs: texts(virtual_devices),
+        vdevs: [texts(virtual_devices), kernel::devices(config)].concat(),
         pci_devices: texts(pci),
         worker_cpus,
         extra: config.eal.extra.clone(),
@@ -84,29 +87,63 @@ pub fn random_hasher() -> io::Result<FlowHasher> {
     Ok(FlowHasher::new(random.map(u64::from_ne_bytes)))
 }
 
+/// What is fixed at start besides the flow table.
+pub const fn limits(config: &Config) -> Limits {
+    Limits {
+        destinations_max: config.destinations_max as usize,
+        datagrams_max: config.fragments.max as usize,
+    }
+}
+
+/// The switches as they are configured.
+pub fn settings(config: &Config) -> Settings {
+    let given = &config.settings;
+    Settings {
+        conn_reuse_mode: given.conn_reuse_mode.into(),
+        expire_nodest_conn: given.expire_nodest_conn,
+        pmtu_disc: given.pmtu_disc,
+        nat_icmp_send: given.nat_icmp_send,
+        sloppy_tcp: given.sloppy_tcp,
+        sloppy_sctp: given.sloppy_sctp,
+        ip_forward: config.ip_forward,
+        tunnel_source_spread: config.tunnel.source_spread,
+        kernel_rate: config.kernel.rate,
+    }
+}
+
 /// What surrounds the director.
 pub fn network(config: &Config, interfaces: Vec<Interface>) -> Network {
+    let interface = |index: usize| u8::try_from(index).ok().map(InterfaceId);
     Network {
         interfaces,
-        vips: config.vips.iter().copied().filter_map(v4).collect(),
+        vips: config.vips.clone(),
+        own_service_addresses: config.own_service_addresses,
         routes: config
             .routes
             .iter()
-            .filter_map(|route| {
-                let to =
-                    InterfaceAddress { address: v4(route.to.network)?, prefix: route.to.prefix };
-                Some(Route { to, via: v4(route.via)? })
+            .map(|route| Route {
+                to: InterfaceAddress { address: route.to.network, prefix: route.to.prefix },
+                via: route.via,
+                interface: interface(route.interface),
             })
             .collect(),
         permanent_neighbours: config
             .neighbours
             .iter()
             .filter_map(|neighbour| {
-                let interface = InterfaceId(u8::try_from(neighbour.interface).ok()?);
-                Some((Hop { interface, neighbour: v4(neighbour.address)? }, neighbour.mac))
+                let (interface, address) = (interface(neighbour.interface)?, neighbour.address);
+                Some((Hop { interface, neighbour: address }, neighbour.mac))
             })
             .collect(),
         patience: patience(&config.arp),
+        neighbours_max: config.arp.max as usize,
+        punt_rules: PuntRules::new(
+            config
+                .kernel
+                .take
+                .iter()
+                .map(|taken| PuntRule { protocol: taken.protocol, port: taken.port.unwrap_or(0) }),
+        ),
         announcements: config.arp.announcements,
         announce_interval_ticks: ticks(config.arp.announce),
     }
@@ -126,20 +163,14 @@ fn ticks(duration: std::time::Duration) -> u32 {
     u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
 }
 
-const fn v4(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(v4) => Some(v4),
-        IpAddr::V6(_) => None,
-    }
-}
-
 /// Tries service lines on a director that forwards nothing: (index of the line, what is wrong
 /// with it) for each that is refused.
 pub fn check_services(lines: &[&str], names: &dyn Names) -> Vec<(usize, String)> {
     const FLOWS: usize = 1;
     let hasher = FlowHasher::new([0; 3]);
     let flows = FlowTable::new(FLOWS, Storage::leaked(FLOWS), hasher);
-    let mut control = Control::new(flows, lines.len() + 1, 0, hasher, Network::default());
+    let limits = Limits { destinations_max: lines.len() + 1, datagrams_max: 0 };
+    let mut control = Control::new(flows, limits, 0, hasher, Network::default());
     run_services(lines, &mut control, names)
 }
 
@@ -182,6 +213,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_configured_reaches_the_core() {
+        let text = "\
+ports:
+- { name: lan0, device: net_null0, addresses: [10.0.10.61/24, \"fd00::61/64\"], kernel: true }
+- { name: wan0, device: net_null1, vlans: [ { id: 7, addresses: [10.0.7.61/24] } ] }
+vips: [\"fd00::99\"]
+own_service_addresses: false
+ip_forward: false
+settings: { pmtu_disc: 0, sloppy_tcp: 1 }
+tunnel: { source_spread: true }
+kernel: { rate: 5, take: [tcp 22, proto 112] }
+fragments: { max: 7 }
+arp: { max: 9 }
+routes: [ { to: \"::/0\", via: \"fe80::1\", port: wan0.7 } ]
+neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
+";
+        let environment = config::Environment { cpus: vec![0], check_services: &|_| Vec::new() };
+        let config = config::parse("t", text, &environment).unwrap();
+        let vdevs = eal_config(&config, vec![0]).vdevs;
+        assert_eq!(vdevs, ["net_null0", "net_null1", "net_tapK0,iface=lan0"]);
+        let limits = limits(&config);
+        assert_eq!((limits.destinations_max, limits.datagrams_max), (65_536, 7));
+        let settings = settings(&config);
+        assert!(!settings.pmtu_disc && !settings.ip_forward && settings.sloppy_tcp);
+        assert!(settings.tunnel_source_spread && !settings.sloppy_sctp);
+        assert_eq!((settings.kernel_rate, settings.conn_reuse_mode), (5, 1));
+        let network = network(&config, Vec::new());
+        assert!(!network.own_service_addresses && !network.punt_rules.is_empty());
+        assert_eq!((network.neighbours_max, network.vips.len()), (9, 1));
+        assert_eq!(network.routes[0].interface, Some(InterfaceId(2)));
+        assert_eq!(network.permanent_neighbours[0].0.interface, InterfaceId(2));
+    }
+
+    #[test]
     fn every_wrong_service_line_is_named() {
         let wrong = check_services(
             &[
@@ -192,13 +257,13 @@ mod tests {
                 "-A -t 10.0.10.100:99999",
                 "-C",
                 "-A -t 10.0.10.100:82 -s nonsense",
-                "-a -t 10.0.10.100:80 -r 10.0.10.84 -m",
+                "-a -t 10.0.10.100:80 -r 10.0.10.84 -m -w x",
             ],
             &Numeric,
         );
         let indices: Vec<_> = wrong.iter().map(|(index, _)| *index).collect();
         assert_eq!(indices, [2, 3, 4, 5, 6, 7]);
         assert_eq!(wrong[0].1, "Service not defined");
-        assert!(wrong[5].1.contains("Masquerading"), "{}", wrong[5].1);
+        assert!(wrong[5].1.contains("weight"), "{}", wrong[5].1);
     }
 }

@@ -30,6 +30,7 @@ pub fn run(control: &Mutex<Control>, arp: &ArpChannel, clock: TickClock, is_stop
         }
         if now != last_sweep {
             sweeper.step(&director, now);
+            director.fragments.sweep(now);
             last_sweep = now;
         }
         if !arp.has_news() {

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use lb_core::interface::InterfaceId;
+use lb_core::interface::{Interface, InterfaceId};
 use lb_core::wire::MacAddress;
 
 use crate::config::{Config, InterfaceConfig};
@@ -60,8 +60,6 @@ pub enum KernelError {
 pub struct KernelInterfaces {
     /// Emptied at shut-down, when clients may still ask.
     open: Mutex<Vec<OpenInterface>>,
-    /// Kept until the ports are gone: their rings may hold buffers of it.
-    _pool: Option<Mempool>,
 }
 
 #[derive(Debug)]
@@ -130,8 +128,7 @@ pub fn explain(config: &Config, problem: EalError) -> Result<KernelError, EalErr
 }
 
 impl KernelInterfaces {
-    /// Sets up the devices and gives them their addresses. `mac` says the MAC address of each
-    /// interface.
+    /// Sets up the devices and gives them the MAC addresses of `interfaces`, and addresses.
     ///
     /// # Errors
     ///
@@ -139,21 +136,22 @@ impl KernelInterfaces {
     pub fn configure(
         eal: &Eal,
         config: &Config,
-        mac: impl Fn(InterfaceId) -> Option<MacAddress>,
+        interfaces: &[Interface],
     ) -> Result<Self, KernelError> {
         let wanted: Vec<_> = wanted(config).collect();
         let Some(mtu_max) = wanted.iter().map(|(_, interface)| interface.mtu).max() else {
-            return Ok(Self { open: Mutex::default(), _pool: None });
+            return Ok(Self { open: Mutex::default() });
         };
         let pool = pool(eal, wanted.len(), mtu_max)?;
         let mut open = Vec::new();
         for (id, interface) in &wanted {
-            let mac = mac(*id).unwrap_or_default();
+            let twin = interfaces.get(usize::from(id.0));
+            let mac = twin.map(|twin| twin.mac).unwrap_or_default();
             let port = open_port(eal, *id, interface, mac, &pool)?;
             open.push(OpenInterface { interface: *id, port });
         }
         ip(&address_commands(wanted.iter().map(|(_, interface)| interface)))?;
-        Ok(Self { open: Mutex::new(open), _pool: Some(pool) })
+        Ok(Self { open: Mutex::new(open) })
     }
 
     /// Brings the interfaces up and hands out their queues.
@@ -169,7 +167,8 @@ impl KernelInterfaces {
         })
     }
 
-    /// Removes the interfaces. All queue handles must be gone.
+    /// Removes the interfaces. All queue handles must be gone, and the ports, as their rings may
+    /// hold buffers of ours.
     ///
     /// # Errors
     ///

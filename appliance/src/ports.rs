@@ -2,10 +2,10 @@
 
 use std::sync::Mutex;
 
-use lb_core::interface::{Interface, InterfaceAddress};
+use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
 use lb_core::wire::MacAddress;
 
-use crate::config::{Config, PortConfig as Settings};
+use crate::config::{Config, InterfaceConfig, PortConfig as Settings};
 use crate::dpdk::{
     self, Eal, Mempool, MempoolConfig, MempoolError, Port, PortError, PortStats, Queues, device,
     mempool,
@@ -68,10 +68,11 @@ impl Ports {
         Ok(Self { open: Mutex::new(open.collect::<Result<_, _>>()?) })
     }
 
-    /// The interfaces that the packet path knows the ports as.
+    /// The interfaces that the packet path knows: the ports, then their VLANs.
     pub fn interfaces(&self, config: &Config) -> Vec<Interface> {
-        let open = lock(&self.open);
-        open.iter().zip(&config.ports).map(|(port, settings)| port.interface(settings)).collect()
+        let macs: Vec<MacAddress> = lock(&self.open).iter().map(|open| open.mac).collect();
+        let make = |settings| interface(&settings, &macs);
+        config.interfaces().filter_map(make).collect()
     }
 
     /// Whether no port has hardware behind it.
@@ -154,21 +155,6 @@ impl OpenPort {
         Ok(Self { port, pool, device: settings.device.as_str().to_owned(), mac })
     }
 
-    fn interface(&self, settings: &Settings) -> Interface {
-        let addresses = settings.addresses.iter().filter_map(|address| match address.address {
-            std::net::IpAddr::V4(v4) => {
-                Some(InterfaceAddress { address: v4, prefix: address.prefix })
-            }
-            std::net::IpAddr::V6(_) => None,
-        });
-        Interface {
-            name: settings.name.clone(),
-            mac: self.mac,
-            mtu: settings.mtu,
-            addresses: addresses.collect(),
-        }
-    }
-
     fn row(&self) -> PortRow {
         let link = match self.port.link() {
             Ok(link) if !link.is_up => "down".to_owned(),
@@ -189,6 +175,22 @@ impl OpenPort {
             stats: self.port.stats(),
         }
     }
+}
+
+/// An interface with the MAC address of its port; `macs` are those of all ports.
+fn interface(settings: &InterfaceConfig<'_>, macs: &[MacAddress]) -> Option<Interface> {
+    let of_config = settings.addresses.iter();
+    Some(Interface {
+        name: settings.name.to_owned(),
+        port: InterfaceId(u8::try_from(settings.port).ok()?),
+        vlan: settings.vlan,
+        mac: *macs.get(settings.port)?,
+        mtu: settings.mtu,
+        addresses: of_config
+            .map(|own| InterfaceAddress { address: own.address, prefix: own.prefix })
+            .collect(),
+        has_kernel: settings.kernel,
+    })
 }
 
 /// Bytes that a buffer needs for the largest frame in one piece.
