@@ -87,65 +87,59 @@ pub fn random_hasher() -> io::Result<FlowHasher> {
     Ok(FlowHasher::new(random.map(u64::from_ne_bytes)))
 }
 
+/// What surrounds the director.
+pub fn network(config: &Config, interfaces: Vec<Interface>) -> Network {
+    let id = |index: usize| u8::try_from(index).ok().map(InterfaceId);
+    let routes = config.routes.iter().map(|route| Route {
+        to: InterfaceAddress { address: route.to.network, prefix: route.to.prefix },
+        via: route.via,
+        interface: id(route.interface),
+    });
+    let permanent_neighbours = config.neighbours.iter().filter_map(|neighbour| {
+        let interface = id(neighbour.interface)?;
+        Some((Hop { interface, neighbour: neighbour.address }, neighbour.mac))
+    });
+    let rules = config
+        .kernel
+        .take
+        .iter()
+        .map(|taken| PuntRule { protocol: taken.protocol, port: taken.port.unwrap_or(0) });
+    Network {
+        interfaces,
+        vips: config.vips.clone(),
+        own_service_addresses: config.own_service_addresses,
+        routes: routes.collect(),
+        permanent_neighbours: permanent_neighbours.collect(),
+        patience: patience(&config.arp),
+        neighbours_max: config.arp.max as usize,
+        punt_rules: PuntRules::new(rules),
+        announcements: config.arp.announcements,
+        announce_interval_ticks: ticks(config.arp.announce),
+    }
+}
+
+/// The switches of the packet path.
+pub fn settings(config: &Config) -> Settings {
+    let of = &config.settings;
+    Settings {
+        conn_reuse_mode: i32::from(of.conn_reuse_mode),
+        expire_nodest_conn: of.expire_nodest_conn,
+        pmtu_disc: of.pmtu_disc,
+        nat_icmp_send: of.nat_icmp_send,
+        sloppy_tcp: of.sloppy_tcp,
+        sloppy_sctp: of.sloppy_sctp,
+        ip_forward: config.ip_forward,
+        tunnel_source_spread: config.tunnel.source_spread,
+        icmp_msgs_per_sec: of.icmp_msgs_per_sec,
+        kernel_rate: config.kernel.rate,
+    }
+}
+
 /// What is fixed at start besides the flow table.
 pub const fn limits(config: &Config) -> Limits {
     Limits {
         destinations_max: config.destinations_max as usize,
         datagrams_max: config.fragments.max as usize,
-    }
-}
-
-/// The switches as they are configured.
-pub fn settings(config: &Config) -> Settings {
-    let given = &config.settings;
-    Settings {
-        conn_reuse_mode: given.conn_reuse_mode.into(),
-        expire_nodest_conn: given.expire_nodest_conn,
-        pmtu_disc: given.pmtu_disc,
-        nat_icmp_send: given.nat_icmp_send,
-        sloppy_tcp: given.sloppy_tcp,
-        sloppy_sctp: given.sloppy_sctp,
-        ip_forward: config.ip_forward,
-        tunnel_source_spread: config.tunnel.source_spread,
-        kernel_rate: config.kernel.rate,
-    }
-}
-
-/// What surrounds the director.
-pub fn network(config: &Config, interfaces: Vec<Interface>) -> Network {
-    let interface = |index: usize| u8::try_from(index).ok().map(InterfaceId);
-    Network {
-        interfaces,
-        vips: config.vips.clone(),
-        own_service_addresses: config.own_service_addresses,
-        routes: config
-            .routes
-            .iter()
-            .map(|route| Route {
-                to: InterfaceAddress { address: route.to.network, prefix: route.to.prefix },
-                via: route.via,
-                interface: interface(route.interface),
-            })
-            .collect(),
-        permanent_neighbours: config
-            .neighbours
-            .iter()
-            .filter_map(|neighbour| {
-                let (interface, address) = (interface(neighbour.interface)?, neighbour.address);
-                Some((Hop { interface, neighbour: address }, neighbour.mac))
-            })
-            .collect(),
-        patience: patience(&config.arp),
-        neighbours_max: config.arp.max as usize,
-        punt_rules: PuntRules::new(
-            config
-                .kernel
-                .take
-                .iter()
-                .map(|taken| PuntRule { protocol: taken.protocol, port: taken.port.unwrap_or(0) }),
-        ),
-        announcements: config.arp.announcements,
-        announce_interval_ticks: ticks(config.arp.announce),
     }
 }
 
@@ -169,8 +163,13 @@ pub fn check_services(lines: &[&str], names: &dyn Names) -> Vec<(usize, String)>
     const FLOWS: usize = 1;
     let hasher = FlowHasher::new([0; 3]);
     let flows = FlowTable::new(FLOWS, Storage::leaked(FLOWS), hasher);
-    let limits = Limits { destinations_max: lines.len() + 1, datagrams_max: 0 };
-    let mut control = Control::new(flows, limits, 0, hasher, Network::default());
+    let mut control = Control::new(
+        flows,
+        Limits { destinations_max: lines.len() + 1, datagrams_max: 1 },
+        0,
+        hasher,
+        Network::default(),
+    );
     run_services(lines, &mut control, names)
 }
 
@@ -257,13 +256,13 @@ neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
                 "-A -t 10.0.10.100:99999",
                 "-C",
                 "-A -t 10.0.10.100:82 -s nonsense",
-                "-a -t 10.0.10.100:80 -r 10.0.10.84 -m -w x",
+                "-A -f 1 -s rr",
             ],
             &Numeric,
         );
         let indices: Vec<_> = wrong.iter().map(|(index, _)| *index).collect();
         assert_eq!(indices, [2, 3, 4, 5, 6, 7]);
         assert_eq!(wrong[0].1, "Service not defined");
-        assert!(wrong[5].1.contains("weight"), "{}", wrong[5].1);
+        assert!(wrong[5].1.contains("Firewall-mark"), "{}", wrong[5].1);
     }
 }

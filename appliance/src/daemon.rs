@@ -19,7 +19,6 @@ use lb_core::director::Director;
 use lb_core::flow::FlowTable;
 use lb_core::interface::{Interface, InterfaceId};
 
-use crate::arp::ArpChannel;
 use crate::assemble;
 use crate::clock::TickClock;
 use crate::config::{self, Config, Environment, IdleMode};
@@ -32,6 +31,7 @@ use crate::idle::Idle;
 use crate::kernel::{self, KernelInterfaces};
 use crate::lock::lock;
 use crate::names::SystemNames;
+use crate::neighbourhood::Neighbourhood;
 use crate::ports::Ports;
 use crate::relay;
 use crate::version::version;
@@ -78,7 +78,7 @@ pub fn run(path: &Path) -> Result<()> {
     let server = Server::open(&config.control.socket)?;
     let clock = TickClock::start();
     let control = Arc::new(Mutex::new(control));
-    let arp = Arc::new(ArpChannel::new(thread::current()));
+    let neighbourhood = Arc::new(Neighbourhood::new(thread::current()));
 
     let director = Arc::clone(lock(&control).director());
     let crew = Crew {
@@ -86,7 +86,7 @@ pub fn run(path: &Path) -> Result<()> {
         director,
         ports: &ports,
         kernel: &kernel,
-        arp: &arp,
+        neighbourhood: &neighbourhood,
         clock,
         is_stopping: &is_stopping,
     };
@@ -101,7 +101,7 @@ pub fn run(path: &Path) -> Result<()> {
             control: Arc::clone(&control),
             ports: Arc::clone(&ports),
             kernel: Arc::clone(&kernel),
-            arp: Arc::clone(&arp),
+            neighbourhood: Arc::clone(&neighbourhood),
             about: About {
                 version: version().to_owned(),
                 dpdk_version: Eal::version(),
@@ -114,7 +114,7 @@ pub fn run(path: &Path) -> Result<()> {
         }))
         .context("the control socket has no thread")?;
     announce_ready(&config, &started, &packet_memory)?;
-    housekeeping::run(&control, &arp, clock, &is_stopping);
+    housekeeping::run(&control, &neighbourhood, clock, &is_stopping);
 
     lcore::wait_all(&eal);
     drop(server);
@@ -177,7 +177,7 @@ struct Crew<'a> {
     director: Arc<Director>,
     ports: &'a Ports,
     kernel: &'a KernelInterfaces,
-    arp: &'a Arc<ArpChannel>,
+    neighbourhood: &'a Arc<Neighbourhood>,
     clock: TickClock,
     is_stopping: &'a Arc<AtomicBool>,
 }
@@ -191,9 +191,10 @@ impl Crew<'_> {
         let with_queues = queues.iter().map(|queues| queues.rx.len()).max().unwrap_or(0);
         let workers = with_queues.clamp(1, worker_cpus.len());
         let interfaces = Arc::clone(&self.director.snapshot.load().interfaces);
-        let ports: Vec<_> = interfaces.iter().map(|interface| interface.port).collect();
         let (from_kernel, to_kernel) = relay::share_out(kernel_queues, &interfaces, workers);
         let mut from_kernel = Some(from_kernel);
+        let ports: Arc<[usize]> =
+            self.config.interfaces().map(|interface| interface.port).collect();
         let shares = share_out(queues, workers).into_iter().zip(to_kernel).enumerate();
         for (number, ((receive, send), to_kernel)) in shares {
             let equipment = Equipment {
@@ -201,12 +202,12 @@ impl Crew<'_> {
                 number,
                 receive,
                 send,
-                ports: ports.clone(),
-                to_kernel,
+                ports: Arc::clone(&ports),
+                pools: self.ports.pools(),
                 waiting_max: (self.config.arp.queue as usize).div_ceil(workers),
                 early_max: (self.config.fragments.queue as usize).div_ceil(workers),
-                arp: Arc::clone(self.arp),
-                pool: self.ports.pool(),
+                neighbourhood: Arc::clone(self.neighbourhood),
+                to_kernel,
                 // The first worker takes it.
                 from_kernel: from_kernel.take(),
                 clock: self.clock,

@@ -8,15 +8,20 @@ use lb_core::clock::Tick;
 use lb_core::control::Control;
 use lb_core::expiry::Sweeper;
 
-use crate::arp::ArpChannel;
 use crate::clock::TickClock;
 use crate::lock::lock;
+use crate::neighbourhood::Neighbourhood;
 
 /// Longest sleep between two rounds: shorter than a tick, so that no tick is missed.
 const ROUND: Duration = Duration::from_millis(50);
 
 /// Goes its rounds until `is_stopping` is set. News from workers and commands wake it earlier.
-pub fn run(control: &Mutex<Control>, arp: &ArpChannel, clock: TickClock, is_stopping: &AtomicBool) {
+pub fn run(
+    control: &Mutex<Control>,
+    neighbourhood: &Neighbourhood,
+    clock: TickClock,
+    is_stopping: &AtomicBool,
+) {
     let director = lock(control).director().clone();
     let mut sweeper = Sweeper::default();
     let mut last_sweep = Tick(u32::MAX);
@@ -24,16 +29,16 @@ pub fn run(control: &Mutex<Control>, arp: &ArpChannel, clock: TickClock, is_stop
         let now = clock.now();
         {
             let mut control = lock(control);
-            arp.learn(&mut control);
+            neighbourhood.learn(&mut control);
             let wanted = control.tick(now);
-            arp.send(&control, &wanted);
+            neighbourhood.send(&control, &wanted);
         }
         if now != last_sweep {
             sweeper.step(&director, now);
             director.fragments.sweep(now);
             last_sweep = now;
         }
-        if !arp.has_news() {
+        if !neighbourhood.has_news() {
             std::thread::park_timeout(ROUND);
         }
     }

@@ -9,13 +9,12 @@
 //! | `control` | accepts connections to the control socket | [`control::server`] |
 //! | `control-client` | one for each connection | [`control::server`] |
 //!
-//! A frame stays on its worker from receive to send. Workers and main exchange ARP through two
-//! queues ([`arp`]); commands change the core's control plane under its lock and publish a new
+//! A frame stays on its worker from receive to send. Workers and main exchange ARP and
+//! neighbour discovery through two queues ([`neighbourhood`]); commands change the core's control plane under its lock and publish a new
 //! snapshot, which workers see at their next burst.
 
 #![deny(unsafe_code)]
 
-pub mod arp;
 pub mod assemble;
 pub mod clock;
 pub mod config;
@@ -28,6 +27,7 @@ pub mod idle;
 pub mod kernel;
 pub mod lock;
 pub mod names;
+pub mod neighbourhood;
 pub mod ports;
 pub mod relay;
 

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
 use lb_core::wire::MacAddress;
 
-use crate::config::{Config, InterfaceConfig, PortConfig as Settings};
+use crate::config::{Config, PortConfig as Settings};
 use crate::dpdk::{
     self, Eal, Mempool, MempoolConfig, MempoolError, Port, PortError, PortStats, Queues, device,
     mempool,
@@ -68,11 +68,28 @@ impl Ports {
         Ok(Self { open: Mutex::new(open.collect::<Result<_, _>>()?) })
     }
 
-    /// The interfaces that the packet path knows: the ports, then their VLANs.
+    /// The interfaces that the packet path knows the ports as.
     pub fn interfaces(&self, config: &Config) -> Vec<Interface> {
-        let macs: Vec<MacAddress> = lock(&self.open).iter().map(|open| open.mac).collect();
-        let make = |settings| interface(&settings, &macs);
-        config.interfaces().filter_map(make).collect()
+        let open = lock(&self.open);
+        let ids = (0..=u8::MAX).map(InterfaceId).collect::<Vec<_>>();
+        config
+            .interfaces()
+            .filter_map(|settings| {
+                let addresses = settings.addresses.iter().map(|address| InterfaceAddress {
+                    address: address.address,
+                    prefix: address.prefix,
+                });
+                Some(Interface {
+                    name: settings.name.to_owned(),
+                    port: *ids.get(settings.port)?,
+                    vlan: settings.vlan,
+                    mac: open.get(settings.port)?.mac,
+                    mtu: settings.mtu,
+                    addresses: addresses.collect(),
+                    has_kernel: settings.kernel,
+                })
+            })
+            .collect()
     }
 
     /// Whether no port has hardware behind it.
@@ -89,9 +106,9 @@ impl Ports {
         lock(&self.open).iter_mut().map(|open| open.port.start()).collect()
     }
 
-    /// A pool for frames that the director makes itself.
-    pub fn pool(&self) -> Option<Mempool> {
-        lock(&self.open).first().map(|open| open.pool.clone())
+    /// Pools for frames that the director makes itself, one for each port.
+    pub fn pools(&self) -> Vec<Mempool> {
+        lock(&self.open).iter().map(|open| open.pool.clone()).collect()
     }
 
     /// Stops the devices and lets them go. All queue handles must be gone.
@@ -175,22 +192,6 @@ impl OpenPort {
             stats: self.port.stats(),
         }
     }
-}
-
-/// An interface with the MAC address of its port; `macs` are those of all ports.
-fn interface(settings: &InterfaceConfig<'_>, macs: &[MacAddress]) -> Option<Interface> {
-    let of_config = settings.addresses.iter();
-    Some(Interface {
-        name: settings.name.to_owned(),
-        port: InterfaceId(u8::try_from(settings.port).ok()?),
-        vlan: settings.vlan,
-        mac: *macs.get(settings.port)?,
-        mtu: settings.mtu,
-        addresses: of_config
-            .map(|own| InterfaceAddress { address: own.address, prefix: own.prefix })
-            .collect(),
-        has_kernel: settings.kernel,
-    })
 }
 
 /// Bytes that a buffer needs for the largest frame in one piece.

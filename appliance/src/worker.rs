@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lb_core::clock::Tick;
-use lb_core::counters::WorkerCounters;
+use lb_core::course::Course;
 use lb_core::director::Director;
 use lb_core::drops::DropReason;
 use lb_core::fragment::Early;
-use lb_core::frame::Frame;
 use lb_core::interface::InterfaceId;
 use lb_core::neighbour::NeighbourSeen;
 use lb_core::route::Hop;
@@ -19,10 +18,10 @@ use lb_core::slots::DestinationId;
 use lb_core::waiting::Waiting;
 use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
 
-use crate::arp::ArpChannel;
 use crate::clock::TickClock;
 use crate::dpdk::{Burst, DropList, MBUFS_MAX, Mbuf, Mempool, RxQueue, TxBuffer};
 use crate::idle::Idle;
+use crate::neighbourhood::Neighbourhood;
 use crate::relay::{FromKernel, ToKernel};
 
 const _: () = assert!(MBUFS_MAX <= BURST_MAX, "a burst fits the core's arrays");
@@ -32,23 +31,23 @@ const _: () = assert!(MBUFS_MAX <= BURST_MAX, "a burst fits the core's arrays");
 pub struct Equipment {
     pub director: Arc<Director>,
     pub number: usize,
-    /// The queues to receive from, with the port that each belongs to: the interface of its
-    /// untagged frames.
+    /// The queues to receive from, with the interface of untagged frames of their port.
     pub receive: Vec<(InterfaceId, RxQueue)>,
     /// A way out of each port, in their order.
     pub send: Vec<TxBuffer>,
     /// The port of each interface.
-    pub ports: Vec<InterfaceId>,
-    /// Ways into the host's kernel.
-    pub to_kernel: ToKernel,
+    pub ports: Arc<[usize]>,
+    /// Buffers for new frames, of each port.
+    pub pools: Vec<Mempool>,
     /// Frames that may wait for neighbours.
     pub waiting_max: usize,
     /// Fragments that may wait for the first one of their datagram.
     pub early_max: usize,
-    pub arp: Arc<ArpChannel>,
-    /// Buffers for frames that the director makes.
-    pub pool: Option<Mempool>,
-    /// What the host's kernel sends; one worker sends it, and the control plane's frames.
+    pub neighbourhood: Arc<Neighbourhood>,
+    /// Ways into the host's kernel.
+    pub to_kernel: ToKernel,
+    /// What the host's kernel sends: for the worker that sends it, and the frames of the control
+    /// plane.
     pub from_kernel: Option<FromKernel>,
     pub clock: TickClock,
     pub idle: Idle,
@@ -63,50 +62,92 @@ pub struct PacketWorker {
     number: usize,
     receive: Vec<(InterfaceId, RxQueue)>,
     outputs: Outputs,
-    early: Early<Mbuf>,
     burst: Burst,
     verdicts: [Verdict; BURST_MAX],
+    neighbourhood: Arc<Neighbourhood>,
     from_kernel: Option<FromKernel>,
     clock: TickClock,
     idle: Idle,
     is_stopping: Arc<AtomicBool>,
 }
 
-/// Where frames go, and news of the neighbourhood.
+/// Where frames go after their verdict.
 #[derive(Debug)]
 struct Outputs {
-    /// By port.
-    send: Vec<TxBuffer>,
-    /// The port of each interface.
-    ports: Vec<InterfaceId>,
+    ways: Ways,
     to_kernel: ToKernel,
     dropped: DropList,
     waiting: Waiting<Mbuf>,
-    pool: Option<Mempool>,
-    arp: Arc<ArpChannel>,
+    early: Early<Mbuf>,
+    /// Early fragments that are about to be taken on; empty between turns.
+    followers: Vec<(Mbuf, Course)>,
+}
+
+/// The ways out, by interface.
+#[derive(Debug)]
+struct Ways {
+    send: Vec<TxBuffer>,
+    ports: Arc<[usize]>,
+    pools: Vec<Mempool>,
+}
+
+impl Ways {
+    #[inline]
+    fn push(&mut self, interface: InterfaceId, mbuf: Mbuf) {
+        self.send[self.ports[usize::from(interface.0)]].push(mbuf);
+    }
+}
+
+/// What the core sees of this worker.
+struct Around<'a> {
+    ways: &'a mut Ways,
+    neighbourhood: &'a Neighbourhood,
+}
+
+impl Surroundings for Around<'_> {
+    fn neighbour_seen(&mut self, seen: NeighbourSeen) {
+        self.neighbourhood.neighbour_seen(seen);
+    }
+
+    fn neighbour_wanted(&mut self, hop: Hop) {
+        self.neighbourhood.neighbour_wanted(hop);
+    }
+
+    fn path_mtu_seen(&mut self, server: DestinationId, mtu: u16) {
+        self.neighbourhood.path_mtu_seen(server, mtu);
+    }
+
+    fn send(&mut self, interface: InterfaceId, parts: &[&[u8]]) -> bool {
+        let pool = &self.ways.pools[self.ways.ports[usize::from(interface.0)]];
+        let Some(mut mbuf) = Mbuf::alloc(pool) else { return false };
+        let is_copied = mbuf.copy_parts(parts);
+        if is_copied {
+            self.ways.push(interface, mbuf);
+        }
+        is_copied
+    }
 }
 
 impl PacketWorker {
     /// To be made on the lcore that it will run on, where its memory is near.
     pub fn new(equipment: Equipment) -> Self {
-        let Equipment { director, number, receive, .. } = equipment;
+        let Equipment { director, number, receive, send, ports, pools, .. } = equipment;
         Self {
             core: Worker::new(Arc::clone(&director), number),
             director,
             number,
             receive,
             outputs: Outputs {
-                send: equipment.send,
-                ports: equipment.ports,
+                ways: Ways { send, ports, pools },
                 to_kernel: equipment.to_kernel,
                 dropped: DropList::new(),
                 waiting: Waiting::new(equipment.waiting_max),
-                pool: equipment.pool,
-                arp: equipment.arp,
+                early: Early::new(equipment.early_max),
+                followers: Vec::with_capacity(BURST_MAX),
             },
-            early: Early::new(equipment.early_max),
             burst: Burst::new(),
             verdicts: [Verdict::Consumed; BURST_MAX],
+            neighbourhood: equipment.neighbourhood,
             from_kernel: equipment.from_kernel,
             clock: equipment.clock,
             idle: equipment.idle,
@@ -127,29 +168,25 @@ impl PacketWorker {
         self.core.boundary();
         let now = self.clock.now();
         let mut frames = 0;
-        for (port, queue) in &self.receive {
+        for (interface, queue) in &self.receive {
             let received = self.burst.rx(queue);
             if received == 0 {
                 continue;
             }
             frames += received;
+            let mut around =
+                Around { ways: &mut self.outputs.ways, neighbourhood: &self.neighbourhood };
             let bytes = self.burst.frames_mut();
-            self.core.process(*port, now, bytes, &mut self.verdicts, &mut self.outputs);
+            self.core.process(*interface, now, bytes, &mut self.verdicts, &mut around);
             let counters = &self.director.counters[self.number];
             for (mbuf, verdict) in self.burst.drain().zip(&self.verdicts) {
-                if let Verdict::Hold(datagram, until) = *verdict {
-                    if let Some(oldest) = self.early.push(mbuf, datagram, until, counters) {
-                        self.outputs.dropped.push(oldest);
-                    }
-                } else {
-                    self.outputs.settle(mbuf, *verdict, now, counters);
-                }
+                self.outputs.settle(mbuf, *verdict, now, counters);
             }
         }
         if !self.outputs.waiting.is_empty() {
             self.release_waiting(now);
         }
-        if !self.early.is_empty() {
+        if !self.outputs.early.is_empty() {
             self.release_early(now);
         }
         let sent = self.send_control_frames();
@@ -157,33 +194,34 @@ impl PacketWorker {
         frames > 0 || sent
     }
 
+    /// Takes fragments on whose datagram's course is known now.
+    fn release_early(&mut self, now: Tick) {
+        let Self { core, outputs, director, neighbourhood, number, .. } = self;
+        let counters = &director.counters[*number];
+        let Outputs { dropped, early, followers, .. } = outputs;
+        early.release(
+            &director.fragments,
+            now,
+            counters,
+            |frame, course| followers.push((frame, course)),
+            |frame| dropped.push(frame),
+        );
+        while let Some((mut frame, course)) = outputs.followers.pop() {
+            let mut around = Around { ways: &mut outputs.ways, neighbourhood };
+            let verdict = core.follow(&course, now, &mut frame, &mut around);
+            outputs.settle(frame, verdict, now, counters);
+        }
+    }
+
     fn release_waiting(&mut self, now: Tick) {
-        let Outputs { send, ports, dropped, waiting, .. } = &mut self.outputs;
+        let Outputs { ways, dropped, waiting, .. } = &mut self.outputs;
         waiting.release(
             &self.director,
             self.core.pictures(),
             now,
             &self.director.counters[self.number],
-            |frame, interface| send[port_of(ports, interface)].push(frame),
+            |frame, interface| ways.push(interface, frame),
             |frame| dropped.push(frame),
-        );
-    }
-
-    /// Fragments go after the first one of their datagram. A fragment that was given up is freed
-    /// by itself: they are few.
-    #[cold]
-    fn release_early(&mut self, now: Tick) {
-        let Self { core, director, outputs, .. } = self;
-        let counters = &director.counters[self.number];
-        self.early.release(
-            &director.fragments,
-            now,
-            counters,
-            |mut frame, course| {
-                let verdict = core.follow(&course, now, &mut frame, outputs);
-                outputs.settle(frame, verdict, now, counters);
-            },
-            drop,
         );
     }
 
@@ -191,43 +229,51 @@ impl PacketWorker {
     fn send_control_frames(&mut self) -> bool {
         let Some(from_kernel) = &mut self.from_kernel else { return false };
         let mut sent = false;
-        while let Some(frame) = self.outputs.arp.next_frame() {
-            sent |= self.outputs.send(frame.port, &[frame.bytes()]);
+        while let Some(frame) = self.neighbourhood.next_frame() {
+            let ways = &mut self.outputs.ways;
+            let mut around = Around { ways, neighbourhood: &self.neighbourhood };
+            sent |= around.send(frame.interface, &[frame.bytes()]);
         }
-        let Outputs { send, dropped, .. } = &mut self.outputs;
-        sent |= from_kernel.relay(|port, mbuf| send[usize::from(port.0)].push(mbuf), dropped) > 0;
+        let Outputs { ways, dropped, .. } = &mut self.outputs;
+        sent |= from_kernel.relay(|port, mbuf| ways.push(port, mbuf), dropped) > 0;
         sent
     }
 
     fn flush(&mut self) {
-        let counters = &self.director.counters[self.number];
-        for output in &mut self.outputs.send {
+        for output in &mut self.outputs.ways.send {
             let failed = output.flush().failed;
             if failed > 0 {
+                let counters = &self.director.counters[self.number];
                 counters.drop_packets(DropReason::TransmitFull, failed);
             }
         }
         let refused = self.outputs.to_kernel.flush();
         if refused > 0 {
+            let counters = &self.director.counters[self.number];
             counters.drop_packets(DropReason::KernelUnavailable, refused);
         }
         self.outputs.dropped.flush();
     }
 }
 
-/// The place of the port that an interface belongs to.
-#[inline]
-fn port_of(ports: &[InterfaceId], interface: InterfaceId) -> usize {
-    usize::from(ports[usize::from(interface.0)].0)
-}
-
 impl Outputs {
     #[inline]
-    fn settle(&mut self, mbuf: Mbuf, verdict: Verdict, now: Tick, counters: &WorkerCounters) {
+    fn settle(
+        &mut self,
+        mbuf: Mbuf,
+        verdict: Verdict,
+        now: Tick,
+        counters: &lb_core::counters::WorkerCounters,
+    ) {
         match verdict {
-            Verdict::Send(interface) => self.send[port_of(&self.ports, interface)].push(mbuf),
+            Verdict::Send(interface) => self.ways.push(interface, mbuf),
             Verdict::Wait(pending) => {
                 if let Some(oldest) = self.waiting.push(mbuf, pending, now, counters) {
+                    self.dropped.push(oldest);
+                }
+            }
+            Verdict::Hold(datagram, until) => {
+                if let Some(oldest) = self.early.push(mbuf, datagram, until, counters) {
                     self.dropped.push(oldest);
                 }
             }
@@ -237,36 +283,7 @@ impl Outputs {
                     self.dropped.push(mbuf);
                 }
             }
-            Verdict::Hold(..) | Verdict::Consumed | Verdict::Drop(_) => self.dropped.push(mbuf),
+            Verdict::Consumed | Verdict::Drop(_) => self.dropped.push(mbuf),
         }
-    }
-}
-
-impl Surroundings for Outputs {
-    fn neighbour_seen(&mut self, seen: NeighbourSeen) {
-        self.arp.neighbour_seen(seen);
-    }
-
-    fn neighbour_wanted(&mut self, hop: Hop) {
-        self.arp.neighbour_wanted(hop);
-    }
-
-    fn path_mtu_seen(&mut self, server: DestinationId, mtu: u16) {
-        self.arp.path_mtu_seen(server, mtu);
-    }
-
-    fn send(&mut self, interface: InterfaceId, parts: &[&[u8]]) -> bool {
-        let Some(mut mbuf) = self.pool.as_ref().and_then(Mbuf::alloc) else { return false };
-        if !mbuf.resize(parts.iter().map(|part| part.len()).sum()) {
-            return false;
-        }
-        let mut rest = mbuf.bytes_mut();
-        for part in parts {
-            let (place, behind) = rest.split_at_mut(part.len());
-            place.copy_from_slice(part);
-            rest = behind;
-        }
-        self.send[port_of(&self.ports, interface)].push(mbuf);
-        true
     }
 }

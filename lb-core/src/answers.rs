@@ -1,6 +1,8 @@
 //! What the sender of a refused packet is told, where IPVS, or the host that the director is to
 //! it, would tell it something. The frame becomes the answer and goes back the way it came.
 
+use std::net::IpAddr;
+
 use crate::burst::Burst;
 use crate::drops::DropReason;
 use crate::frame::Frame;
@@ -10,18 +12,26 @@ use crate::reply::icmp_error::IcmpError;
 use crate::reply::icmp6_error::IcmpError6;
 use crate::reply::{Refusal, icmp_error, icmp6_error, reset, reset6};
 use crate::wire::ipv4::protocol;
-use crate::wire::ipv6;
+use crate::wire::{checksum, ipv6, udp};
 use crate::worker::Verdict;
+
+/// Protocols of RFC 3376 and RFC 3828.
+const IGMP: u8 = 2;
+const UDP_LITE: u8 = 136;
 
 /// What a refused packet's sender is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Reset,
+    /// Nobody listens: a host looks at the datagram before it says so.
+    ClosedPort,
     PortUnreachable,
     ProtocolUnreachable,
     NoRoute,
     TimeExceeded,
-    TooLarge { mtu: u16 },
+    TooLarge {
+        mtu: u16,
+    },
 }
 
 impl Burst<'_> {
@@ -59,7 +69,9 @@ impl Burst<'_> {
         limiter: &mut Limiter,
     ) -> Verdict {
         self.counters.drop_packets(reason, 1);
-        let Some(answer) = answer.filter(|_| limiter.allows(self.now)) else {
+        let Some(answer) =
+            answer.filter(|_| limiter.allows(self.now, self.snapshot.settings.icmp_msgs_per_sec))
+        else {
             return Verdict::Drop(reason);
         };
         let made = if packet.is_v4() {
@@ -72,6 +84,9 @@ impl Burst<'_> {
         }
         limiter.spend();
         self.counters.errors_sent.add(1);
+        let headers = usize::from(packet.network_offset);
+        let length = frame.bytes().len().saturating_sub(headers);
+        self.count_own_error(packet, u32::try_from(length).unwrap_or(u32::MAX));
         Verdict::Send(packet.interface)
     }
 
@@ -85,13 +100,17 @@ impl Burst<'_> {
         let offset = usize::from(packet.network_offset);
         let error = match answer {
             Answer::Reset => return Some(reset::answer(frame, offset)),
+            Answer::ClosedPort => {
+                check_datagram(frame, packet)?;
+                IcmpError::PortUnreachable
+            }
             Answer::PortUnreachable => IcmpError::PortUnreachable,
             Answer::ProtocolUnreachable => IcmpError::ProtocolUnreachable,
             Answer::NoRoute => IcmpError::NetUnreachable,
             Answer::TimeExceeded => IcmpError::TimeExceeded,
             Answer::TooLarge { mtu } => IcmpError::FragmentationNeeded { mtu },
         };
-        let std::net::IpAddr::V4(source) = self.answers_from(packet)? else { return None };
+        let IpAddr::V4(source) = self.answers_from(packet)? else { return None };
         let identification = limiter.identification();
         Some(icmp_error::answer_from(frame, offset, source, error, identification))
     }
@@ -105,6 +124,10 @@ impl Burst<'_> {
         let offset = usize::from(packet.network_offset);
         let error = match answer {
             Answer::Reset => return Some(reset6::answer(frame, offset)),
+            Answer::ClosedPort => {
+                check_datagram(frame, packet)?;
+                IcmpError6::PortUnreachable
+            }
             Answer::PortUnreachable => IcmpError6::PortUnreachable,
             Answer::ProtocolUnreachable => {
                 // The byte that names the protocol: in the fixed header where nothing follows it.
@@ -115,18 +138,45 @@ impl Burst<'_> {
             Answer::TimeExceeded => IcmpError6::TimeExceeded,
             Answer::TooLarge { mtu } => IcmpError6::PacketTooBig { mtu: u32::from(mtu) },
         };
-        let std::net::IpAddr::V6(source) = self.answers_from(packet)? else { return None };
+        let IpAddr::V6(source) = self.answers_from(packet)? else { return None };
         Some(icmp6_error::answer_from(frame, offset, source, error))
     }
 
     /// The address that the sender of a packet hears from: the one that it spoke to, or, where
     /// that is another host's, the director's on this link.
-    fn answers_from(&self, packet: &Packet) -> Option<std::net::IpAddr> {
+    fn answers_from(&self, packet: &Packet) -> Option<IpAddr> {
         if self.snapshot.is_local(packet.destination) {
             return Some(packet.destination.to_ip());
         }
         self.snapshot.interface(packet.interface).source_for(packet.source.to_ip())
     }
+}
+
+/// What a host does before it looks for a listener (`__udp4_lib_rcv`): a datagram whose length or
+/// checksum is wrong is none. First fragments pass.
+fn check_datagram(frame: &impl Frame, packet: &Packet) -> Option<()> {
+    let start = usize::from(packet.transport_offset);
+    let end = usize::from(packet.network_offset) + packet.length as usize;
+    let payload = frame.bytes().get(start..end)?;
+    if packet.is_fragment {
+        return Some(());
+    }
+    let datagram = udp::Datagram::check(payload).ok()?;
+    let length = usize::from(datagram.header.length());
+    let bytes = payload.get(..length)?;
+    let is_right = match (packet.source.to_ip(), packet.destination.to_ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            datagram.header.checksum() == 0
+                || checksum::verify_transport_v4(from, to, packet.protocol, bytes)
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            // RFC 8200 section 8.1: there is always one.
+            datagram.header.checksum() != 0
+                && checksum::verify_transport_v6(from, to, packet.protocol, bytes)
+        }
+        _ => false,
+    };
+    is_right.then_some(())
 }
 
 /// The answer that a drop reason calls for, if any.
@@ -135,9 +185,11 @@ fn answer_to(packet: &Packet, reason: DropReason) -> Option<Answer> {
         DropReason::NoService | DropReason::NoConnection => match packet.protocol {
             protocol::TCP => Some(Answer::Reset),
             // A datagram that may not begin a connection comes from port 20, see `may_begin`.
-            protocol::UDP => Some(Answer::PortUnreachable),
+            protocol::UDP => Some(Answer::ClosedPort),
             _ => Some(Answer::ProtocolUnreachable),
         },
+        // A host speaks these, and says nothing where nobody listens.
+        DropReason::ProtocolUnknown if matches!(packet.protocol, IGMP | UDP_LITE) => None,
         DropReason::NoDestination => Some(Answer::PortUnreachable),
         DropReason::ProtocolUnknown => Some(Answer::ProtocolUnreachable),
         DropReason::TtlExpired => Some(Answer::TimeExceeded),

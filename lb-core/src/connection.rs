@@ -308,7 +308,7 @@ fn find_reply(director: &Director, packet: &Packet) -> Option<FlowId> {
 /// (`ip_vs_try_to_schedule`).
 fn pick(burst: &Burst<'_>, packet: &Packet) -> Picked {
     let &Burst { director, snapshot, .. } = burst;
-    if snapshot.is_local(packet.source) {
+    if snapshot.is_martian(packet) {
         return Err(Decision::Drop(DropReason::MartianSource));
     }
     let service = snapshot
@@ -338,12 +338,7 @@ fn begins_anew(
 }
 
 #[cold]
-fn reuses(
-    state: FlowState,
-    snapshot: &Snapshot,
-    packet: &Packet,
-    slot: &DestinationSlot,
-) -> bool {
+fn reuses(state: FlowState, snapshot: &Snapshot, packet: &Packet, slot: &DestinationSlot) -> bool {
     let settings = &snapshot.settings;
     if settings.expire_nodest_conn && slot.weight() == 0 {
         return true;
@@ -375,9 +370,7 @@ fn may_begin(packet: &Packet, snapshot: &Snapshot) -> bool {
             (flags.contains(Flags::SYN) || snapshot.settings.sloppy_tcp)
                 && !flags.contains(Flags::RST)
         }
-        Some(Protocol::Sctp) => {
-            SctpEvent::may_begin(packet.chunk, snapshot.settings.sloppy_sctp)
-        }
+        Some(Protocol::Sctp) => SctpEvent::may_begin(packet.chunk, snapshot.settings.sloppy_sctp),
         Some(Protocol::Udp) => true,
         None => false,
     }

@@ -24,9 +24,15 @@ pub struct Course {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CourseKind {
     /// To a destination, whose address a NAT connection writes into it.
-    Forward { server: DestinationId, method: ForwardingMethod, address: Address },
+    Forward {
+        server: DestinationId,
+        method: ForwardingMethod,
+        address: Address,
+    },
     /// From a NAT destination back to a client, in the name of this address.
-    Return { virtual_address: Address },
+    Return {
+        virtual_address: Address,
+    },
     Route,
     /// For the director itself.
     Local(DropReason),

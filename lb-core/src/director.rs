@@ -103,8 +103,7 @@ impl Director {
     ) -> bool {
         let is_over = |_: &_| {
             self.is_over(id, now)
-                || if_orphaned
-                    && !self.slots.get(self.flows.entry(id).destination()).is_available()
+                || if_orphaned && !self.slots.get(self.flows.entry(id).destination()).is_available()
         };
         let removed = is_over(self.flows.entry(id)) && self.flows.remove_if(id, is_over);
         if removed {

@@ -191,7 +191,7 @@ impl Burst<'_> {
         surroundings: &mut impl Surroundings,
     ) -> Outcome {
         let snapshot = self.snapshot;
-        if snapshot.is_local(packet.source) {
+        if snapshot.is_martian(packet) {
             return Outcome::Refused(DropReason::MartianSource);
         }
         if !snapshot.settings.ip_forward {
@@ -302,8 +302,8 @@ impl Burst<'_> {
         debug_assert_eq!(usize::from(packet.network_offset), ethernet::HEADER_LEN);
         let mut has_room = true;
         let split = forward::split(bytes, mtu, |header, piece| {
-            has_room = surroundings
-                .send(next_hop.interface, &[&link[..link_length], header, piece]);
+            has_room =
+                surroundings.send(next_hop.interface, &[&link[..link_length], header, piece]);
             has_room
         });
         match split {

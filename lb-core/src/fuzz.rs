@@ -3,39 +3,71 @@
 //! Input is a run of frames, each behind two bytes: 5 bits of seconds that pass before it, 11 bits
 //! of its length. A frame may be cut off by the end of the input.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::clock::Tick;
 use crate::control::{Control, Network};
-use crate::destination::Destination;
-use crate::director::Director;
+use crate::director::{Director, Limits};
 use crate::drops::DropReason;
 use crate::expiry::Sweeper;
 use crate::flow::{FlowTable, Storage};
 use crate::frame::Frame;
 use crate::hash::FlowHasher;
-use crate::interface::{Interface, InterfaceAddress, InterfaceId};
-use crate::neighbour::ArpSeen;
-use crate::operations::{OperationError, Operations};
-use crate::protocol::Protocol;
-use crate::route::Hop;
-use crate::service::{Service, ServiceKey};
+use crate::interface::InterfaceAddress;
+use crate::interface::{Interface, InterfaceId};
+use crate::ipvsadm::{self, Numeric};
+use crate::neighbour::NeighbourSeen;
+use crate::operations::Operations;
+use crate::route::{Hop, Route};
 use crate::slots::DestinationId;
 use crate::wire::MacAddress;
 use crate::wire::build::MemoryFrame;
-use crate::worker::{BURST_MAX, Observer, Verdict, Worker};
+use crate::worker::{BURST_MAX, Surroundings, Verdict, Worker};
 
-/// Link-layer address of the interface that frames come in by.
+/// Link-layer address of the interfaces that frames come in by.
 pub const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 
 /// Room of the flow table: so small that it is often full.
 const FLOWS_MAX: usize = 64;
-const SERVERS_MAX: usize = 8;
+const LIMITS: Limits = Limits { destinations_max: 32, datagrams_max: 64 };
 const MTU: u16 = 1500;
+/// A second interface, with a smaller MTU and a tag.
+const VLAN: u16 = 7;
+const VLAN_MTU: u16 = 600;
 
-/// A director with a TCP service on 10.0.0.100:80 and a UDP service on 10.0.0.100:53, each with a
-/// server that is resolved and one that is not.
+/// Services of every method, protocol and family; of most of them one server is resolved and one
+/// is not.
+const SERVICES: &str = "\
+-A -t 10.0.0.100:80 -s rr
+-a -t 10.0.0.100:80 -r 10.0.1.11 -g
+-a -t 10.0.0.100:80 -r 10.0.1.12 -g
+-A -u 10.0.0.100:53 -s rr
+-a -u 10.0.0.100:53 -r 10.0.1.11:5353 -m
+-a -u 10.0.0.100:53 -r 10.0.1.12:5353 -m
+-A -t 10.0.0.100:21
+-a -t 10.0.0.100:21 -r 10.0.1.11 -m
+-A -u 10.0.0.100:500
+-a -u 10.0.0.100:500 -r 10.0.1.11 -m
+-A --sctp-service 10.0.0.100:80
+-a --sctp-service 10.0.0.100:80 -r 10.0.1.11:81 -m
+-A -t 10.0.0.101:80 -s rr
+-a -t 10.0.0.101:80 -r 10.0.1.11 -i
+-a -t 10.0.0.101:80 -r 10.0.2.11 -i --tun-type gue --tun-port 6080 --tun-csum
+-A -u 10.0.0.101:53 -s rr
+-a -u 10.0.0.101:53 -r 10.0.1.11 -i --tun-type gre --tun-csum
+-a -u 10.0.0.101:53 -r fd00:1::11 -i
+-A -t [fd00::100]:80 -s rr
+-a -t [fd00::100]:80 -r [fd00:1::11]:8080 -m
+-a -t [fd00::100]:80 -r [fd00:1::12]:8080 -m
+-A -u [fd00::100]:53 -s rr
+-a -u [fd00::100]:53 -r fd00:1::11 -g
+-a -u [fd00::100]:53 -r 10.0.2.11 -i --tun-type gue --tun-port 6080
+-A -t [fd00::100]:21
+-a -t [fd00::100]:21 -r [fd00:1::11]:21 -m
+";
+
+/// A director of [`SERVICES`] with two interfaces, one of which has the kernel behind it.
 #[derive(Debug)]
 pub struct PacketPath {
     control: Control,
@@ -45,43 +77,82 @@ pub struct PacketPath {
     now: Tick,
 }
 
-struct Ignore;
+/// What a burst brought about besides its frames.
+#[derive(Default)]
+struct Around {
+    lengths: Vec<(InterfaceId, usize)>,
+    wanted: Vec<Hop>,
+    seen: Vec<NeighbourSeen>,
+    path_mtus: Vec<(DestinationId, u16)>,
+}
 
-impl Observer for Ignore {
-    fn arp_seen(&mut self, _: ArpSeen) {}
+impl Surroundings for Around {
+    fn neighbour_seen(&mut self, seen: NeighbourSeen) {
+        self.seen.push(seen);
+    }
+
+    fn neighbour_wanted(&mut self, hop: Hop) {
+        self.wanted.push(hop);
+    }
+
+    fn path_mtu_seen(&mut self, server: DestinationId, mtu: u16) {
+        self.path_mtus.push((server, mtu));
+    }
+
+    fn send(&mut self, interface: InterfaceId, parts: &[&[u8]]) -> bool {
+        self.lengths.push((interface, parts.iter().map(|part| part.len()).sum()));
+        true
+    }
 }
 
 impl PacketPath {
     /// The director; its flow table is never freed.
-    pub fn new() -> Result<Self, OperationError> {
+    ///
+    /// # Panics
+    ///
+    /// When one of its services is refused.
+    #[must_use]
+    pub fn new() -> Self {
         let hasher = FlowHasher::new([1, 2, 3]);
         let flows = FlowTable::new(FLOWS_MAX, Storage::leaked(FLOWS_MAX), hasher);
-        let server = |last| Ipv4Addr::new(10, 0, 1, last);
-        let hop = Hop { interface: InterfaceId(0), neighbour: server(11) };
+        let six = |group: u16, last| Ipv6Addr::new(0xfd00, group, 0, 0, 0, 0, 0, last);
+        let mut tagged = Interface::new("lan0.7", InterfaceId(0), MAC, VLAN_MTU)
+            .with_address([10, 0, 2, 1], 24)
+            .with_address(six(2, 1), 64);
+        (tagged.vlan, tagged.has_kernel) = (Some(VLAN), true);
+        let hop =
+            |interface, neighbour: IpAddr| Hop { interface: InterfaceId(interface), neighbour };
+        let mac = MacAddress([2, 0, 0, 0, 2, 11]);
+        let known = [
+            hop(0, [10, 0, 1, 11].into()),
+            hop(0, six(1, 0x11).into()),
+            hop(0, [10, 0, 1, 2].into()),
+            hop(0, six(1, 2).into()),
+            hop(1, [10, 0, 2, 11].into()),
+        ];
+        let default = InterfaceAddress { address: [0, 0, 0, 0].into(), prefix: 0 };
         let network = Network {
-            interfaces: vec![Interface {
-                name: "lan0".to_owned(),
-                mac: MAC,
-                mtu: MTU,
-                addresses: vec![InterfaceAddress { address: server(1), prefix: 24 }],
-            }],
-            permanent_neighbours: vec![(hop, MacAddress([2, 0, 0, 0, 2, 11]))],
+            interfaces: vec![
+                Interface::new("lan0", InterfaceId(0), MAC, MTU)
+                    .with_address([10, 0, 1, 1], 24)
+                    .with_address(six(1, 1), 64),
+                tagged,
+            ],
+            routes: vec![Route::new(default, [10, 0, 1, 2].into())],
+            permanent_neighbours: known.map(|hop| (hop, mac)).into(),
             ..Network::default()
         };
-        let mut control = Control::new(flows, SERVERS_MAX, 1, hasher, network);
-        let address = Ipv4Addr::new(10, 0, 0, 100).into();
-        for (protocol, port) in [(Protocol::Tcp, 80), (Protocol::Udp, 53)] {
-            let key = ServiceKey::Address { protocol, address, port };
-            control.add_service(Service::new(key))?;
-            for last in [11, 12] {
-                control.add_destination(&key, Destination::new(server(last).into(), port))?;
-            }
+        let mut control = Control::new(flows, LIMITS, 1, hasher, network);
+        for line in SERVICES.lines() {
+            let words = ipvsadm::restore_words(line);
+            let outcome = ipvsadm::execute(&words, &[], &mut control, &Numeric);
+            assert_eq!(outcome.exit, 0, "{line}: {}", outcome.stderr);
         }
         control.publish();
         let director = Arc::clone(control.director());
         let worker = Worker::new(Arc::clone(&director), 0);
         let sweeper = control.sweeper();
-        Ok(Self { control, director, worker, sweeper, now: Tick(1000) })
+        Self { control, director, worker, sweeper, now: Tick(1000) }
     }
 
     /// Takes an input's frames through the packet path, and lets everything expire.
@@ -107,29 +178,44 @@ impl PacketPath {
         let mut verdicts = [Verdict::Consumed; BURST_MAX];
         self.worker.boundary();
         let from = InterfaceId(0);
-        self.worker.process(from, self.now, &mut buffers, &mut verdicts, &mut Ignore);
+        let mut around = Around::default();
+        self.worker.process(from, self.now, &mut buffers, &mut verdicts, &mut around);
         let after = self.fates();
         let count = frames.len() as u64;
         assert_eq!(after.0 - before.0, count, "frames that were received");
-        let is_waiting = |verdict: &&Verdict| matches!(verdict, Verdict::Wait(_));
-        let waiting = verdicts.iter().filter(is_waiting).count() as u64;
-        assert_eq!(after.1 - before.1 + waiting, count, "frames that have a fate");
+        let is_kept = |verdict: &&Verdict| matches!(verdict, Verdict::Wait(_) | Verdict::Hold(..));
+        let kept = verdicts.iter().filter(is_kept).count() as u64;
+        assert_eq!(after.1 - before.1 + kept, count, "frames that have a fate");
         for (verdict, buffer) in verdicts.iter().zip(&buffers) {
             let leaves = matches!(verdict, Verdict::Send(_) | Verdict::Wait(_));
             let length = buffer.bytes().len();
-            // Priority tags stay on answers, and ARP is never larger than what asked.
+            // Tags stay on answers, and ARP is never larger than what asked.
             assert!(
                 !leaves || (14..=14 + 8 + usize::from(MTU)).contains(&length),
                 "{length} bytes"
             );
         }
+        for (interface, length) in around.lengths {
+            let mtu = if interface.0 == 0 { MTU } else { VLAN_MTU };
+            assert!(length <= 14 + 4 + usize::from(mtu), "a piece of {length} bytes");
+        }
+        self.tell(&around.seen, &around.wanted, &around.path_mtus);
+    }
+
+    /// What the control plane would hear.
+    fn tell(&mut self, seen: &[NeighbourSeen], wanted: &[Hop], mtus: &[(DestinationId, u16)]) {
+        seen.iter().for_each(|seen| self.control.neighbour_seen(seen));
+        wanted.iter().for_each(|&hop| self.control.neighbour_wanted(hop));
+        mtus.iter().for_each(|&(server, mtu)| self.control.path_mtu_seen(server, mtu));
+        self.control.publish();
     }
 
     /// Frames received, and the sum of all that can become of a frame.
     fn fates(&self) -> (u64, u64) {
         let counters = &self.director.counters[0];
         let dropped: u64 = DropReason::ALL.iter().map(|&reason| counters.dropped(reason)).sum();
-        let others = [&counters.forwarded, &counters.answered, &counters.consumed];
+        let others =
+            [&counters.forwarded, &counters.answered, &counters.consumed, &counters.punted];
         (counters.received.get(), dropped + others.iter().map(|counter| counter.get()).sum::<u64>())
     }
 
@@ -140,12 +226,18 @@ impl PacketPath {
         self.sweeper.step(&self.director, self.now);
         self.worker.boundary();
         self.sweeper.step(&self.director, self.now);
+        // A connection that controlled others outlives them by a minute.
+        self.now = self.now.plus_seconds(100);
+        for _ in 0..2 {
+            self.worker.boundary();
+            self.sweeper.step(&self.director, self.now);
+        }
         assert_eq!(self.director.flows_used(), 0, "connections are left");
         let servers = self.control.services().into_iter().flat_map(|row| row.destinations);
         for row in servers {
             assert_eq!((row.active, row.inactive), (0, 0), "{:?}", row.destination);
         }
-        for id in (0..4).map(DestinationId) {
+        for id in (0..LIMITS.destinations_max as u32).map(DestinationId) {
             assert!(self.director.slots.get(id).is_idle());
         }
     }

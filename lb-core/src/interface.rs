@@ -110,9 +110,10 @@ impl Interface {
     pub fn source_for(&self, target: IpAddr) -> Option<IpAddr> {
         let family = self.addresses.iter().filter(|own| own.address.is_ipv4() == target.is_ipv4());
         let within = family.clone().find(|own| own.contains(target));
-        within.or_else(|| family.clone().next()).map(|own| own.address).or_else(|| {
-            target.is_ipv6().then(|| IpAddr::V6(self.link_local()))
-        })
+        within
+            .or_else(|| family.clone().next())
+            .map(|own| own.address)
+            .or_else(|| target.is_ipv6().then(|| IpAddr::V6(self.link_local())))
     }
 }
 

@@ -2,11 +2,6 @@
 
 use crate::clock::{TICKS_PER_SECOND, Tick};
 
-/// Messages a second that a worker sends at most (the kernel's `icmp_msgs_per_sec`).
-const PER_SECOND: u32 = 1000;
-/// Messages that may come at once (the kernel's `icmp_msgs_burst`, per tick of ours).
-const BURST: u32 = PER_SECOND / TICKS_PER_SECOND;
-
 /// A token bucket, refilled with the coarse clock.
 #[derive(Debug)]
 pub struct Limiter {
@@ -20,8 +15,8 @@ pub struct Limiter {
 impl Default for Limiter {
     fn default() -> Self {
         Self {
-            tokens: BURST,
-            filled: Tick(0),
+            tokens: 0,
+            filled: Tick(u32::MAX),
             identification: 0,
             punts: 0,
             punts_filled: Tick(u32::MAX),
@@ -36,12 +31,12 @@ impl Limiter {
         self.identification
     }
 
-    /// Whether one more message may be sent. What was sent is told by [`Limiter::spend`]: a
+    /// Whether one more message may be sent, at `per_second` of them. What was sent is told by [`Limiter::spend`]: a
     /// message that could not be made costs nothing, or packets that have no answer would take
     /// the answers of those that have one.
-    pub const fn allows(&mut self, now: Tick) -> bool {
+    pub const fn allows(&mut self, now: Tick, per_second: u32) -> bool {
         if now.0 != self.filled.0 {
-            self.tokens = BURST;
+            self.tokens = per_second.div_ceil(TICKS_PER_SECOND);
             self.filled = now;
         }
         self.tokens > 0
@@ -73,12 +68,12 @@ mod tests {
         let mut limiter = Limiter::default();
         let second = Tick(80).0..Tick(80).plus_seconds(1).0;
         let mut allow = |&tick: &Tick| {
-            let allows = limiter.allows(tick);
+            let allows = limiter.allows(tick, 1000);
             limiter.spend();
             allows
         };
         let allowed = second.flat_map(|tick| [Tick(tick); 500]).filter(|tick| allow(tick)).count();
-        assert_eq!(allowed, PER_SECOND as usize);
+        assert_eq!(allowed, 1000);
     }
 
     #[test]

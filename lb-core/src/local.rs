@@ -24,6 +24,9 @@ pub(crate) fn handle<F: Frame>(
     bench: &mut Workbench,
     surroundings: &mut impl Surroundings,
 ) -> Outcome {
+    if packet.class != Class::Arp && burst.snapshot.is_martian(packet) {
+        return Outcome::Refused(DropReason::MartianSource);
+    }
     match packet.class {
         Class::Arp => arp(burst, packet, frame, bench, surroundings),
         Class::NeighbourDiscovery => discovery(burst, packet, frame, bench, surroundings),
@@ -165,7 +168,7 @@ fn icmp<F: Frame>(
     if !is_echo || packet.is_fragment {
         return punt(burst, packet, frame, bench, DropReason::IcmpIgnored);
     }
-    if !bench.limiter.allows(burst.now) {
+    if !bench.limiter.allows(burst.now, burst.snapshot.settings.icmp_msgs_per_sec) {
         return Outcome::Refused(DropReason::EchoRefused);
     }
     let offset = usize::from(packet.network_offset);

@@ -1,11 +1,11 @@
 //! What became of a packet in the last stage, before it is counted.
 
+use crate::clock::Tick;
 use crate::drops::DropReason;
 use crate::fragment::DatagramKey;
 use crate::interface::InterfaceId;
 use crate::route::Hop;
 use crate::slots::DestinationId;
-use crate::clock::Tick;
 
 /// What became of a packet in the last stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -249,7 +249,10 @@ impl Packet {
         self.set_offsets(offset, offset);
         self.is_fragment = false;
         let class = match ether_type {
-            EtherType::ARP => return Ok(Class::Arp),
+            EtherType::ARP => {
+                self.length = u32::try_from(frame.len().saturating_sub(offset)).unwrap_or(0);
+                return Ok(Class::Arp);
+            }
             EtherType::IPV4 => self.read_ipv4(frame, offset)?,
             EtherType::IPV6 => self.read_ipv6(frame, offset)?,
             _ => return Err(DropReason::NotIp),
@@ -312,7 +315,8 @@ impl Packet {
         }
         if !ipv4::is_single_host(header.source()) {
             // A host that has no address yet speaks to all (DHCP).
-            let is_for_all = header.source().is_unspecified() && header.destination().is_broadcast();
+            let is_for_all =
+                header.source().is_unspecified() && header.destination().is_broadcast();
             return if is_for_all { Ok(Class::Group) } else { Err(DropReason::MartianSource) };
         }
         if header.destination().is_multicast() || header.destination().is_broadcast() {
@@ -365,7 +369,11 @@ impl Packet {
             return Ok(Class::NeighbourDiscovery);
         }
         if destination.is_multicast() {
-            return if source.is_multicast() { Err(DropReason::MartianSource) } else { Ok(Class::Group) };
+            return if source.is_multicast() {
+                Err(DropReason::MartianSource)
+            } else {
+                Ok(Class::Group)
+            };
         }
         if !ipv6::is_single_host(source) {
             return Err(DropReason::MartianSource);

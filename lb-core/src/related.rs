@@ -7,12 +7,12 @@ use crate::destination::{ForwardingMethod, Tunnel};
 use crate::drops::DropReason;
 use crate::egress::Errand;
 use crate::flow::{FlowId, FlowKey, ReplyKey};
+use crate::forward;
 use crate::forward::icmp::{self, Embedded};
 use crate::forward::tunnel_error::{self, TunnelError, TunnelKind};
-use crate::forward::{self};
 use crate::frame::Frame;
 use crate::outcome::Outcome;
-use crate::parse::Packet;
+use crate::parse::{Class, Packet};
 use crate::slots::DestinationId;
 use crate::wire::ethernet;
 use crate::wire::ipv4::protocol;
@@ -32,11 +32,25 @@ impl Burst<'_> {
         let layout = packet.layout();
         let embedded = icmp::embedded(frame.bytes(), &layout)?;
         if !self.snapshot.is_local(packet.destination) {
-            let id = self.find_request(&embedded)?;
-            return Some(self.error_to_client(frame, packet, &embedded, id, surroundings));
+            if let Some(id) = self.find_request(&embedded) {
+                return Some(self.error_to_client(frame, packet, &embedded, id, surroundings));
+            }
+            if let Some(id) = self.find_plain_request(&embedded) {
+                self.count_out(id, packet.length);
+                return None;
+            }
+            // From a client's side to a real server's own address (`ip_vs_forward_icmp`): a hop
+            // for the router, and one for IPVS.
+            let id = self.find_reply_to(&embedded)?;
+            if packet.ttl <= 1 {
+                return Some(Outcome::Refused(DropReason::TtlExpired));
+            }
+            let _ = forward::hop(frame.bytes_mut(), &layout);
+            packet.ttl -= 1;
+            return Some(self.error_to_server(frame, packet, &embedded, id, bench, surroundings));
         }
         if let Some(error) = tunnel_error::tunnel_error(frame.bytes(), &layout)
-            && let Some(server) = self.tunnel_server(packet, &error)
+            && let Some(server) = self.tunnel_server(&error)
         {
             return Some(self.tunnel_error(frame, packet, &error, server, bench, surroundings));
         }
@@ -70,6 +84,39 @@ impl Burst<'_> {
         self.director.flows.find_reply(hash, &key).filter(|&id| self.is_alive(id))
     }
 
+    /// The DR or tunneling connection whose request an error is about: it passes as it is.
+    fn find_plain_request(&self, embedded: &Embedded) -> Option<FlowId> {
+        let key = FlowKey {
+            protocol: flow_protocol(embedded),
+            client: embedded.source.into(),
+            client_port: port(embedded, embedded.source_port),
+            virtual_address: embedded.destination.into(),
+            virtual_port: port(embedded, embedded.destination_port),
+        };
+        let hash = self.director.flows.hash(key.protocol, key.client, key.client_port);
+        let found = self.director.flows.find(hash, &key).filter(|&id| self.is_alive(id))?;
+        let method = self.director.flows.entry(found).state().method();
+        (method != ForwardingMethod::Masquerading).then_some(found)
+    }
+
+    /// An error about a connection's request counts as a packet of its reply side.
+    fn count_out(&self, id: FlowId, length: u32) {
+        let server = self.director.flows.entry(id).destination();
+        let tally = self.counters.destination(server);
+        tally.packets_out.add(1);
+        tally.bytes_out.add(u64::from(length));
+    }
+
+    /// The same for an error of our own, which the kernel sees leave like any other.
+    pub(crate) fn count_own_error(&self, packet: &Packet, length: u32) {
+        let flows = &self.director.flows;
+        if packet.class == Class::Forward
+            && flows.entry(packet.flow).state().method() != ForwardingMethod::Masquerading
+        {
+            self.count_out(packet.flow, length);
+        }
+    }
+
     fn is_alive(&self, id: FlowId) -> bool {
         self.now.is_before(self.director.flows.entry(id).deadline())
     }
@@ -93,9 +140,7 @@ impl Burst<'_> {
             return Outcome::Refused(DropReason::DestinationRemoved);
         }
         let to = (flows.server(id).to_ip(), entry.server_port());
-        if method == ForwardingMethod::Masquerading
-            && icmp::verify_checksum(frame.bytes(), &packet.layout()).is_err()
-        {
+        if icmp::verify_checksum(frame.bytes(), &packet.layout()).is_err() {
             return Outcome::Refused(DropReason::IcmpChecksum);
         }
         let tally = self.counters.destination(server);
@@ -133,9 +178,7 @@ impl Burst<'_> {
             return Outcome::Refused(DropReason::IcmpChecksum);
         }
         let flows = &self.director.flows;
-        let tally = self.counters.destination(flows.entry(id).destination());
-        tally.packets_out.add(1);
-        tally.bytes_out.add(u64::from(packet.length));
+        self.count_out(id, packet.length);
         let (address, port) = flows.virtual_end(id);
         let embedded = self.bare(frame, packet, embedded);
         let way = self.next_hop(self.ways.to(packet.destination));
@@ -161,7 +204,7 @@ impl Burst<'_> {
 
     /// The destination of the connection that a tunneled packet is of, if this director sent it
     /// through such a tunnel.
-    fn tunnel_server(&self, packet: &Packet, error: &TunnelError) -> Option<DestinationId> {
+    fn tunnel_server(&self, error: &TunnelError) -> Option<DestinationId> {
         let inner = &error.inner;
         let key = FlowKey {
             protocol: flow_protocol(inner),
@@ -182,7 +225,7 @@ impl Burst<'_> {
         let is_ours = kind
             && entry.state().method() == ForwardingMethod::Tunneling
             && Address::from(error.outer.destination) == flows.server(id)
-            && Address::from(error.outer.source) == packet.destination;
+            && self.snapshot.is_local(error.outer.source.into());
         is_ours.then_some(server)
     }
 
@@ -196,11 +239,11 @@ impl Burst<'_> {
         bench: &mut Workbench,
         surroundings: &mut impl Surroundings,
     ) -> Outcome {
-        if let Some(mtu) = error.path_mtu.filter(|&mtu| mtu > 0) {
+        if let Some(mtu) = error.path_mtu {
             surroundings.path_mtu_seen(server, mtu);
         }
         let client = Address::from(error.inner.source);
-        if !bench.limiter.allows(self.now) {
+        if !bench.limiter.allows(self.now, self.snapshot.settings.icmp_msgs_per_sec) {
             return Outcome::Refused(DropReason::IcmpIgnored);
         }
         let identification = bench.limiter.identification();

@@ -42,7 +42,8 @@ impl Routes {
     pub fn new(interfaces: &[Interface], configured: &[Route]) -> Self {
         let ids = (0..=u8::MAX).map(InterfaceId);
         let connected = interfaces.iter().zip(ids).flat_map(|(interface, id)| {
-            let link_local = InterfaceAddress { address: interface.link_local().into(), prefix: 64 };
+            let link_local =
+                InterfaceAddress { address: interface.link_local().into(), prefix: 64 };
             let own = interface.addresses.iter().copied();
             own.chain(std::iter::once(link_local)).map(move |address| (address, id, None))
         });

@@ -24,6 +24,9 @@ pub struct Settings {
     /// Not the kernel's: the outer source port or address of a tunnel varies with the flow, so
     /// that RSS at the receiver spreads them.
     pub tunnel_source_spread: bool,
+    /// `net.ipv4.icmp_msgs_per_sec`: resets, ICMP errors and echo replies that a worker sends a
+    /// second at most.
+    pub icmp_msgs_per_sec: u32,
     /// Packets a second that a worker gives to the host's kernel at most.
     pub kernel_rate: u32,
 }
@@ -39,6 +42,7 @@ impl Default for Settings {
             sloppy_sctp: false,
             ip_forward: true,
             tunnel_source_spread: false,
+            icmp_msgs_per_sec: 1000,
             kernel_rate: 20_000,
         }
     }

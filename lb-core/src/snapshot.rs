@@ -141,6 +141,12 @@ impl Snapshot {
             && self.punt_rules.take(packet)
     }
 
+    /// Whether a packet claims to come from the director itself. IPv4 refuses that
+    /// (`fib_validate_source`), IPv6 has no such rule: replies of DR servers pass.
+    pub fn is_martian(&self, packet: &Packet) -> bool {
+        packet.is_v4() && self.is_local(packet.source)
+    }
+
     /// Whether a packet may not leave its link: for all hosts of a subnet of ours, or from or to a
     /// link-local address (RFC 4291 section 2.5.6).
     pub fn is_confined(&self, packet: &Packet) -> bool {

@@ -11,9 +11,7 @@ use crate::wire::tcp::Flags;
 /// The state that the first packet of a connection puts it into.
 pub(crate) fn first_state(packet: &Packet, direction: Direction) -> State {
     match Protocol::from_number(packet.protocol) {
-        Some(Protocol::Tcp) => {
-            State::Tcp(TcpState::None.next(direction, packet.tcp_flags, false))
-        }
+        Some(Protocol::Tcp) => State::Tcp(TcpState::None.next(direction, packet.tcp_flags, false)),
         Some(Protocol::Sctp) => State::Sctp(SctpState::None.next(direction, event(packet))),
         _ => State::Udp(UdpState::Normal),
     }

@@ -5,7 +5,7 @@ use crate::limiter::Limiter;
 
 /// The worker's own, for as long as it runs.
 #[derive(Debug, Default)]
-pub struct Workbench {
-    pub connections: Connections,
-    pub limiter: Limiter,
+pub(crate) struct Workbench {
+    pub(crate) connections: Connections,
+    pub(crate) limiter: Limiter,
 }

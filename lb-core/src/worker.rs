@@ -223,7 +223,11 @@ impl Burst<'_> {
                 }
             } else if packet.is_fragment && matches!(packet.class, Class::Icmp | Class::Other) {
                 let decision = if self.snapshot.is_local(packet.destination) {
-                    Decision::Local(DropReason::ProtocolUnknown)
+                    Decision::Local(if packet.class == Class::Icmp {
+                        DropReason::IcmpIgnored
+                    } else {
+                        DropReason::ProtocolUnknown
+                    })
                 } else {
                     Decision::Route
                 };

@@ -1,22 +1,24 @@
 //! A director with its control plane, one worker and a clock that the test turns.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use lb_core::clock::Tick;
-use lb_core::control::{ArpOut, Control, Network};
-use lb_core::director::Director;
+use lb_core::control::{Control, NeighbourOut, Network};
+use lb_core::director::{Director, Limits};
 use lb_core::drops::DropReason;
 use lb_core::expiry::Sweeper;
 use lb_core::flow::{FlowTable, Storage};
+use lb_core::fragment::Early;
 use lb_core::frame::Frame;
 use lb_core::hash::FlowHasher;
-use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
-use lb_core::neighbour::ArpSeen;
+use lb_core::interface::{Interface, InterfaceId};
+use lb_core::neighbour::NeighbourSeen;
 use lb_core::route::Hop;
+use lb_core::slots::DestinationId;
+use lb_core::wire::MacAddress;
 use lb_core::wire::build::MemoryFrame;
-use lb_core::wire::{MacAddress, vlan};
-use lb_core::worker::{BURST_MAX, Observer, Verdict, Worker};
+use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
 
 /// What became of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,26 +28,48 @@ pub(crate) struct Outcome {
     pub(crate) dropped: Option<DropReason>,
     /// The frame as it leaves or waits.
     pub(crate) frame: Vec<u8>,
+    /// All that left, in order: frames made anew, the frame itself, and fragments that waited.
+    pub(crate) sent: Vec<(InterfaceId, Vec<u8>)>,
 }
 
 /// The test bed.
 pub(crate) struct Bed {
     pub(crate) control: Control,
-    pub(crate) arp_out: Vec<ArpOut>,
+    pub(crate) neighbours_out: Vec<NeighbourOut>,
     director: Arc<Director>,
     worker: Worker,
     sweeper: Sweeper,
     now: Tick,
     /// Frames whose verdict was to wait: the bed lets them.
     waiting: u64,
+    early: Early<MemoryFrame>,
 }
 
+/// What a burst brought about besides its frames.
 #[derive(Default)]
-struct Seen(Vec<ArpSeen>);
+struct Around {
+    sent: Vec<(InterfaceId, Vec<u8>)>,
+    seen: Vec<NeighbourSeen>,
+    wanted: Vec<Hop>,
+    path_mtus: Vec<(DestinationId, u16)>,
+}
 
-impl Observer for Seen {
-    fn arp_seen(&mut self, seen: ArpSeen) {
-        self.0.push(seen);
+impl Surroundings for Around {
+    fn neighbour_seen(&mut self, seen: NeighbourSeen) {
+        self.seen.push(seen);
+    }
+
+    fn neighbour_wanted(&mut self, hop: Hop) {
+        self.wanted.push(hop);
+    }
+
+    fn path_mtu_seen(&mut self, server: DestinationId, mtu: u16) {
+        self.path_mtus.push((server, mtu));
+    }
+
+    fn send(&mut self, interface: InterfaceId, parts: &[&[u8]]) -> bool {
+        self.sent.push((interface, parts.concat()));
+        true
     }
 }
 
@@ -54,14 +78,16 @@ impl Bed {
     pub(crate) fn new(network: Network, flows_max: usize, destinations_max: usize) -> Self {
         let hasher = FlowHasher::new([1, 2, 3]);
         let flows = FlowTable::new(flows_max, Storage::leaked(flows_max), hasher);
-        let mut control = Control::new(flows, destinations_max, 1, hasher, network);
+        let limits = Limits { destinations_max, datagrams_max: 64 };
+        let mut control = Control::new(flows, limits, 1, hasher, network);
         let director = Arc::clone(control.director());
         let worker = Worker::new(Arc::clone(&director), 0);
         let sweeper = control.sweeper();
         // Not 0, so that a time that was never set is not taken for now.
         let now = Tick(1000);
-        let arp_out = control.tick(now);
-        Self { control, arp_out, director, worker, sweeper, now, waiting: 0 }
+        let neighbours_out = control.tick(now);
+        let early = Early::new(16);
+        Self { control, neighbours_out, director, worker, sweeper, now, waiting: 0, early }
     }
 
     /// Puts one frame through the packet path.
@@ -70,20 +96,46 @@ impl Bed {
         let before: Vec<u64> = self.dropped().collect();
         let mut frames = [MemoryFrame::new(frame)];
         let mut verdicts = [Verdict::Consumed; BURST_MAX];
-        let mut seen = Seen::default();
+        let mut around = Around::default();
         self.worker.boundary();
-        self.worker.process(from, self.now, &mut frames, &mut verdicts, &mut seen);
-        for arp in &seen.0 {
-            self.control.arp_seen(arp);
+        self.worker.process(from, self.now, &mut frames, &mut verdicts, &mut around);
+        let [frame_out] = frames;
+        let verdict = verdicts[0];
+        self.waiting += u64::from(matches!(verdict, Verdict::Wait(_)));
+        let bytes = frame_out.bytes().to_vec();
+        match verdict {
+            Verdict::Send(interface) => around.sent.push((interface, bytes.clone())),
+            Verdict::Hold(key, until) => {
+                let counters = &self.director.counters[0];
+                let _pushed_out = self.early.push(frame_out, key, until, counters);
+            }
+            _ => {}
         }
-        self.waiting += u64::from(matches!(verdicts[0], Verdict::Wait(_)));
+        self.release_early(&mut around);
+        around.seen.iter().for_each(|seen| self.control.neighbour_seen(seen));
+        around.wanted.iter().for_each(|&hop| self.control.neighbour_wanted(hop));
+        for &(server, mtu) in &around.path_mtus {
+            self.control.path_mtu_seen(server, mtu);
+        }
         let mut grown = self.dropped().zip(&before).zip(DropReason::ALL);
         let dropped = grown.find(|((after, before), _)| after > before).map(|(_, &reason)| reason);
-        let [frame_out] = frames;
-        let outcome = Outcome { verdict: verdicts[0], dropped, frame: frame_out.bytes().to_vec() };
+        let outcome = Outcome { verdict, dropped, frame: bytes, sent: around.sent };
         self.assert_accounted();
-        assert_only_link_and_hop_changed(frame, &outcome);
         outcome
+    }
+
+    /// Lets fragments follow whose datagram's course is known.
+    fn release_early(&mut self, around: &mut Around) {
+        let (mut known, counters) = (Vec::new(), &self.director.counters[0]);
+        let follow = |frame, course| known.push((frame, course));
+        self.early.release(&self.director.fragments, self.now, counters, follow, |_| {});
+        for (mut frame, course) in known {
+            let verdict = self.worker.follow(&course, self.now, &mut frame, around);
+            self.waiting += u64::from(matches!(verdict, Verdict::Wait(_)));
+            if let Verdict::Send(interface) = verdict {
+                around.sent.push((interface, frame.bytes().to_vec()));
+            }
+        }
     }
 
     fn dropped(&self) -> impl Iterator<Item = u64> + '_ {
@@ -93,9 +145,19 @@ impl Bed {
     /// Every frame has exactly one fate.
     fn assert_accounted(&self) {
         let counters = &self.director.counters[0];
-        let fates = counters.forwarded.get() + counters.answered.get() + counters.consumed.get();
+        let fates = counters.forwarded.get()
+            + counters.answered.get()
+            + counters.consumed.get()
+            + counters.punted.get();
         let dropped: u64 = self.dropped().sum();
-        assert_eq!(counters.received.get(), fates + self.waiting + dropped);
+        let held = self.early.len() as u64;
+        assert_eq!(counters.received.get(), fates + self.waiting + held + dropped);
+    }
+
+    /// Lets a moment pass: less than a second.
+    pub(crate) fn pass_moment(&mut self) {
+        self.now = Tick(self.now.0 + 1);
+        self.neighbours_out.extend(self.control.tick(self.now));
     }
 
     /// Lets seconds pass, with all the regular work that falls into them.
@@ -103,7 +165,7 @@ impl Bed {
         let end = self.now.plus_seconds(seconds);
         while self.now.is_before(end) {
             self.now = Tick(self.now.0 + 1);
-            self.arp_out.extend(self.control.tick(self.now));
+            self.neighbours_out.extend(self.control.tick(self.now));
             self.worker.boundary();
             self.sweeper.step(&self.director, self.now);
         }
@@ -115,42 +177,31 @@ impl Bed {
     }
 }
 
-/// A frame that was forwarded is what it was but for addresses on the link, TTL, IP checksum,
-/// priority tags, and what was behind the packet. The checksum is another implementation's.
-fn assert_only_link_and_hop_changed(before: &[u8], outcome: &Outcome) {
-    if outcome.dropped.is_some() || matches!(outcome.verdict, Verdict::Drop(_) | Verdict::Consumed)
-    {
-        return;
-    }
-    let Some((_, offset)) = vlan::network_offset(before) else { return };
-    let Ok((mut header, _)) = etherparse::Ipv4Header::from_slice(&before[offset..]) else { return };
-    if header.protocol == etherparse::IpNumber::ICMP || outcome.frame[12..14] != [8, 0] {
-        return;
-    }
-    header.time_to_live -= 1;
-    header.header_checksum = header.calc_header_checksum();
-    let payload = &before[offset + header.header_len()..offset + usize::from(header.total_len)];
-    let packet = [&header.to_bytes()[..], payload].concat();
-    let after = &outcome.frame[14..];
-    assert_eq!(after[..packet.len()], packet, "more than addresses and TTL changed");
-    assert!(outcome.frame.len() <= 60.max(14 + packet.len()), "a trailer is left");
-}
-
-/// The network of the kernel's captures: clients on `lan0`, servers 10.0.2.11 to 18 on `lan1`.
+/// The network of the kernel's captures: clients 10.0.1.2 and so on on `lan0`, servers 10.0.2.11 to
+/// 18 on `lan1`, and the same in IPv6.
 pub(crate) fn captured_network() -> Network {
-    let interface = |number: u8, address: [u8; 4]| Interface {
-        name: format!("lan{number}"),
-        mac: MacAddress([2, 0, 0, 0, number, 0x61]),
-        mtu: 1500,
-        addresses: vec![InterfaceAddress { address: address.into(), prefix: 24 }],
+    let interface = |number: u8| {
+        let mac = MacAddress([2, 0, 0, 0, number, 0x61]);
+        Interface::new(&format!("lan{number}"), InterfaceId(number), mac, 1500)
+            .with_address([10, 0, number + 1, 1], 24)
+            .with_address(six(number + 1, 1), 64)
     };
-    let server = |last: u8| {
-        let neighbour = Ipv4Addr::new(10, 0, 2, last);
-        (Hop { interface: InterfaceId(1), neighbour }, MacAddress([2, 0, 0, 0, 2, last]))
+    let known = |interface: u8, last: u8| {
+        let mac = MacAddress([2, 0, 0, 0, interface + 1, last]);
+        let hop = |neighbour| Hop { interface: InterfaceId(interface), neighbour };
+        [(hop([10, 0, interface + 1, last].into()), mac), (hop(six(interface + 1, last)), mac)]
     };
+    let all = || (2..=30).chain([77, 99, 254]);
+    let clients = all().flat_map(|last| known(0, last));
+    let servers = all().flat_map(|last| known(1, last));
     Network {
-        interfaces: vec![interface(0, [10, 0, 1, 1]), interface(1, [10, 0, 2, 1])],
-        permanent_neighbours: (11..=18).map(server).collect(),
+        interfaces: vec![interface(0), interface(1)],
+        permanent_neighbours: clients.chain(servers).collect(),
         ..Network::default()
     }
+}
+
+/// `fd00:GROUP::LAST`.
+fn six(group: u8, last: u8) -> IpAddr {
+    format!("fd00:{group}::{last:x}").parse().expect("an address")
 }

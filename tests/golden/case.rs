@@ -20,7 +20,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use lb_core::control::{ArpOut, Network};
+use lb_core::control::{NeighbourOut, Network};
 use lb_core::interface::InterfaceAddress;
 use lb_core::operations::{Operations, Stats};
 use lb_core::protocol::Protocol;
@@ -84,7 +84,7 @@ impl Run {
             }
             ["route", to, "via", via] => {
                 let via = via.parse().expect("an address");
-                network.routes.push(Route { to: subnet(to), via });
+                network.routes.push(Route::new(subnet(to), via));
             }
             ["table", flows, servers] => {
                 self.table = (flows.parse().expect("flows"), servers.parse().expect("servers"));
@@ -165,6 +165,8 @@ fn describe(bed: &Bed, outcome: &Outcome) -> Vec<String> {
             Some(format!("{name} {}{}", show(&outcome.frame), trailer(&outcome.frame)))
         }
         Verdict::Wait(_) => Some("waits".to_owned()),
+        Verdict::Hold(..) => Some("early".to_owned()),
+        Verdict::Punt(_) => Some("to the kernel".to_owned()),
         Verdict::Consumed => Some("consumed".to_owned()),
         Verdict::Drop(reason) => {
             assert_eq!(Some(reason), outcome.dropped, "what is dropped is counted");
@@ -245,18 +247,18 @@ fn connections(bed: &Bed) -> Vec<String> {
 fn arp_out(bed: &mut Bed) -> Vec<String> {
     let names: Vec<String> =
         bed.control.interfaces().iter().map(|interface| interface.name.clone()).collect();
-    let line = |out: ArpOut| match out {
-        ArpOut::Ask(question) => {
+    let line = |out: NeighbourOut| match out {
+        NeighbourOut::Ask(question) => {
             let to =
                 question.last_known.map_or_else(|| "everybody".to_owned(), |mac| mac.to_string());
             let hop = question.hop;
             format!("{} asks {to} for {}", names[usize::from(hop.interface.0)], hop.neighbour)
         }
-        ArpOut::Announce { interface, address } => {
+        NeighbourOut::Announce { interface, address } => {
             format!("{} announces {address}", names[usize::from(interface.0)])
         }
     };
-    std::mem::take(&mut bed.arp_out).into_iter().map(line).collect()
+    std::mem::take(&mut bed.neighbours_out).into_iter().map(line).collect()
 }
 
 fn case_files() -> Vec<PathBuf> {

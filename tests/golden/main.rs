@@ -6,6 +6,7 @@
 //! - `bed`: a director with its control plane and one worker
 //! - `commands`: the few ipvsadm command lines that cases use
 //! - `hostile`: frames that no host sends
+//! - `paths`: what the kernel did with frames, replayed
 //! - `recorded`: the kernel's picks, replayed
 //!
 //! `REGENERATE=1 cargo test -p lb-core --test golden` rewrites what the cases expect; read the
@@ -16,4 +17,5 @@ mod case;
 mod commands;
 mod frames;
 mod hostile;
+mod paths;
 mod recorded;

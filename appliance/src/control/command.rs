@@ -9,10 +9,10 @@ use lb_core::ipvsadm::{self, Command, Reply};
 use super::protocol::Answer;
 use super::status::{self, About};
 use super::switches;
-use crate::arp::ArpChannel;
 use crate::kernel::KernelInterfaces;
 use crate::lock::lock;
 use crate::names::SystemNames;
+use crate::neighbourhood::Neighbourhood;
 use crate::ports::Ports;
 
 /// What requests can reach.
@@ -21,7 +21,7 @@ pub struct Commands {
     pub control: Arc<Mutex<Control>>,
     pub ports: Arc<Ports>,
     pub kernel: Arc<KernelInterfaces>,
-    pub arp: Arc<ArpChannel>,
+    pub neighbourhood: Arc<Neighbourhood>,
     pub about: About,
     pub names: SystemNames,
 }
@@ -108,7 +108,7 @@ impl Commands {
     /// Makes what was changed visible to the workers, and has new neighbours asked for at once.
     pub fn publish(&self) {
         lock(&self.control).publish();
-        self.arp.wake();
+        self.neighbourhood.wake();
     }
 }
 

@@ -1,5 +1,5 @@
 //! `sluicectl get` and `sluicectl set`: the switches of the connection handling, under the names
-//! and with the values of `sysctl net.ipv4.vs`.
+//! and with the values of the kernel's sysctls.
 
 use std::fmt::Write as _;
 
@@ -8,9 +8,9 @@ use lb_core::settings::Settings;
 /// A switch: its name, its largest value, how it is read and written.
 struct Switch {
     name: &'static str,
-    max: u8,
-    get: fn(&Settings) -> i32,
-    set: fn(&mut Settings, u8),
+    max: u32,
+    get: fn(&Settings) -> u32,
+    set: fn(&mut Settings, u32),
 }
 
 /// All of them, in the order of the configuration.
@@ -18,8 +18,8 @@ const SWITCHES: &[Switch] = &[
     Switch {
         name: "conn_reuse_mode",
         max: 2,
-        get: |s| s.conn_reuse_mode,
-        set: |s, value| s.conn_reuse_mode = value.into(),
+        get: |s| s.conn_reuse_mode.cast_unsigned(),
+        set: |s, value| s.conn_reuse_mode = value.cast_signed(),
     },
     Switch {
         name: "expire_nodest_conn",
@@ -50,6 +50,12 @@ const SWITCHES: &[Switch] = &[
         max: 1,
         get: |s| s.sloppy_sctp.into(),
         set: |s, value| s.sloppy_sctp = value != 0,
+    },
+    Switch {
+        name: "icmp_msgs_per_sec",
+        max: 10_000_000,
+        get: |s| s.icmp_msgs_per_sec,
+        set: |s, value| s.icmp_msgs_per_sec = value,
     },
     Switch {
         name: "ip_forward",
@@ -114,7 +120,7 @@ mod tests {
         assert_eq!(
             list(&Settings::default()),
             "conn_reuse_mode = 1\nexpire_nodest_conn = 0\npmtu_disc = 1\nnat_icmp_send = 0\n\
-             sloppy_tcp = 0\nsloppy_sctp = 0\nip_forward = 1\n"
+             sloppy_tcp = 0\nsloppy_sctp = 0\nicmp_msgs_per_sec = 1000\nip_forward = 1\n"
         );
     }
 
@@ -122,7 +128,7 @@ mod tests {
     fn every_switch_changes_itself_and_no_other() {
         for (place, switch) in SWITCHES.iter().enumerate() {
             let mut settings = Settings::default();
-            let other = i32::from((switch.get)(&settings) == 0);
+            let other = u32::from((switch.get)(&settings) == 0);
             let shown = format!("{} = {other}\n", switch.name);
             assert_eq!(set(&mut settings, switch.name, &other.to_string()), Ok(shown.clone()));
             let (now, before) = (list(&settings), list(&Settings::default()));

@@ -34,14 +34,20 @@ impl Mbuf {
         if result == 0 { NonNull::new(mbuf).map(Self) } else { None }
     }
 
-    /// Makes the frame a copy of `bytes`; `false`, and no change, where they do not fit.
+    /// Makes the frame of `parts`, one behind the other; `false` where they do not fit.
     #[must_use]
-    pub fn copy_from(&mut self, bytes: &[u8]) -> bool {
-        let fits = self.resize(bytes.len());
-        if fits {
-            self.bytes_mut().copy_from_slice(bytes);
+    pub fn copy_parts(&mut self, parts: &[&[u8]]) -> bool {
+        let length = parts.iter().map(|part| part.len()).sum();
+        if !self.resize(length) {
+            return false;
         }
-        fits
+        let mut rest = self.bytes_mut();
+        for part in parts {
+            let Some((place, behind)) = rest.split_at_mut_checked(part.len()) else { return false };
+            place.copy_from_slice(part);
+            rest = behind;
+        }
+        true
     }
 
     /// Of how many buffers the frame is made.

@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 
 use crate::clock::Tick;
+use crate::forward::tunnel_error::PATH_MTU_MIN;
 use crate::slots::{DestinationId, DestinationSlots};
 
 /// Seconds for which an MTU is believed that was told (the kernel's `mtu_expires`).
 const EXPIRES_S: u32 = 600;
-
-/// The smallest MTU that is believed (the kernel's `min_pmtu`): a liar could make us send crumbs.
-const MTU_MIN: u16 = 552;
 
 /// Destinations whose way is narrower than the link that it begins with.
 #[derive(Debug, Default)]
@@ -33,7 +31,7 @@ impl PathMtus {
         slots: &DestinationSlots,
     ) {
         let Some(known) = slots.get(server).mtu() else { return };
-        let mtu = mtu.max(MTU_MIN);
+        let mtu = mtu.max(PATH_MTU_MIN);
         if mtu >= known {
             return;
         }
@@ -75,9 +73,9 @@ mod tests {
         assert_eq!(slots.get(id).mtu(), Some(1500));
         mtus.learn(id, 900, Tick(0), &slots);
         mtus.learn(id, 100, Tick(8), &slots);
-        assert_eq!(slots.get(id).mtu(), Some(MTU_MIN));
+        assert_eq!(slots.get(id).mtu(), Some(PATH_MTU_MIN));
         mtus.expire(Tick(8).plus_seconds(599), &slots);
-        assert_eq!(slots.get(id).mtu(), Some(MTU_MIN));
+        assert_eq!(slots.get(id).mtu(), Some(PATH_MTU_MIN));
         mtus.expire(Tick(8).plus_seconds(600), &slots);
         assert_eq!(slots.get(id).mtu(), Some(1500));
     }

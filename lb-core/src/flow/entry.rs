@@ -258,11 +258,9 @@ pub(super) fn fill(entry: &Entry, cold: &Cold, flow: &NewFlow) {
 pub(super) fn key(entry: &Entry, cold: &Cold) -> Option<FlowKey> {
     let words = entry.key.each_ref().map(|word| word.load(Ordering::Relaxed));
     let (client, virtual_address, virtual_port) = match words[0] >> 56 {
-        KIND_IPV4 => (
-            Address::v4(words[0] as u32),
-            Address::v4(words[1] as u32),
-            (words[1] >> 32) as u16,
-        ),
+        KIND_IPV4 => {
+            (Address::v4(words[0] as u32), Address::v4(words[1] as u32), (words[1] >> 32) as u16)
+        }
         KIND_IPV6 => (cold.address(0), cold.address(1), words[0] as u16),
         _ => return None,
     };
@@ -424,7 +422,8 @@ impl Cold {
             self.controlled.fetch_add(1, Ordering::Relaxed);
         } else {
             let less = |count: u32| count.checked_sub(1);
-            let _none_left = self.controlled.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            let _none_left =
+                self.controlled.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
     }
 

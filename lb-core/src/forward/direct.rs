@@ -17,12 +17,10 @@ use crate::wire::{field::window_mut, ipv4, ipv6};
 pub fn hop(frame: &mut [u8], layout: &Layout) -> Result<(), Refusal> {
     let offset = usize::from(layout.network_offset);
     if layout.is_v4 {
-        let window =
-            window_mut::<{ ipv4::HEADER_LEN }>(frame, offset).ok_or(Refusal::Malformed)?;
+        let window = window_mut::<{ ipv4::HEADER_LEN }>(frame, offset).ok_or(Refusal::Malformed)?;
         ipv4::Header::over(window).decrement_ttl();
     } else {
-        let window =
-            window_mut::<{ ipv6::HEADER_LEN }>(frame, offset).ok_or(Refusal::Malformed)?;
+        let window = window_mut::<{ ipv6::HEADER_LEN }>(frame, offset).ok_or(Refusal::Malformed)?;
         ipv6::Header::over(window).decrement_hop_limit();
     }
     Ok(())

@@ -23,6 +23,18 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Of a packet as most are: IPv4 without options, whole, in an untagged frame.
+    pub const fn plain_v4(protocol: u8) -> Self {
+        Self {
+            network_offset: 14,
+            transport_offset: 34,
+            protocol,
+            is_v4: true,
+            is_fragment: false,
+            is_later_fragment: false,
+        }
+    }
+
     /// Reads the headers of a whole packet. `None` where they do not fit the bytes.
     pub fn read(frame: &[u8], network_offset: usize) -> Option<Self> {
         let bytes = frame.get(network_offset..)?;

@@ -2,10 +2,10 @@
 
 use crate::drops::DropReason;
 use crate::frame::Frame;
+use crate::interface::Interface;
 use crate::parse::Packet;
 use crate::slots::NextHop;
 use crate::snapshot::Snapshot;
-use crate::interface::Interface;
 use crate::wire::ethernet::EtherType;
 use crate::wire::{MacAddress, ethernet, field::window_mut, vlan};
 
@@ -76,7 +76,7 @@ pub fn insert_tag(frame: &mut impl Frame, id: u16) -> Option<()> {
     bytes.get_mut(..ADDRESSES + vlan::TAG_LEN)?.copy_within(vlan::TAG_LEN.., 0);
     let mut header = ethernet::Header::over(window_mut(bytes, 0)?);
     // What was the type of the payload is where the tag says it.
-    header.set_ether_type(ethernet::EtherType::VLAN);
+    header.set_ether_type(EtherType::VLAN);
     vlan::Tag::over(window_mut(bytes, ethernet::HEADER_LEN)?).set_id(id);
     Some(())
 }

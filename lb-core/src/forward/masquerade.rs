@@ -37,7 +37,8 @@ pub fn to_client(frame: &mut [u8], layout: &Layout, from: End) -> Result<(), Ref
     rewrite(frame, layout, Side::Source, from)
 }
 
-#[inline]
+/// Always inlined: compiled once for each side, without a branch on it for each packet.
+#[inline(always)]
 fn rewrite(frame: &mut [u8], layout: &Layout, side: Side, end: End) -> Result<(), Refusal> {
     let is_plain = layout.is_v4
         && layout.network() == ethernet::HEADER_LEN
@@ -230,13 +231,17 @@ mod tests {
             let layout = sample.layout();
             // A bit behind the ports; of SCTP every CRC is made right.
             let first = layout.transport() + 4;
-            prop_assume!(first < frame.len() && sample.protocol != 132);
+            if first >= frame.len() || sample.protocol == 132 {
+                return Ok(());
+            }
             let at = first + at % (frame.len() - first);
             frame[at] ^= 1 << bit;
             let checksum = layout.transport() + if sample.protocol == 6 { 16 } else { 6 };
             // Zero of TCP has two forms, and that of UDP is none.
             let sum = frame.get(checksum..checksum + 2).unwrap_or(&[1, 2]);
-            prop_assume!(sum != [0; 2] && sum != [255; 2]);
+            if sum == [0; 2] || sum == [255; 2] {
+                return Ok(());
+            }
             let before = frame.clone();
             to_server(&mut frame, &layout, other).unwrap();
             to_server(&mut frame, &layout, sample.destination).unwrap();

@@ -7,6 +7,8 @@ use etherparse::{Ipv4Header, Ipv6Header, TcpHeader, UdpHeader};
 use proptest::prelude::*;
 
 use super::{End, Layout};
+use crate::wire::checksum::Difference;
+use crate::wire::field::window_mut;
 
 /// A whole packet between two ends of one family.
 #[derive(Clone, Debug)]
@@ -126,6 +128,18 @@ impl Sample {
 pub(super) fn in_frame(packet: &[u8]) -> Vec<u8> {
     let ether_type: [u8; 2] = if packet[0] >> 4 == 6 { [0x86, 0xdd] } else { [8, 0] };
     [&[0; 12], &ether_type[..], packet].concat()
+}
+
+/// Makes the checksum of an ICMP message right, so that hostile bytes come further than to it.
+pub(super) fn mend_icmp(frame: &mut [u8], layout: &Layout) {
+    let Ok(payload) = layout.payload(frame) else { return };
+    let length = u16::try_from(payload.len()).unwrap();
+    let pseudo = if layout.is_v4 { None } else { layout.pseudo_header(frame, 58, length) };
+    let sum = pseudo.unwrap_or_default().add_bytes(payload);
+    if let Some(field) = window_mut::<2>(frame, layout.transport() + 2) {
+        let difference = Difference::NONE.u16(0, sum.checksum());
+        *field = (!difference.apply(!u16::from_be_bytes(*field))).to_be_bytes();
+    }
 }
 
 /// `10.0.0.100:80` or `[fd00::100]:80`.

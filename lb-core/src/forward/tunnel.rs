@@ -26,17 +26,7 @@ use crate::wire::checksum::Sum;
 use crate::wire::ethernet::EtherType;
 use crate::wire::field::window_mut;
 use crate::wire::ipv4::protocol;
-use crate::wire::{ethernet, ipv4, ipv6, udp};
-
-/// Length of a GUE header without optional fields.
-const GUE_LEN: usize = 4;
-
-/// Length of a GRE header without and with a checksum.
-const GRE_LEN: usize = 4;
-const GRE_CHECKSUM_LEN: usize = 4;
-
-/// The flag "checksum present" of a GRE header.
-const GRE_CHECKSUM_PRESENT: u16 = 0x8000;
+use crate::wire::{ethernet, gre, gue, ipv4, ipv6, udp};
 
 /// The smallest MTU of IPv4 (RFC 791 section 3.1).
 const MTU_MIN_V4: usize = 68;
@@ -89,9 +79,8 @@ pub const fn overhead(tunnel: Tunnel, outer_is_v4: bool) -> usize {
 const fn header_length(tunnel: Tunnel) -> usize {
     match tunnel {
         Tunnel::Ipip => 0,
-        Tunnel::Gue { .. } => udp::HEADER_LEN + GUE_LEN,
-        Tunnel::Gre { checksum: TunnelChecksum::None } => GRE_LEN,
-        Tunnel::Gre { .. } => GRE_LEN + GRE_CHECKSUM_LEN,
+        Tunnel::Gue { .. } => udp::HEADER_LEN + gue::HEADER_LEN,
+        Tunnel::Gre { checksum } => gre::header_len(!matches!(checksum, TunnelChecksum::None)),
     }
 }
 
@@ -269,9 +258,8 @@ fn write_header(
             let length = u16::try_from(payload.len()).map_err(|_| Refusal::TooLong)?;
             let window = window_mut(payload, 0).ok_or(Refusal::Malformed)?;
             udp::Header::over(window).fill((outer.source_port, port), length);
-            let gue = window_mut::<GUE_LEN>(payload, udp::HEADER_LEN).ok_or(Refusal::Malformed)?;
-            // Version 0, a packet and no control message, no optional fields, no flags.
-            *gue = [0, inner.protocol(), 0, 0];
+            let window = window_mut(payload, udp::HEADER_LEN).ok_or(Refusal::Malformed)?;
+            gue::Header::over(window).fill(inner.protocol());
             if checksum != TunnelChecksum::None {
                 let sum = pseudo(length).add_bytes(payload).checksum();
                 let window = window_mut(payload, 0).ok_or(Refusal::Malformed)?;
@@ -280,17 +268,9 @@ fn write_header(
             Ok(protocol::UDP)
         }
         Tunnel::Gre { checksum } => {
-            let has_checksum = checksum != TunnelChecksum::None;
-            let flags = if has_checksum { GRE_CHECKSUM_PRESENT } else { 0 };
             let kind = if inner.is_v4 { EtherType::IPV4 } else { EtherType::IPV6 };
-            let [f0, f1] = flags.to_be_bytes();
-            let [k0, k1] = kind.0.to_be_bytes();
-            *window_mut(payload, 0).ok_or(Refusal::Malformed)? = [f0, f1, k0, k1];
-            if has_checksum {
-                *window_mut(payload, GRE_LEN).ok_or(Refusal::Malformed)? = [0; GRE_CHECKSUM_LEN];
-                let sum = Sum::ZERO.add_bytes(payload).checksum().to_be_bytes();
-                *window_mut(payload, GRE_LEN).ok_or(Refusal::Malformed)? = sum;
-            }
+            gre::write(payload, kind, checksum != TunnelChecksum::None)
+                .ok_or(Refusal::Malformed)?;
             Ok(protocol::GRE)
         }
     }

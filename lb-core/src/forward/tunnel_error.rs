@@ -18,14 +18,14 @@ use crate::wire::ethernet::EtherType;
 use crate::wire::field::window;
 use crate::wire::icmp::Type;
 use crate::wire::ipv4::protocol;
-use crate::wire::ports::Ports;
-use crate::wire::{ethernet, icmp as message, ipv4, udp};
+use crate::wire::{ethernet, gre, gue, icmp as message, ipv4, udp};
 
 /// Code of "unreachable": DF is set, and the packet is too large (RFC 792).
 const FRAGMENTATION_NEEDED: u8 = 4;
 
-/// The smallest MTU of IPv4 (RFC 791 section 3.1).
-const MTU_MIN: u16 = 68;
+/// The smallest path MTU that is believed (the kernel's `min_pmtu`): a liar could make us send
+/// crumbs, and routers older than RFC 1191 say 0.
+pub const PATH_MTU_MIN: u16 = 552;
 
 /// Length of the largest error in bytes (RFC 1812 section 4.3.2.3).
 const TOTAL_LEN_MAX: usize = 576;
@@ -96,36 +96,29 @@ pub fn tunnel_error(frame: &[u8], layout: &Layout) -> Option<TunnelError> {
     })
 }
 
-/// The kind of tunnel, and how long its header is. Only what [`super::tunnel`] writes is read
+/// The kind of tunnel, and how long its header is. What is carried must be IPv4
 /// (`ipvs_udp_decap`, `ipvs_gre_decap`).
 fn tunnel_header(bytes: &[u8], number: u8) -> Option<(TunnelKind, usize)> {
-    match number {
-        protocol::IPIP => Some((TunnelKind::Ipip, 0)),
+    let (kind, inner) = match number {
+        protocol::IPIP => (TunnelKind::Ipip, bytes),
         protocol::UDP => {
-            let port = Ports::over(window(bytes, 0)?).destination();
-            let length = udp::HEADER_LEN + gue_length(window(bytes, udp::HEADER_LEN)?)?;
-            Some((TunnelKind::Gue { port }, length))
+            let header = udp::Header::over(window(bytes, 0)?);
+            let packet = gue::Packet::check(bytes.get(udp::HEADER_LEN..)?).ok()?;
+            if packet.header.protocol() != protocol::IPIP {
+                return None;
+            }
+            (TunnelKind::Gue { port: header.destination_port() }, packet.payload)
         }
-        protocol::GRE => Some((TunnelKind::Gre, gre_length(window(bytes, 0)?)?)),
-        _ => None,
-    }
-}
-
-/// A control message, another version or another payload is none of ours.
-fn gue_length(&[first, payload, ..]: &[u8; 4]) -> Option<usize> {
-    // Two bits of version, the control bit, and the length of optional fields in words.
-    let (is_data, words) = (first & 0xe0 == 0, usize::from(first & 0x1f));
-    (is_data && payload == protocol::IPIP).then_some(4 + words * 4)
-}
-
-/// Keys, sequence numbers and the rest of RFC 2890 are none of ours.
-fn gre_length(&[f0, f1, k0, k1]: &[u8; 4]) -> Option<usize> {
-    let length = match u16::from_be_bytes([f0, f1]) {
-        0 => 4,
-        0x8000 => 8,
+        protocol::GRE => {
+            let packet = gre::Packet::check(bytes).ok()?;
+            if packet.header.ether_type() != EtherType::IPV4 {
+                return None;
+            }
+            (TunnelKind::Gre, packet.payload)
+        }
         _ => return None,
     };
-    (EtherType(u16::from_be_bytes([k0, k1])) == EtherType::IPV4).then_some(length)
+    Some((kind, bytes.len() - inner.len()))
 }
 
 /// Makes of the frame the error for the client: of the same type and code, from the VIP, with the
@@ -201,17 +194,14 @@ fn rest_for_client(error: &TunnelError, dont_fragment: bool) -> Result<u32, Refu
     if !dont_fragment {
         return Err(Refusal::NotAnswerable);
     }
-    match path_mtu.checked_sub(error.overhead()) {
-        Some(mtu) if mtu > MTU_MIN => Ok(mtu.into()),
-        _ => Err(Refusal::MtuTooSmall),
-    }
+    Ok(path_mtu.max(PATH_MTU_MIN).saturating_sub(error.overhead()).into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::forward::captured;
-    use crate::forward::samples::{any_layout, end, in_frame};
+    use crate::forward::samples::{any_layout, end, in_frame, mend_icmp};
     use crate::wire::build::{Icmp, Ip, Link, MemoryFrame, Tcp};
     use proptest::prelude::*;
 
@@ -387,6 +377,7 @@ mod tests {
                         *byte = value;
                     }
                 }
+                mend_icmp(&mut bytes, &layout);
             }
             let found = tunnel_error(&bytes, &layout);
             let mut frame = MemoryFrame::with_room(&bytes, 0, 0);

@@ -26,11 +26,11 @@ pub mod sequence;
 mod sessions;
 
 pub use data::{Control, DataConnection};
-pub(crate) use path::is_control;
-pub use sessions::{Session, Sessions};
 pub use message::{ClientCommand, Endpoint, Mode, client_command, server_reply};
+pub(crate) use path::is_control;
 pub use rewrite::Replacement;
 pub use sequence::SequenceShift;
+pub use sessions::{Session, Sessions};
 
 /// The control connection of the capture, packet by packet.
 #[cfg(test)]

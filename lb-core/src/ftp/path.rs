@@ -9,6 +9,7 @@ use super::rewrite::{Replacement, TEXT_MAX};
 use crate::burst::Burst;
 use crate::destination::ForwardingMethod;
 use crate::flow::{FlowId, FlowState, NewFlow};
+use crate::forward;
 use crate::frame::Frame;
 use crate::parse::Packet;
 use crate::protocol::Protocol;
@@ -18,7 +19,6 @@ use crate::wire::checksum;
 use crate::wire::field::window_mut;
 use crate::wire::tcp;
 use crate::workbench::Workbench;
-use crate::forward;
 
 /// The port of control connections (the kernel's `ip_vs_ftp.ports`).
 const CONTROL_PORT: u16 = 21;
@@ -130,7 +130,8 @@ impl Burst<'_> {
     /// Makes the entry of a data connection that is to come.
     fn expect(&self, data: &DataConnection, packet: &Packet, bench: &mut Workbench) {
         let director = self.director;
-        let state = FlowState::new(TcpState::Listen.number(), ForwardingMethod::Masquerading, false);
+        let state =
+            FlowState::new(TcpState::Listen.number(), ForwardingMethod::Masquerading, false);
         let state = if data.client_port.is_some() { state } else { state.without_client_port() };
         let key = crate::flow::FlowKey {
             protocol: Protocol::Tcp.number(),

@@ -10,8 +10,8 @@ use crate::wire::{Malformed, icmp, ipv4};
 /// is the caller's knowledge.
 ///
 /// As the kernel does: TOS, identifier, sequence and data come back, TTL 64, DF clear, a new
-/// `identification`. Requests with IP options are refused ([`Refusal::Options`]) and best left to
-/// a full IP stack. Padding of the frame is cut off.
+/// `identification`. Requests whose IP options ask for a route are refused ([`Refusal::Options`])
+/// and best left to a full IP stack, others are answered without options. Padding of the frame is cut off.
 pub fn answer(
     frame: &mut impl Frame,
     network_offset: usize,
@@ -25,7 +25,8 @@ pub fn answer(
     if header.is_fragment() {
         return Err(Refusal::Fragment);
     }
-    if !packet.options.is_empty() {
+    let options_length = packet.options.len();
+    if !may_ignore(packet.options) {
         return Err(Refusal::Options);
     }
     let message = icmp::Message::check(packet.payload)?;
@@ -42,17 +43,42 @@ pub fn answer(
         tos: header.tos(),
         identification,
         dont_fragment: false,
-        total_length: header.total_length(),
+        // Of 60 bytes of header at most, once checked.
+        total_length: header.total_length() - u16::try_from(options_length).unwrap_or_default(),
     };
+    let start = network_offset + ipv4::HEADER_LEN;
+    if options_length > 0 {
+        let end = network_offset + usize::from(header.total_length());
+        frame.bytes_mut().copy_within(start + options_length..end, start);
+    }
     if !frame.resize(network_offset + usize::from(reply.total_length)) {
         return Err(Refusal::NoRoom);
     }
     let bytes = frame.bytes_mut();
     reply.write(window_mut(bytes, network_offset).ok_or(Malformed::Truncated)?);
-    let message = window_mut(bytes, network_offset + ipv4::HEADER_LEN);
+    let message = window_mut(bytes, start);
     icmp::Header::over(message.ok_or(Malformed::Truncated)?).change_type(icmp::Type::ECHO_REPLY);
     turn_round(bytes)?;
     Ok(())
+}
+
+/// Whether an answer may leave the options out: none of them asks for a route or a time on the way
+/// back (RFC 1122 section 3.2.2.6). The kernel drops a packet with options that it cannot read.
+fn may_ignore(mut options: &[u8]) -> bool {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const ROUTES_AND_TIMES: [u8; 4] = [7, 68, 131, 137];
+    loop {
+        match *options {
+            [] | [END, ..] => return true,
+            [NO_OPERATION, ref rest @ ..] => options = rest,
+            [kind, length, ..] if !ROUTES_AND_TIMES.contains(&kind) && length >= 2 => {
+                let Some(rest) = options.get(usize::from(length)..) else { return false };
+                options = rest;
+            }
+            _ => return false,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ const TOTAL_LEN: usize = ipv4::HEADER_LEN + tcp::HEADER_LEN;
 /// Turns a segment into the reset that a host without such a connection sends.
 ///
 /// A segment with ACK is reset at the number that it acknowledges; any other is acknowledged.
-/// As the kernel does: identification 0, DF, TTL 64, TOS of the segment, window 0. Options and
+/// As the kernel does: identification 0, DF, TTL 64, DSCP of the segment, window 0. Options and
 /// padding are cut off.
 pub fn answer(frame: &mut impl Frame, network_offset: usize) -> Result<(), Refusal> {
     let packet = check_unicast(frame.bytes(), network_offset)?;
@@ -38,7 +38,8 @@ pub fn answer(frame: &mut impl Frame, network_offset: usize) -> Result<(), Refus
         source: destination,
         destination: source,
         protocol: protocol::TCP,
-        tos: header.tos(),
+        // The kernel leaves out ECN, as a reset does not take part in it.
+        tos: header.tos() & !0x03,
         identification: 0,
         dont_fragment: true,
         total_length: 40,

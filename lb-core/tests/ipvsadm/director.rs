@@ -1,6 +1,7 @@
 //! The implementations of [`Operations`] that the language is tested on.
 
 use lb_core::control::{Acceptance, Control, Network};
+use lb_core::director::Limits;
 use lb_core::flow::{FlowTable, Storage};
 use lb_core::hash::FlowHasher;
 use lb_core::operations::Operations;
@@ -17,7 +18,8 @@ pub(crate) fn control() -> impl Operations {
     const FLOWS: usize = 16;
     let hasher = FlowHasher::new([1, 2, 3]);
     let flows = FlowTable::new(FLOWS, Storage::leaked(FLOWS), hasher);
-    let mut control = Control::new(flows, 1024, 0, hasher, Network::default());
+    let mut control =
+        Control::new(flows, Limits::of_destinations(1024), 0, hasher, Network::default());
     control.set_acceptance(Acceptance::Everything);
     control
 }

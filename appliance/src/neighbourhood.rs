@@ -1,5 +1,5 @@
-//! ARP and neighbour discovery between the workers, who see and send frames, and the control
-//! plane, who knows neighbours.
+//! ARP and neighbour discovery between the workers, who see and send frames, and the control plane,
+//! who knows neighbours.
 
 use std::net::IpAddr;
 use std::thread::Thread;
@@ -7,102 +7,77 @@ use std::thread::Thread;
 use crossbeam::queue::ArrayQueue;
 use lb_core::control::{Control, NeighbourOut};
 use lb_core::interface::{Interface, InterfaceId};
-use lb_core::neighbour::{NeighbourSeen, Question};
+use lb_core::neighbour::NeighbourSeen;
 use lb_core::reply::{arp, neighbour};
 use lb_core::route::Hop;
 use lb_core::slots::DestinationId;
 use lb_core::wire::MacAddress;
 
-/// What workers have seen that waits for the control plane at most, of each kind. A flood loses
-/// its own tail: what matters is asked for or seen again.
+/// What workers have seen that waits for the control plane at most. A flood loses its own tail:
+/// what matters is asked for again.
 const NEWS_MAX: usize = 1024;
 /// Frames of the control plane that wait for a worker at most.
 const OUT_MAX: usize = 1024;
 
 /// Ethernet's shortest frame without FCS; shorter ones are padded.
 const FRAME_MIN: usize = 60;
-/// The longest frame that the control plane makes: a neighbour solicitation with a tag.
-const FRAME_MAX: usize = neighbour::SOLICITATION_LEN_MAX;
-const _: () = assert!(arp::REQUEST_LEN_MAX <= FRAME_MIN && FRAME_MIN <= FRAME_MAX);
+/// The longest frame that the control plane makes.
+const FRAME_MAX: usize = 96;
+const _: () = assert!(arp::REQUEST_LEN_MAX <= FRAME_MIN);
+const _: () = assert!(neighbour::SOLICITATION_LEN_MAX <= FRAME_MAX);
 
 /// A frame that the control plane made.
 #[derive(Clone, Copy, Debug)]
 pub struct ControlFrame {
-    /// The port that it leaves by, as the interface of its untagged frames.
-    pub port: InterfaceId,
+    pub interface: InterfaceId,
     bytes: [u8; FRAME_MAX],
     length: usize,
 }
 
 impl ControlFrame {
-    /// The frame as it leaves.
+    /// The frame, padded.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 }
 
-/// The queues. Nobody ever waits at them.
+/// What a worker tells the control plane.
+#[derive(Clone, Copy, Debug)]
+enum News {
+    Seen(NeighbourSeen),
+    Wanted(Hop),
+    PathMtu(DestinationId, u16),
+}
+
+/// The two queues. Nobody ever waits at them.
 #[derive(Debug)]
-pub struct ArpChannel {
-    seen: ArrayQueue<NeighbourSeen>,
-    wanted: ArrayQueue<Hop>,
-    path_mtus: ArrayQueue<(DestinationId, u16)>,
+pub struct Neighbourhood {
+    news: ArrayQueue<News>,
     out: ArrayQueue<ControlFrame>,
     /// The thread that works off what was seen.
     housekeeper: Thread,
 }
 
-impl ArpChannel {
+impl Neighbourhood {
     /// Empty queues; `housekeeper` is woken when something was seen.
     pub fn new(housekeeper: Thread) -> Self {
-        Self {
-            seen: ArrayQueue::new(NEWS_MAX),
-            wanted: ArrayQueue::new(NEWS_MAX),
-            path_mtus: ArrayQueue::new(NEWS_MAX),
-            out: ArrayQueue::new(OUT_MAX),
-            housekeeper,
-        }
+        Self { news: ArrayQueue::new(NEWS_MAX), out: ArrayQueue::new(OUT_MAX), housekeeper }
     }
 
     /// Hands over what workers have seen.
     pub fn learn(&self, control: &mut Control) {
-        while let Some(seen) = self.seen.pop() {
-            control.neighbour_seen(&seen);
-        }
-        while let Some(hop) = self.wanted.pop() {
-            control.neighbour_wanted(hop);
-        }
-        while let Some((server, mtu)) = self.path_mtus.pop() {
-            control.path_mtu_seen(server, mtu);
+        while let Some(news) = self.news.pop() {
+            match news {
+                News::Seen(seen) => control.neighbour_seen(&seen),
+                News::Wanted(hop) => control.neighbour_wanted(hop),
+                News::PathMtu(server, mtu) => control.path_mtu_seen(server, mtu),
+            }
         }
     }
 
     /// Whether workers have seen something.
     pub fn has_news(&self) -> bool {
-        !(self.seen.is_empty() && self.wanted.is_empty() && self.path_mtus.is_empty())
-    }
-
-    /// A worker saw ARP or neighbour discovery.
-    pub fn neighbour_seen(&self, seen: NeighbourSeen) {
-        self.tell(&self.seen, seen);
-    }
-
-    /// A packet waits for a neighbour.
-    pub fn neighbour_wanted(&self, hop: Hop) {
-        self.tell(&self.wanted, hop);
-    }
-
-    /// A router told of a path's MTU.
-    pub fn path_mtu_seen(&self, server: DestinationId, mtu: u16) {
-        self.tell(&self.path_mtus, (server, mtu));
-    }
-
-    /// Only the first of several wakes the housekeeper: a flood costs no system calls.
-    fn tell<T>(&self, queue: &ArrayQueue<T>, news: T) {
-        let first = queue.is_empty();
-        if queue.push(news).is_ok() && first {
-            self.wake();
-        }
+        !self.news.is_empty()
     }
 
     /// Queues frames for what the control plane wants to have sent.
@@ -125,48 +100,81 @@ impl ArpChannel {
     pub fn wake(&self) {
         self.housekeeper.unpark();
     }
+
+    /// A worker has seen a neighbour.
+    pub fn neighbour_seen(&self, seen: NeighbourSeen) {
+        self.tell(News::Seen(seen));
+    }
+
+    /// A worker's packet waits for a neighbour.
+    pub fn neighbour_wanted(&self, hop: Hop) {
+        self.tell(News::Wanted(hop));
+    }
+
+    /// A worker was told of a narrow way.
+    pub fn path_mtu_seen(&self, server: DestinationId, mtu: u16) {
+        self.tell(News::PathMtu(server, mtu));
+    }
+
+    fn tell(&self, news: News) {
+        // Only the first of several wakes the housekeeper: a flood costs no system calls.
+        let first = self.news.is_empty();
+        if self.news.push(news).is_ok() && first {
+            self.wake();
+        }
+    }
 }
 
 fn frame_for(control: &Control, out: &NeighbourOut) -> Option<ControlFrame> {
-    let id = match out {
-        NeighbourOut::Ask(question) => question.hop.interface,
-        NeighbourOut::Announce { interface, .. } => *interface,
-    };
-    let interface = control.interfaces().get(usize::from(id.0))?;
-    let mut frame = ControlFrame { port: interface.port, bytes: [0; FRAME_MAX], length: 0 };
-    let length = match *out {
-        NeighbourOut::Ask(question) => ask(&mut frame.bytes, control, interface, &question)?,
-        NeighbourOut::Announce { address: IpAddr::V4(address), .. } => {
-            arp::announce(&mut frame.bytes, interface.vlan, (interface.mac, address))?
+    let mut bytes = [0; FRAME_MAX];
+    let (interface, length) = match *out {
+        NeighbourOut::Ask(question) => {
+            let hop = question.hop;
+            let interface = control.interfaces().get(usize::from(hop.interface.0))?;
+            let source = control.source_address(hop.interface, hop.neighbour)?;
+            let length = ask(&mut bytes, interface, source, hop.neighbour, question.last_known)?;
+            (hop.interface, length)
         }
-        NeighbourOut::Announce { address: IpAddr::V6(address), .. } => {
-            let (ours, is_router) = ((interface.mac, address), control.settings().ip_forward);
-            neighbour::announce(&mut frame.bytes, interface.vlan, ours, is_router)?
+        NeighbourOut::Announce { interface: id, address } => {
+            let interface = control.interfaces().get(usize::from(id.0))?;
+            let is_router = control.settings().ip_forward;
+            (id, announce(&mut bytes, interface, address, is_router)?)
         }
     };
-    frame.length = length.max(FRAME_MIN);
-    Some(frame)
+    Some(ControlFrame { interface, bytes, length: length.max(FRAME_MIN) })
 }
 
-/// Writes a question of the neighbour's family; returns its length.
 fn ask(
-    bytes: &mut [u8],
-    control: &Control,
+    buffer: &mut [u8],
     interface: &Interface,
-    question: &Question,
+    source: IpAddr,
+    target: IpAddr,
+    last_known: Option<MacAddress>,
 ) -> Option<usize> {
-    let target = question.hop.neighbour;
-    let source = control.source_address(question.hop.interface, target)?;
     match (source, target) {
         (IpAddr::V4(source), IpAddr::V4(target)) => {
-            let to = question.last_known.unwrap_or(MacAddress::BROADCAST);
-            arp::request(bytes, interface.vlan, (interface.mac, source), target, to)
+            let to = last_known.unwrap_or(MacAddress::BROADCAST);
+            arp::request(buffer, interface.vlan, (interface.mac, source), target, to)
         }
         (IpAddr::V6(source), IpAddr::V6(target)) => {
-            let ours = (interface.mac, source);
-            neighbour::solicit(bytes, interface.vlan, ours, target, question.last_known)
+            let sender = (interface.mac, source);
+            neighbour::solicit(buffer, interface.vlan, sender, target, last_known)
         }
         _ => None,
+    }
+}
+
+fn announce(
+    buffer: &mut [u8],
+    interface: &Interface,
+    address: IpAddr,
+    is_router: bool,
+) -> Option<usize> {
+    match address {
+        IpAddr::V4(address) => arp::announce(buffer, interface.vlan, (interface.mac, address)),
+        IpAddr::V6(address) => {
+            neighbour::announce(buffer, interface.vlan, (interface.mac, address), is_router)
+        }
     }
 }
 
@@ -176,12 +184,13 @@ mod tests {
     use lb_core::director::Limits;
     use lb_core::flow::{FlowTable, Storage};
     use lb_core::hash::FlowHasher;
+    use lb_core::neighbour::Question;
     use lb_core::wire::show;
 
     use super::*;
 
-    fn channel() -> ArpChannel {
-        ArpChannel::new(std::thread::current())
+    fn neighbourhood() -> Neighbourhood {
+        Neighbourhood::new(std::thread::current())
     }
 
     /// A control plane with a port and a VLAN on it.
@@ -198,10 +207,9 @@ mod tests {
     }
 
     fn shown(out: NeighbourOut) -> String {
-        let (channel, control) = (channel(), control());
-        channel.send(&control, &[out]);
-        let frame = channel.next_frame().unwrap();
-        assert_eq!(frame.port, InterfaceId(0));
+        let (neighbourhood, control) = (neighbourhood(), control());
+        neighbourhood.send(&control, &[out]);
+        let frame = neighbourhood.next_frame().unwrap();
         assert!(frame.bytes().len() >= FRAME_MIN);
         show(frame.bytes())
     }
@@ -235,12 +243,12 @@ mod tests {
 
     #[test]
     fn a_flood_loses_its_tail() {
-        let channel = channel();
+        let neighbourhood = neighbourhood();
         for last in 0..=u16::MAX {
-            channel.path_mtu_seen(DestinationId(0), last);
+            neighbourhood.path_mtu_seen(DestinationId(0), last);
         }
-        assert!(channel.has_news());
-        channel.learn(&mut control());
-        assert!(!channel.has_news());
+        assert!(neighbourhood.has_news());
+        neighbourhood.learn(&mut control());
+        assert!(!neighbourhood.has_news());
     }
 }
