@@ -1,10 +1,8 @@
 //! Interfaces of the host's kernel, so that its daemons live beside the director: for each
 //! interface with `kernel: true` a tap device of DPDK's driver `net_tap`, with the interface's
-//! name, MAC address, MTU and addresses. It is gone when the process is.
+//! name, MAC address, MTU (as far as the driver can) and addresses. It is gone when the process is.
 
 use std::fs;
-use std::io::{self, Write};
-use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use lb_core::interface::{Interface, InterfaceId};
@@ -15,6 +13,7 @@ use crate::dpdk::{
     Eal, EalError, Errno, Mempool, MempoolConfig, MempoolError, Port, PortConfig, PortError,
     PortStats, Queues, device, eal, mempool,
 };
+use crate::iproute::{IpError, ip};
 use crate::lock::lock;
 use crate::ports::data_room;
 
@@ -40,19 +39,12 @@ pub enum KernelError {
     Create { name: String, source: EalError },
     #[error("ports: {name}: the kernel's interface cannot have the MAC address {mac}: {errno}")]
     Mac { name: String, mac: MacAddress, errno: Errno },
-    #[error(
-        "ports: {name}: the kernel's interface cannot have an MTU of {wanted}, only {possible}; \
-         lower `mtu`"
-    )]
-    Mtu { name: String, wanted: u16, possible: u16 },
     #[error("the kernel's interfaces")]
     Pool(#[from] MempoolError),
     #[error(transparent)]
     Port(#[from] PortError),
-    #[error("the kernel's interfaces need `ip` of iproute2, which cannot be run: {0}")]
-    Ip(io::Error),
-    #[error("the kernel's interfaces: `ip {command}` failed: {message}")]
-    IpRefused { command: String, message: String },
+    #[error("the kernel's interfaces: {0}")]
+    Ip(#[from] IpError),
 }
 
 /// All interfaces that the kernel has from us.
@@ -217,6 +209,7 @@ fn open_port(
         let name = name.to_owned();
         KernelError::Mac { name, mac, errno }
     })?;
+    // Of a larger MTU the driver of DPDK 22.11 takes what it can: 1504 bytes.
     let port = Port::configure(
         eal,
         &PortConfig {
@@ -231,10 +224,6 @@ fn open_port(
             pool: pool.clone(),
         },
     )?;
-    if port.mtu() < interface.mtu {
-        let (wanted, possible) = (interface.mtu, port.mtu());
-        return Err(KernelError::Mtu { name: name.to_owned(), wanted, possible });
-    }
     Ok(port)
 }
 
@@ -248,40 +237,6 @@ fn address_commands<'a>(interfaces: impl Iterator<Item = &'a InterfaceConfig<'a>
         })
     };
     interfaces.flat_map(commands).collect()
-}
-
-/// Runs commands of iproute2, all by one process, up to the first that fails.
-fn ip(commands: &[String]) -> Result<(), KernelError> {
-    if commands.is_empty() {
-        return Ok(());
-    }
-    let mut child = Command::new("ip")
-        .args(["-batch", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(KernelError::Ip)?;
-    if let Some(mut input) = child.stdin.take() {
-        // One that ends early says why by itself.
-        let _ = input.write_all((commands.join("\n") + "\n").as_bytes());
-    }
-    let output = child.wait_with_output().map_err(KernelError::Ip)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(refusal(commands, &String::from_utf8_lossy(&output.stderr)))
-}
-
-/// What `ip -batch` says of the first command that failed: its reason, then `Command failed -:N`.
-fn refusal(commands: &[String], said: &str) -> KernelError {
-    let number = said.lines().find_map(|line| line.strip_prefix("Command failed -:"));
-    let number = number.and_then(|number| number.trim().parse::<usize>().ok());
-    let command = number.and_then(|number| commands.get(number.checked_sub(1)?));
-    let reasons = said.lines().filter(|line| !line.starts_with("Command failed"));
-    let message = reasons.map(str::trim).collect::<Vec<_>>().join("; ");
-    let command = command.cloned().unwrap_or_else(|| "-batch -".to_owned());
-    KernelError::IpRefused { command, message }
 }
 
 #[cfg(test)]
@@ -326,19 +281,6 @@ mod tests {
         assert!(check_names(&free).is_ok(), "without `kernel: true` names do not matter");
         let text = "Inter-|   Receive\n face |bytes\n    lo: 0 0\n eth0.7:1 2\n";
         assert_eq!(names(text), ["lo", "eth0.7"]);
-    }
-
-    #[test]
-    fn a_refusal_names_the_command_and_the_reason() {
-        let commands = ["address add 10.0.0.1/24 dev a".to_owned(), "address add x".to_owned()];
-        let said = "RTNETLINK answers: Permission denied\nCommand failed -:2\n";
-        assert_eq!(
-            refusal(&commands, said).to_string(),
-            "the kernel's interfaces: `ip address add x` failed: RTNETLINK answers: Permission \
-             denied"
-        );
-        let error = refusal(&commands, "Option \"-batch\" is unknown").to_string();
-        assert!(error.contains("`ip -batch -` failed: Option"), "{error}");
     }
 
     #[test]

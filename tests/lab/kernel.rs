@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::config::Config;
+use crate::support::config::{Config, port};
 use crate::support::director::{Director, run_sluiced, socket_of};
 use crate::support::lab::{Lab, VIP, eventually};
 use crate::support::sockets::PATIENCE;
@@ -76,6 +76,51 @@ fn daemons_of_the_host_serve_and_ask_beside_the_service() {
     assert_eq!(curl_pages(&lab, 2).len(), 2, "the service is not disturbed");
     let text = lab.run("client", &format!("ping -n -c 5 -i 0.2 -W 2 {DIP}"));
     assert!(text.contains(" 5 received") && !text.contains("DUP!"), "{text}");
+}
+
+/// Both workers give frames to the kernel; neither ever sleeps.
+#[test]
+fn two_polling_workers_share_the_way_into_the_kernel_in_both_families() {
+    let lab = lab();
+    for (host, interface) in [("client", "eth0"), ("director", "default")] {
+        let key = format!("net/ipv6/conf/{interface}/disable_ipv6=0");
+        lab.sh(&format!("lab_sysctl {host} {key}"));
+    }
+    lab.run("client", "ip address add fd00::1/64 dev eth0 nodad");
+    let mut config = config();
+    config.workers = "[0, 1]".to_owned();
+    let device = "net_af_packet0,iface=dir0,qpairs=2";
+    config.ports = vec![port("lan0", device, "10.0.10.61/24, \"fd00::61/64\"")];
+    config.keys.push("idle: { mode: poll }".to_owned());
+    let director = Director::start(&lab, &config);
+
+    for number in 0..8 {
+        for at in [format!("10.0.10.61:{}", 2000 + number), format!("[fd00::61]:{}", 3000 + number)]
+        {
+            let served = echo_once(&lab, "director", &at);
+            assert_eq!(ask(&lab, "client", &at), "hello", "{at}: {}", director.ctl("drops"));
+            served.join().expect("the host's daemon served");
+        }
+    }
+    let served = echo_once(&lab, "client", "[fd00::1]:2223");
+    assert_eq!(ask(&lab, "director", "[fd00::1]:2223"), "hello", "{}", director.ctl("drops"));
+    served.join().expect("the client served the host");
+    let gave = |line: &&str| line.split_whitespace().nth(5).is_some_and(|count| count != "0");
+    let status = director.ctl("status");
+    let workers = status.lines().filter(|line| line.starts_with(['0', '1'])).filter(gave);
+    assert_eq!(workers.count(), 2, "{status}");
+}
+
+#[test]
+fn addresses_that_the_kernel_does_not_take_are_named() {
+    let lab = lab();
+    let mut config = config();
+    config.ports = vec![port("lan0", "net_af_packet0,iface=dir0", "\"fd00::61/64\"")];
+    // The lab's hosts have IPv6 switched off.
+    let reply = run_sluiced(&lab, &config.yaml(&socket_of(&lab)), &[]);
+    assert_eq!(reply.code, Some(1), "{reply:?}");
+    let said = "`ip address add fd00::61/64 dev lan0 nodad` failed";
+    assert!(reply.stderr.contains(said), "{}", reply.stderr);
 }
 
 /// VRRP, OSPF and the like speak to groups; replies to the host's own questions come back to it.

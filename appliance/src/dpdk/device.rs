@@ -29,3 +29,14 @@ pub fn set_mac(_eal: &Eal, device: &str, mac: [u8; 6]) -> Result<(), Errno> {
     // SAFETY: the port exists, since it was found; the address is only read.
     check(unsafe { dpdk_sys::rte_eth_dev_default_mac_addr_set(id, &raw mut address) })
 }
+
+/// The MTU asked for, as far as the device says that it can. DPDK takes none that it would not
+/// (`eth_dev_validate_mtu`): where no largest MTU is said, the largest frame counts.
+pub(super) fn reachable_mtu(info: &dpdk_sys::rte_eth_dev_info, mtu: u16) -> u16 {
+    /// Ethernet header and FCS.
+    const LINK_BYTES: u32 = 18;
+    let says_mtu = info.max_mtu != u16::MAX && info.max_rx_pktlen > u32::from(info.max_mtu);
+    let by_frame = info.max_rx_pktlen.saturating_sub(LINK_BYTES);
+    let most = if says_mtu { info.max_mtu } else { u16::try_from(by_frame).unwrap_or(u16::MAX) };
+    mtu.min(most).min(info.max_mtu).max(info.min_mtu)
+}
