@@ -59,9 +59,10 @@ impl Replay {
             ["sysctl", setting] => self.sysctl(setting),
             ["modprobe", _] => {}
             ["wait", seconds] => {
-                let seconds: f64 = seconds.parse().expect("wait SECONDS");
-                for _ in 0..(seconds * 8.0).ceil() as u32 {
+                let mut left: f64 = seconds.parse().expect("wait SECONDS");
+                while left > 0.0 {
                     self.bed().pass_moment();
+                    left -= 0.125;
                 }
             }
             ["connections"] => {
@@ -411,7 +412,7 @@ fn captures() -> Vec<PathBuf> {
 
 #[test]
 fn what_the_kernel_did_happens_here() {
-    let only = std::env::var("ONLY").unwrap_or_default();
+    let only = std::env::var_os("ONLY").unwrap_or_default().into_string().expect("text");
     let (mut compared, mut wrong) = (0, 0);
     for path in captures().iter().filter(|path| path.to_string_lossy().contains(&only)) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
