@@ -132,7 +132,6 @@ pub fn settings(config: &Config) -> Settings {
         tunnel_source_spread: config.tunnel.source_spread,
         icmp_msgs_per_sec: of.icmp_msgs_per_sec,
         kernel_rate: config.kernel.rate,
-        ..Settings::default()
     }
 }
 
@@ -244,6 +243,23 @@ neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
         assert_eq!((network.neighbours_max, network.vips.len()), (9, 1));
         assert_eq!(network.routes[0].interface, Some(InterfaceId(2)));
         assert_eq!(network.permanent_neighbours[0].0.interface, InterfaceId(2));
+    }
+
+    /// With the language and the director as they are, unlike in the configuration's own tests.
+    #[test]
+    fn the_services_of_every_example_are_accepted() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let examples: Vec<_> =
+            files.filter(|path| path.extension().is_some_and(|e| e == "yaml")).collect();
+        assert!(examples.len() >= 7, "{examples:?}");
+        for path in examples {
+            let check_services = &|lines: &[&str]| check_services(lines, &Numeric);
+            let environment = config::Environment { cpus: vec![0], check_services };
+            if let Err(errors) = config::load(&path, &environment) {
+                panic!("{errors}");
+            }
+        }
     }
 
     #[test]
