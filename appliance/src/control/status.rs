@@ -156,10 +156,9 @@ fn kernel_counters(out: &mut String, indent: &str, name: &str, row: &KernelRow) 
         Ok(stats) => {
             line!(
                 out,
-                "{indent}kernel {name} rx packets {} bytes {} errors {} tx packets {} bytes {}",
+                "{indent}kernel {name} rx packets {} bytes {} tx packets {} bytes {}",
                 stats.tx_packets,
                 stats.tx_bytes,
-                stats.tx_errors,
                 stats.rx_packets,
                 stats.rx_bytes
             );
