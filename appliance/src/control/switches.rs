@@ -140,6 +140,13 @@ mod tests {
     }
 
     #[test]
+    fn every_switch_of_the_configuration_can_be_changed() {
+        let configured = crate::config::KEYS.iter().filter(|key| key.section() == "settings");
+        let names: Vec<_> = configured.map(|key| key.name()).chain(["ip_forward"]).collect();
+        assert_eq!(names, SWITCHES.iter().map(|switch| switch.name).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn wrong_names_and_values_are_refused() {
         let mut settings = Settings::default();
         let error = set(&mut settings, "pmtu_disc", "2").unwrap_err();
