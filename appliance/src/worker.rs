@@ -206,11 +206,14 @@ impl PacketWorker {
             |frame, course| followers.push((frame, course)),
             |frame| dropped.push(frame),
         );
-        while let Some((mut frame, course)) = outputs.followers.pop() {
+        // In the order in which they came.
+        let mut followers = std::mem::take(&mut outputs.followers);
+        for (mut frame, course) in followers.drain(..) {
             let mut around = Around { ways: &mut outputs.ways, neighbourhood };
             let verdict = core.follow(&course, now, &mut frame, &mut around);
             outputs.settle(frame, verdict, now, counters);
         }
+        outputs.followers = followers;
     }
 
     fn release_waiting(&mut self, now: Tick) {
