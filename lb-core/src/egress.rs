@@ -3,6 +3,8 @@
 //! All three end alike: a hop off, the method's rewrite, a look at the MTU, the link-layer header
 //! of the next hop.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use crate::burst::{Burst, Surroundings};
 use crate::destination::ForwardingMethod;
 use crate::drops::DropReason;
@@ -23,6 +25,9 @@ pub(crate) struct Errand {
     /// Of NAT: what the destination becomes.
     pub(crate) to: End,
 }
+
+/// What the destination becomes where nothing is rewritten.
+const NOWHERE: End = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// How a packet is cut.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +57,12 @@ impl Burst<'_> {
         let entry = flows.entry(packet.flow);
         let state = entry.state();
         let method = state.method();
-        let to = (flows.server(packet.flow).to_ip(), entry.server_port());
+        let to = match method {
+            ForwardingMethod::Masquerading => {
+                (flows.server(packet.flow).to_ip(), entry.server_port())
+            }
+            _ => NOWHERE,
+        };
         if state.is_ftp() && self.ftp_command(frame, packet, bench).is_none() {
             return Outcome::Refused(DropReason::FtpMalformed);
         }

@@ -13,6 +13,10 @@ use crate::wire::ipv4::protocol;
 use crate::wire::ports::{PORTS_LEN, Ports};
 use crate::wire::{ethernet, extension, icmpv6, ipv4, ipv6, sctp, tcp, udp, vlan};
 
+/// Length of the IPv6 header, as a part of a packet's length.
+const HEADER_LEN_V6: u32 = 40;
+const _: () = assert!(HEADER_LEN_V6 as usize == ipv6::HEADER_LEN);
+
 /// What is to be done with a packet, as far as stages have found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -252,7 +256,10 @@ impl Packet {
         self.set_offsets(offset, offset);
         self.is_fragment = false;
         let class = match ether_type {
-            EtherType::ARP => return Ok(Class::Arp),
+            EtherType::ARP => {
+                self.length = u32::try_from(frame.len().saturating_sub(offset)).unwrap_or(0);
+                return Ok(Class::Arp);
+            }
             EtherType::IPV4 => self.read_ipv4(frame, offset)?,
             EtherType::IPV6 => self.read_ipv6(frame, offset)?,
             _ => return Err(DropReason::NotIp),
@@ -337,7 +344,7 @@ impl Packet {
         self.protocol = header.next_header();
         self.ttl = header.hop_limit();
         self.dont_fragment = true;
-        self.length = ipv6::HEADER_LEN as u32 + u32::from(header.payload_length());
+        self.length = HEADER_LEN_V6 + u32::from(header.payload_length());
         let mut transport = 0;
         if !matches!(self.protocol, protocol::TCP | protocol::UDP | ipv6::protocol::ICMPV6) {
             let chain = extension::walk(self.protocol, packet.payload)

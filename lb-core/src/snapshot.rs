@@ -226,7 +226,6 @@ impl Default for Sieve {
 
 impl Sieve {
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "12 bits are left of it")]
     const fn place(address: Address) -> (usize, u64) {
         let [high, low] = address.halves();
         let bit = (low ^ high.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;

@@ -215,11 +215,8 @@ impl Burst<'_> {
             if packet.class == Class::Flow {
                 let decision = bench.connections.decide(self, packet);
                 packet.class = self.class_of(packet, decision);
-                if let Decision::Forward(id, server) = decision {
-                    (packet.flow, packet.server) = (id, server);
-                    self.director.slots.prefetch(server);
-                } else if let Decision::Return(id) = decision {
-                    packet.flow = id;
+                if decision == Decision::Forward {
+                    self.director.slots.prefetch(packet.server);
                 }
             } else if packet.is_fragment && matches!(packet.class, Class::Icmp | Class::Other) {
                 let decision = if self.snapshot.is_local(packet.destination) {
@@ -246,8 +243,8 @@ impl Burst<'_> {
             }
         }
         match decision {
-            Decision::Forward(..) => Class::Forward,
-            Decision::Return(_) => Class::Return,
+            Decision::Forward => Class::Forward,
+            Decision::Return => Class::Return,
             Decision::Route => Class::Route,
             Decision::Local(reason) => Class::Local(reason),
             Decision::Drop(reason) => Class::Drop(reason),
@@ -274,14 +271,12 @@ impl Burst<'_> {
                 Class::Drop(reason) => Outcome::Refused(reason),
                 _ => local::handle(self, packet, frame, bench, surroundings),
             };
-            *verdict = match outcome {
-                Outcome::Forwarded(interface) => {
-                    forwarded += 1;
-                    Verdict::Send(interface)
-                }
-                Outcome::Waits(pending) => Verdict::Wait(pending),
-                other => self.conclude(other, frame, packet, bench),
-            };
+            if let Outcome::Forwarded(interface) = outcome {
+                forwarded += 1;
+                *verdict = Verdict::Send(interface);
+            } else {
+                *verdict = self.conclude(outcome, frame, packet, bench);
+            }
         }
         self.counters.forwarded.add(forwarded);
     }

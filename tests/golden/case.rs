@@ -349,8 +349,10 @@ fn first_difference(expected: &str, happened: &str) -> String {
     }
 }
 
-/// Reasons that only the program around the core can have.
-const OUTSIDE: [&str; 3] = ["segmented_frame", "neighbour_unresolved", "transmit_full"];
+/// Reasons that only the program around the core can have: frames here are whole, nothing waits
+/// until its time is over, and there is neither a device nor a kernel that takes nothing.
+const OUTSIDE: [&str; 4] =
+    ["segmented_frame", "neighbour_unresolved", "transmit_full", "kernel_unavailable"];
 
 #[test]
 fn every_drop_reason_has_a_case() {
