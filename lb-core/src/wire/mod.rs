@@ -32,6 +32,7 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod mac;
 pub mod ndp;
+pub mod options;
 pub mod ports;
 pub mod sctp;
 pub mod show;
