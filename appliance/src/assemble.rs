@@ -130,6 +130,7 @@ pub fn settings(config: &Config) -> Settings {
         ip_forward: config.ip_forward,
         tunnel_source_spread: config.tunnel.source_spread,
         kernel_rate: config.kernel.rate,
+        ..Settings::default()
     }
 }
 

@@ -78,7 +78,7 @@ fn write_number(mbuf: &mut Mbuf, number: u32) {
     let mut bytes = [0x5a; 60];
     bytes[..4].copy_from_slice(&number.to_be_bytes());
     bytes[56..].copy_from_slice(&(!number).to_be_bytes());
-    assert!(mbuf.copy_from(&bytes));
+    assert!(mbuf.copy_parts(&[&bytes]));
 }
 
 fn numbered(pool: &Mempool, number: u32) -> Mbuf {

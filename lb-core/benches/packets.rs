@@ -10,11 +10,12 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lb_core::clock::Tick;
 use lb_core::control::{Control, Network};
 use lb_core::destination::Destination;
+use lb_core::director::Limits;
 use lb_core::flow::{FlowTable, Storage};
 use lb_core::frame::Frame;
 use lb_core::hash::FlowHasher;
-use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
-use lb_core::neighbour::ArpSeen;
+use lb_core::interface::{Interface, InterfaceId};
+use lb_core::neighbour::NeighbourSeen;
 use lb_core::operations::Operations;
 use lb_core::protocol::Protocol;
 use lb_core::route::Hop;
@@ -23,27 +24,32 @@ use lb_core::service::{Service, ServiceKey};
 use lb_core::slots::{DestinationId, DestinationSlots};
 use lb_core::wire::MacAddress;
 use lb_core::wire::build::{Link, MemoryFrame, Tcp};
-use lb_core::worker::{BURST_MAX, Observer, Verdict, Worker};
+use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
 
 const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 const NOW: Tick = Tick(1000);
 
 struct Ignore;
 
-impl Observer for Ignore {
-    fn arp_seen(&mut self, _: ArpSeen) {}
+impl Surroundings for Ignore {
+    fn neighbour_seen(&mut self, _: NeighbourSeen) {}
+
+    fn neighbour_wanted(&mut self, _: Hop) {}
+
+    fn path_mtu_seen(&mut self, _: DestinationId, _: u16) {}
+
+    fn send(&mut self, _: InterfaceId, _: &[&[u8]]) -> bool {
+        true
+    }
 }
 
 fn control(flows_max: usize) -> Control {
     let server = |last| Ipv4Addr::new(10, 0, 2, last);
-    let hop = |last| Hop { interface: InterfaceId(0), neighbour: server(last) };
+    let hop = |last| Hop { interface: InterfaceId(0), neighbour: server(last).into() };
     let network = Network {
-        interfaces: vec![Interface {
-            name: "lan0".to_owned(),
-            mac: MAC,
-            mtu: 1500,
-            addresses: vec![InterfaceAddress { address: server(1), prefix: 24 }],
-        }],
+        interfaces: vec![
+            Interface::new("lan0", InterfaceId(0), MAC, 1500).with_address(server(1), 24),
+        ],
         permanent_neighbours: (11..19)
             .map(|last| (hop(last), MacAddress([2, 0, 0, 0, 2, last])))
             .collect(),
@@ -51,7 +57,7 @@ fn control(flows_max: usize) -> Control {
     };
     let hasher = FlowHasher::new([1, 2, 3]);
     let flows = FlowTable::new(flows_max, Storage::leaked(flows_max), hasher);
-    let mut control = Control::new(flows, 16, 1, hasher, network);
+    let mut control = Control::new(flows, Limits::of_destinations(16), 1, hasher, network);
     let address = Ipv4Addr::new(10, 0, 0, 100).into();
     let key = ServiceKey::Address { protocol: Protocol::Tcp, address, port: 80 };
     let service = Service { scheduler: "rr".to_owned(), ..Service::new(key) };

@@ -12,6 +12,7 @@ use crate::reply::icmp_error::IcmpError;
 use crate::reply::icmp6_error::IcmpError6;
 use crate::reply::{Refusal, icmp_error, icmp6_error, reset, reset6};
 use crate::wire::ipv4::protocol;
+use crate::wire::ipv6::protocol::NO_NEXT;
 use crate::wire::{checksum, ipv6, udp};
 use crate::worker::Verdict;
 
@@ -28,6 +29,7 @@ enum Answer {
     PortUnreachable,
     ProtocolUnreachable,
     NoRoute,
+    ServerUnreachable,
     TimeExceeded,
     TooLarge {
         mtu: u16,
@@ -107,6 +109,7 @@ impl Burst<'_> {
             Answer::PortUnreachable => IcmpError::PortUnreachable,
             Answer::ProtocolUnreachable => IcmpError::ProtocolUnreachable,
             Answer::NoRoute => IcmpError::NetUnreachable,
+            Answer::ServerUnreachable => IcmpError::HostUnreachable,
             Answer::TimeExceeded => IcmpError::TimeExceeded,
             Answer::TooLarge { mtu } => IcmpError::FragmentationNeeded { mtu },
         };
@@ -134,7 +137,7 @@ impl Burst<'_> {
                 let pointer = ipv6::NEXT_HEADER_AT;
                 IcmpError6::UnknownNextHeader { pointer: u32::try_from(pointer).ok()? }
             }
-            Answer::NoRoute => IcmpError6::NoRoute,
+            Answer::NoRoute | Answer::ServerUnreachable => IcmpError6::NoRoute,
             Answer::TimeExceeded => IcmpError6::TimeExceeded,
             Answer::TooLarge { mtu } => IcmpError6::PacketTooBig { mtu: u32::from(mtu) },
         };
@@ -189,14 +192,12 @@ fn answer_to(packet: &Packet, reason: DropReason) -> Option<Answer> {
             _ => Some(Answer::ProtocolUnreachable),
         },
         // A host speaks these, and says nothing where nobody listens.
-        DropReason::ProtocolUnknown if matches!(packet.protocol, IGMP | UDP_LITE) => None,
-        DropReason::NoDestination => Some(Answer::PortUnreachable),
+        DropReason::ProtocolUnknown if matches!(packet.protocol, IGMP | UDP_LITE | NO_NEXT) => None,
+        DropReason::NoDestination | DropReason::NatServerStray => Some(Answer::PortUnreachable),
         DropReason::ProtocolUnknown => Some(Answer::ProtocolUnreachable),
         DropReason::TtlExpired => Some(Answer::TimeExceeded),
         DropReason::NoRoute => Some(Answer::NoRoute),
-        DropReason::NatServerStray => (packet.protocol != protocol::TCP
-            || !packet.tcp_flags.contains(crate::wire::tcp::Flags::RST))
-        .then_some(Answer::PortUnreachable),
+        DropReason::ServerUnreachable => Some(Answer::ServerUnreachable),
         _ => None,
     }
 }

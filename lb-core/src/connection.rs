@@ -227,7 +227,7 @@ impl Connections {
         match director.flows.insert(hash, flow, id) {
             Inserted::New => {
                 counters.flows_inserted.add(1);
-                return Some((id, true));
+                Some((id, true))
             }
             // Another worker was first: the packet belongs to its connection.
             Inserted::Exists(other) => {

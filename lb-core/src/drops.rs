@@ -80,6 +80,10 @@ drop_reasons! {
     NoRoute "no_route"
         "No route leads to where the packet is to go; its sender was told by ICMP, at a limited rate."
         "Name the way under `routes`.";
+    ServerUnreachable "server_unreachable"
+        "No route leads to the connection's real server; the client was told by ICMP host \
+         unreachable, at a limited rate."
+        "Name the way under `routes`.";
     Broadcast "broadcast"
         "An IP packet to a broadcast or multicast address, or from or to a link-local one that \
          would have to leave its link, and the port has no kernel interface for it."

@@ -24,6 +24,20 @@ pub(crate) struct Errand {
     pub(crate) to: End,
 }
 
+/// How a packet is cut.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    mtu: u16,
+    /// Of the fragments of an IPv6 packet; IPv4 packets have theirs.
+    identification: u16,
+}
+
+impl Cut {
+    const fn of(mtu: u16) -> Self {
+        Self { mtu, identification: 0 }
+    }
+}
+
 impl Burst<'_> {
     /// Sends a packet of a connection on to its destination.
     #[inline]
@@ -62,7 +76,7 @@ impl Burst<'_> {
             forward::strip(frame, packet);
         }
         let slot = self.director.slots.get(errand.server);
-        let Some(mtu) = slot.mtu() else { return Outcome::Refused(DropReason::NoRoute) };
+        let Some(mtu) = slot.mtu() else { return Outcome::Refused(DropReason::ServerUnreachable) };
         if errand.method == ForwardingMethod::Tunneling {
             return self.encapsulate(errand, mtu, frame, packet, bench, surroundings);
         }
@@ -83,7 +97,7 @@ impl Burst<'_> {
         }
         let pending = Pending::Server(errand.server);
         if is_large {
-            return self.leave_in_pieces(frame, packet, slot.next_hop(), mtu, surroundings);
+            return self.leave_in_pieces(frame, slot.next_hop(), Cut::of(mtu), surroundings);
         }
         self.leave(frame, slot.next_hop(), pending)
     }
@@ -132,7 +146,8 @@ impl Burst<'_> {
             return Outcome::Refused(refusal.reason());
         }
         if fit == tunnel::Fit::Fragmented {
-            return self.leave_in_pieces(frame, packet, slot.next_hop(), mtu, surroundings);
+            let cut = Cut { mtu, identification: outer.identification };
+            return self.leave_in_pieces(frame, slot.next_hop(), cut, surroundings);
         }
         self.leave(frame, slot.next_hop(), Pending::Server(errand.server))
     }
@@ -165,7 +180,14 @@ impl Burst<'_> {
         if entry.state().is_ftp() && self.ftp_reply(frame, packet, bench).is_none() {
             return Outcome::Refused(DropReason::FtpMalformed);
         }
-        self.return_as(from, way, frame, packet, surroundings)
+        let outcome = self.return_as(from, way, frame, packet, surroundings);
+        if matches!(outcome, Outcome::TooLarge(_)) {
+            // The kernel's router refuses it before IPVS sees it.
+            let tally = self.counters.destination(entry.destination());
+            tally.packets_out.take_back(1);
+            tally.bytes_out.take_back(u64::from(packet.length));
+        }
+        outcome
     }
 
     /// The same once the way is known.
@@ -203,7 +225,9 @@ impl Burst<'_> {
         if packet.ttl <= 1 {
             return Outcome::Refused(DropReason::TtlExpired);
         }
-        if snapshot.settings.nat_icmp_send && snapshot.is_nat_server(packet) {
+        if snapshot.settings.nat_icmp_send && snapshot.is_nat_stray(packet) {
+            // The router has taken its hop off before IPVS looks.
+            let _ = forward::hop(frame.bytes_mut(), &packet.layout());
             return Outcome::Refused(DropReason::NatServerStray);
         }
         let way = self.next_hop(self.ways.to(packet.destination));
@@ -245,7 +269,7 @@ impl Burst<'_> {
         }
         match way {
             Ok(next_hop) if is_large => {
-                self.leave_in_pieces(frame, packet, Some(next_hop), mtu, surroundings)
+                self.leave_in_pieces(frame, Some(next_hop), Cut::of(mtu), surroundings)
             }
             Ok(next_hop) => self.address(frame, next_hop),
             Err(_) if is_large => Outcome::Refused(DropReason::NeighbourUnresolved),
@@ -282,34 +306,39 @@ impl Burst<'_> {
         }
     }
 
-    /// Cuts a rewritten IPv4 packet to the size of the way; the pieces leave as frames of their
-    /// own.
+    /// Cuts a rewritten packet to the size of the way; the pieces leave as frames of their own.
     #[cold]
     fn leave_in_pieces<F: Frame>(
         &self,
         frame: &mut F,
-        packet: &Packet,
         to: Option<NextHop>,
-        mtu: u16,
+        cut: Cut,
         surroundings: &mut impl Surroundings,
     ) -> Outcome {
         let Some(next_hop) = to else {
             return Outcome::Refused(DropReason::NeighbourUnresolved);
         };
         let interface = self.snapshot.interface(next_hop.interface);
-        let (link, link_length) = forward::link_header(interface, next_hop.mac, true);
-        let bytes = frame.bytes().get(ethernet::HEADER_LEN..).unwrap_or_default();
-        debug_assert_eq!(usize::from(packet.network_offset), ethernet::HEADER_LEN);
+        let Some(packet) = frame.bytes().get(ethernet::HEADER_LEN..) else {
+            return Outcome::Refused(DropReason::FrameTooShort);
+        };
+        let is_v4 = packet.first().is_some_and(|byte| byte >> 4 == 4);
+        let (link, link_length) = forward::link_header(interface, next_hop.mac, is_v4);
+        let link = link.get(..link_length).unwrap_or_default();
         let mut has_room = true;
-        let split = forward::split(bytes, mtu, |header, piece| {
-            has_room =
-                surroundings.send(next_hop.interface, &[&link[..link_length], header, piece]);
+        let mut emit = |header: &[u8], piece: &[u8]| {
+            has_room = surroundings.send(next_hop.interface, &[link, header, piece]);
             has_room
-        });
-        match split {
-            Ok(_) if has_room => Outcome::Split,
-            Ok(_) => Outcome::Refused(DropReason::NoRoom),
-            Err(_) => Outcome::Refused(DropReason::Ipv4Malformed),
+        };
+        let is_cut = if is_v4 {
+            forward::split(packet, cut.mtu, &mut emit).is_ok()
+        } else {
+            forward::split6(packet, cut.mtu, cut.identification.into(), &mut emit).is_ok()
+        };
+        match (is_cut, has_room) {
+            (true, true) => Outcome::Split,
+            (_, false) => Outcome::Refused(DropReason::NoRoom),
+            (false, true) => Outcome::Refused(DropReason::ExceedsMtu),
         }
     }
 }

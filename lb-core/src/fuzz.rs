@@ -105,6 +105,12 @@ impl Surroundings for Around {
     }
 }
 
+impl Default for PacketPath {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl PacketPath {
     /// The director; its flow table is never freed.
     ///
@@ -237,7 +243,7 @@ impl PacketPath {
         for row in servers {
             assert_eq!((row.active, row.inactive), (0, 0), "{:?}", row.destination);
         }
-        for id in (0..LIMITS.destinations_max as u32).map(DestinationId) {
+        for id in (0..).map(DestinationId).take(LIMITS.destinations_max) {
             assert!(self.director.slots.get(id).is_idle());
         }
     }

@@ -34,6 +34,13 @@ pub(crate) fn handle<F: Frame>(
         Class::LaterFragment => burst.later_fragment(frame, packet, bench, surroundings),
         Class::Group => punt(burst, packet, frame, bench, DropReason::Broadcast),
         Class::Local(reason) => punt(burst, packet, frame, bench, reason),
+        Class::Portless if burst.snapshot.is_local(packet.destination) => {
+            Outcome::Refused(if packet.is_fragment {
+                DropReason::FragmentTiny
+            } else {
+                DropReason::TransportTruncated
+            })
+        }
         _ if burst.snapshot.is_local(packet.destination) => {
             punt(burst, packet, frame, bench, DropReason::ProtocolUnknown)
         }

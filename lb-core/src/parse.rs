@@ -10,7 +10,12 @@ use crate::snapshot::Snapshot;
 use crate::wire::ethernet::EtherType;
 use crate::wire::field::window;
 use crate::wire::ipv4::protocol;
-use crate::wire::{ethernet, extension, icmpv6, ipv4, ipv6, ports::Ports, sctp, tcp, udp, vlan};
+use crate::wire::ports::{PORTS_LEN, Ports};
+use crate::wire::{ethernet, extension, icmpv6, ipv4, ipv6, sctp, tcp, udp, vlan};
+
+/// Length of the IPv6 header, as a part of a packet's length.
+const HEADER_LEN_V6: u32 = 40;
+const _: () = assert!(HEADER_LEN_V6 as usize == ipv6::HEADER_LEN);
 
 /// What is to be done with a packet, as far as stages have found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub enum Class {
     Group,
     /// For one host, of a protocol that has no connections.
     Other,
+    /// The same, of a protocol that has: but the packet ends before its ports.
+    Portless,
     /// For the director, and no service wants it; the reason counts if nobody else does either.
     Local(DropReason),
     Drop(DropReason),
@@ -334,7 +341,7 @@ impl Packet {
         self.protocol = header.next_header();
         self.ttl = header.hop_limit();
         self.dont_fragment = true;
-        self.length = ipv6::HEADER_LEN as u32 + u32::from(header.payload_length());
+        self.length = HEADER_LEN_V6 + u32::from(header.payload_length());
         let mut transport = 0;
         if !matches!(self.protocol, protocol::TCP | protocol::UDP | ipv6::protocol::ICMPV6) {
             let chain = extension::walk(self.protocol, packet.payload)
@@ -406,6 +413,10 @@ impl Packet {
             ipv6::protocol::ICMPV6 if !self.is_v4() => return Ok(Class::Icmp),
             _ => return Ok(Class::Other),
         };
+        if payload.len() < PORTS_LEN {
+            // Without ports there is no connection, whose packet it could be.
+            return Ok(Class::Portless);
+        }
         if payload.len() < least {
             return Err(truncated);
         }
@@ -423,5 +434,56 @@ impl Packet {
             _ => {}
         }
         Ok(Class::Flow)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::build::{Link, Tcp};
+
+    fn class(frame: &[u8]) -> (Class, u8) {
+        let mac = Link::default().destination;
+        let lan = Interface::new("lan0", InterfaceId(0), mac, 1500);
+        let tagged = Interface { vlan: Some(7), ..lan.clone() };
+        let snapshot = Snapshot::of_interfaces([lan, tagged]);
+        let mut packet = Packet::dropped(DropReason::FrameTooShort);
+        packet.parse(frame, InterfaceId(0), &snapshot);
+        (packet.class, packet.interface.0)
+    }
+
+    #[test]
+    fn a_tag_is_an_interface_or_a_priority_or_unknown() {
+        let tagged = |vlan| Tcp::default().frame(&Link { vlan, ..Link::default() });
+        assert_eq!(class(&tagged(None)), (Class::Flow, 0));
+        assert_eq!(class(&tagged(Some(0))), (Class::Flow, 0));
+        assert_eq!(class(&tagged(Some(7))), (Class::Flow, 1));
+        let unknown = Class::Drop(DropReason::VlanUnknown);
+        assert_eq!(class(&tagged(Some(1))), (unknown, 0));
+        assert_eq!(class(&tagged(Some(256))), (unknown, 0));
+        // A second tag behind the priority: 0x8100, VLAN 7.
+        let mut twice = tagged(Some(0));
+        twice.splice(16..16, [0x81, 0, 0, 7]);
+        assert_eq!(class(&twice), (Class::Flow, 1));
+        twice[15] = 7;
+        assert_eq!(class(&twice).0, unknown, "two networks at once");
+    }
+
+    #[test]
+    fn both_families_are_read_alike() {
+        let link = Link::default();
+        let v4 = Tcp { src: "10.0.1.2:1001", dst: "10.0.0.100:80", ..Tcp::default() }.frame(&link);
+        let v6 =
+            Tcp { src: "[fd00:1::2]:1001", dst: "[fd00::100]:80", ..Tcp::default() }.frame(&link);
+        for (frame, is_v4, headers) in [(v4, true, 20), (v6, false, 40)] {
+            let mac = link.destination;
+            let lan = Interface::new("lan0", InterfaceId(0), mac, 1500);
+            let mut packet = Packet::dropped(DropReason::FrameTooShort);
+            packet.parse(&frame, InterfaceId(0), &Snapshot::of_interfaces([lan]));
+            assert_eq!((packet.class, packet.is_v4()), (Class::Flow, is_v4));
+            assert_eq!((packet.source_port, packet.destination_port), (1001, 80));
+            assert_eq!(usize::from(packet.transport_offset), 14 + headers);
+            assert_eq!(packet.length as usize, headers + 20);
+        }
     }
 }

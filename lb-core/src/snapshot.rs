@@ -14,6 +14,7 @@ use crate::sched::{Candidates, Scheduler};
 use crate::settings::Settings;
 use crate::slots::{DestinationId, DestinationSlots};
 use crate::state::Timeouts;
+use crate::wire::tcp::Flags;
 
 /// A destination as a new connection needs it.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +114,21 @@ impl Snapshot {
         }
     }
 
+    /// A picture of these interfaces and of nothing else, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_interfaces(interfaces: impl IntoIterator<Item = Interface>) -> Self {
+        let contents = Contents {
+            services: std::iter::empty(),
+            local: std::iter::empty(),
+            interfaces: interfaces.into_iter().collect(),
+            timeouts: Timeouts::default(),
+            settings: Settings::default(),
+            punt_rules: PuntRules::default(),
+            translates: false,
+        };
+        Self::new(FlowHasher::new([1, 2, 3]), contents)
+    }
+
     /// The service of a packet to `address` and `port`.
     ///
     /// Order of the lookup: `ip_vs_service_find` in the kernel. Marks, FTP data ports and port 0
@@ -160,9 +176,12 @@ impl Snapshot {
     }
 
     /// Whether a packet comes from a real server of NAT, by address and port
-    /// (`ip_vs_has_real_service`).
+    /// (`ip_vs_has_real_service`), and is none that ends a connection.
     #[cold]
-    pub fn is_nat_server(&self, packet: &Packet) -> bool {
+    pub fn is_nat_stray(&self, packet: &Packet) -> bool {
+        if packet.protocol == Protocol::Tcp.number() && packet.tcp_flags.contains(Flags::RST) {
+            return false;
+        }
         self.services.values().any(|service| {
             service.protocol.number() == packet.protocol
                 && service.servers.iter().any(|server| {
@@ -207,7 +226,6 @@ impl Default for Sieve {
 
 impl Sieve {
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "12 bits are left of it")]
     const fn place(address: Address) -> (usize, u64) {
         let [high, low] = address.halves();
         let bit = (low ^ high.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;

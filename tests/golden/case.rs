@@ -15,13 +15,13 @@
 //! | `time +5s` | seconds pass | |
 //! | `arp-out` | | the ARP that the control plane wanted to have sent |
 //! | `set NAME=VALUE` | sysctl | |
-//! | `vip A`, `mtu IF N`, `route A/N via G`, `table FLOWS SERVERS` | only before the rest | |
+//! | `vip A`, `mtu IF N`, `route A/N via G`, `vlan-interface IF ID A/N`, `kernel IF`, `table FLOWS SERVERS` | only before the rest; `kernel` gives an interface the host's kernel | |
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use lb_core::control::{NeighbourOut, Network};
-use lb_core::interface::InterfaceAddress;
+use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
 use lb_core::operations::{Operations, Stats};
 use lb_core::protocol::Protocol;
 use lb_core::route::Route;
@@ -71,7 +71,7 @@ impl Run {
             let address = address.parse().expect("an address");
             InterfaceAddress { address, prefix: prefix.parse().expect("a prefix") }
         };
-        if !["vip", "mtu", "route", "table"].contains(&words[0]) {
+        if !["vip", "mtu", "route", "table", "vlan-interface", "kernel"].contains(&words[0]) {
             return false;
         }
         let network = self.network.as_mut().unwrap_or_else(|| panic!("`{line}` comes too late"));
@@ -81,6 +81,22 @@ impl Run {
                 let mut interfaces = network.interfaces.iter_mut();
                 let interface = interfaces.find(|interface| interface.name == name);
                 interface.expect("an interface").mtu = mtu.parse().expect("a number");
+            }
+            ["vlan-interface", parent, id, address] => {
+                let port = network.interfaces.iter().position(|i| i.name == parent);
+                let port = InterfaceId(u8::try_from(port.expect("a port")).expect("few"));
+                let parent = &network.interfaces[usize::from(port.0)];
+                let InterfaceAddress { address, prefix } = subnet(address);
+                let mut vlan =
+                    Interface::new(&format!("{}.{id}", parent.name), port, parent.mac, 1500)
+                        .with_address(address, prefix);
+                vlan.vlan = Some(id.parse().expect("a VLAN"));
+                network.interfaces.push(vlan);
+            }
+            ["kernel", name] => {
+                let mut interfaces = network.interfaces.iter_mut();
+                let interface = interfaces.find(|interface| interface.name == name);
+                interface.expect("an interface").has_kernel = true;
             }
             ["route", to, "via", via] => {
                 let via = via.parse().expect("an address");
@@ -123,6 +139,12 @@ impl Run {
             ["arp-out"] => arp_out(self.bed()),
             ["set", setting] => {
                 match setting.split_once('=').expect("NAME=VALUE") {
+                    ("ip_forward", on) => self.settings.ip_forward = on != "0",
+                    ("nat_icmp_send", on) => self.settings.nat_icmp_send = on != "0",
+                    ("pmtu_disc", on) => self.settings.pmtu_disc = on != "0",
+                    ("kernel_rate", rate) => {
+                        self.settings.kernel_rate = rate.parse().expect("a number");
+                    }
                     ("conn_reuse_mode", mode) => {
                         self.settings.conn_reuse_mode = mode.parse().expect("a number");
                     }
@@ -159,11 +181,13 @@ impl Run {
 
 fn describe(bed: &Bed, outcome: &Outcome) -> Vec<String> {
     let dropped = outcome.dropped.map(|reason| format!("drop {}", reason.name()));
+    let sent = outcome.sent.iter().map(|(interface, frame)| {
+        let name = &bed.control.interfaces()[usize::from(interface.0)].name;
+        format!("{name} {}{}", show(frame), trailer(frame))
+    });
     let left = match outcome.verdict {
-        Verdict::Send(interface) => {
-            let name = &bed.control.interfaces()[usize::from(interface.0)].name;
-            Some(format!("{name} {}{}", show(&outcome.frame), trailer(&outcome.frame)))
-        }
+        Verdict::Send(_) => None,
+        Verdict::Consumed if !outcome.sent.is_empty() => None,
         Verdict::Wait(_) => Some("waits".to_owned()),
         Verdict::Hold(..) => Some("early".to_owned()),
         Verdict::Punt(_) => Some("to the kernel".to_owned()),
@@ -173,7 +197,7 @@ fn describe(bed: &Bed, outcome: &Outcome) -> Vec<String> {
             None
         }
     };
-    dropped.into_iter().chain(left).collect()
+    dropped.into_iter().chain(left).chain(sent).collect()
 }
 
 /// Bytes behind the IPv4 packet of a frame.

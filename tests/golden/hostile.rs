@@ -2,7 +2,7 @@
 
 use lb_core::fuzz::{MAC, PacketPath};
 use lb_core::wire::MacAddress;
-use lb_core::wire::build::{Arp, Icmp, Ip, Link, Tcp, Udp};
+use lb_core::wire::build::{Arp, Icmp, Icmp6, Ip, Ip6, Link, Ndp, Sctp, Tcp, Udp};
 use proptest::prelude::*;
 
 /// One frame of each kind that the director knows, some with all that can be in front or behind.
@@ -29,6 +29,87 @@ fn valid() -> Vec<Vec<u8>> {
             .frame(&link),
         ask.frame(&broadcast),
         Arp { operation: 2, ..ask }.frame(&tagged),
+    ]
+    .into_iter()
+    .chain(of_methods(&link))
+    .chain(six(&link))
+    .collect()
+}
+
+/// What NAT, tunnels, fragments, SCTP, FTP and a VLAN are about.
+fn of_methods(link: &Link) -> Vec<Vec<u8>> {
+    let reply = Udp { src: "10.0.1.11:5353", dst: "10.0.1.2:1001", ..Udp::default() };
+    let more = Ip { more_fragments: true, identification: 7, ..Ip::default() };
+    let later = Ip { fragment_offset: 24, identification: 7, ..Ip::default() };
+    let vlan = Link { vlan: Some(7), ..*link };
+    let large = vec![7; 1460];
+    let esp = [0x32; 40];
+    let ends = ([10, 0, 1, 2].into(), [10, 0, 0, 100].into());
+    let outer = ([10, 0, 1, 1].into(), [10, 0, 1, 11].into());
+    let tunneled = Tcp { dst: "10.0.0.101:80", ..Tcp::default() };
+    let in_tunnel = Ip::default().packet(outer, 4, 63, &tunneled.packet());
+    let about = |body: &[u8], dst| {
+        Icmp { dst, kind: (3, 4), rest: 900, body, ..Icmp::default() }.frame(link)
+    };
+    let control = Tcp { dst: "10.0.0.100:21", ..Tcp::default() };
+    let port = Tcp { flags: "PA", payload: b"PORT 10,0,1,2,156,65\r\n", ..control };
+    let passive = Tcp { flags: "PA", payload: b"PASV\r\n", ..control };
+    let said = Tcp {
+        src: "10.0.1.11:21",
+        dst: "10.0.1.2:1001",
+        flags: "PA",
+        payload: b"227 Entering Passive Mode (10,0,1,11,200,10)\r\n",
+        ..Tcp::default()
+    };
+    vec![
+        reply.frame(link),
+        Udp { checksum: false, ..reply }.frame(link),
+        about(&reply.packet(), "10.0.1.11"),
+        Udp { ip: more, payload: &[1; 16], ..Udp::default() }.frame(link),
+        Udp { ip: later, payload: &[1; 16], ..Udp::default() }.frame(link),
+        Sctp { dst: "10.0.0.100:80", ..Sctp::default() }.frame(link),
+        tunneled.frame(link),
+        Tcp { flags: "A", payload: &large, ..tunneled }.frame(&vlan),
+        about(&in_tunnel, "10.0.1.1"),
+        control.frame(link),
+        Tcp { flags: "A", ..control }.frame(link),
+        port.frame(link),
+        passive.frame(link),
+        said.frame(link),
+        Udp { src: "10.0.1.2:500", dst: "10.0.0.100:500", ..Udp::default() }.frame(link),
+        link.packet(&Ip::default().packet(ends, 50, 64, &esp)),
+        Tcp { dst: "10.0.1.2:80", payload: &large, ..Tcp::default() }.frame(&vlan),
+    ]
+}
+
+/// The same in IPv6.
+fn six(link: &Link) -> Vec<Vec<u8>> {
+    let tcp = Tcp { src: "[fd00:1::2]:1001", dst: "[fd00::100]:80", ..Tcp::default() };
+    let udp = Udp { src: "[fd00:1::2]:1001", dst: "[fd00::100]:53", ..Udp::default() };
+    let reply = Tcp { src: "[fd00:1::11]:8080", dst: "[fd00:1::2]:1001", flags: "SA", ..tcp };
+    let options: [(u8, &[u8]); 2] = [(0, &[1, 4, 0, 0, 0, 0]), (60, &[1, 4, 0, 0, 0, 0])];
+    let chain = Ip6 { extensions: &options, ..Ip6::default() };
+    let part = |offset, more| Ip6 { fragment: Some((offset, more, 7)), ..Ip6::default() };
+    let ask = Ndp::who_has("fd00::100", "ff02::1:ff00:100", "fd00:1::2", link.source);
+    vec![
+        tcp.frame(link),
+        reply.frame(link),
+        udp.frame(link),
+        link.packet(&tcp.packet6(&chain)),
+        link.packet(&udp.packet6(&part(0, true))),
+        link.packet(&udp.packet6(&part(24, false))),
+        Icmp6 { src: "fd00:1::2", dst: "fd00::100", body: &[3; 56], ..Icmp6::default() }
+            .frame(link),
+        Icmp6 {
+            src: "fd00:1::11",
+            dst: "fd00:1::2",
+            kind: (2, 0),
+            rest: 1300,
+            body: &Tcp { src: "[fd00:1::2]:1001", dst: "[fd00:1::11]:8080", ..tcp }.packet(),
+            ..Icmp6::default()
+        }
+        .frame(link),
+        ask.frame(link),
     ]
 }
 

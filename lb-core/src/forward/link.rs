@@ -107,20 +107,52 @@ pub fn link_header(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interface::Interface;
+    use crate::interface::InterfaceId;
     use crate::wire::build::{Link, MemoryFrame, Tcp};
 
     fn stripped(bytes: &[u8]) -> Vec<u8> {
         let mac = Link::default().destination;
-        let interface = Interface { name: "lan0".to_owned(), mac, mtu: 1500, addresses: vec![] };
+        let snapshot = Snapshot::of_interfaces([
+            Interface::new("lan0", InterfaceId(0), mac, 1500),
+            vlan_interface(mac),
+        ]);
         let mut packet = Packet::dropped(DropReason::FrameTooShort);
-        packet.parse(bytes, &interface);
+        packet.parse(bytes, InterfaceId(0), &snapshot);
         let mut frame = MemoryFrame::new(bytes);
         if is_dressed(frame.bytes(), &packet) {
             strip(&mut frame, &mut packet);
             assert_eq!(usize::from(packet.network_offset), HEADER_LEN);
         }
         frame.bytes().to_vec()
+    }
+
+    fn vlan_interface(mac: MacAddress) -> Interface {
+        let interface = Interface::new("lan0.7", InterfaceId(0), mac, 1500);
+        Interface { vlan: Some(7), ..interface }
+    }
+
+    #[test]
+    fn a_frame_gets_the_tag_of_its_interface() {
+        let to = MacAddress([2, 0, 0, 0, 2, 11]);
+        let plain = Tcp::default().frame(&Link::default());
+        let ours = Link::default().destination;
+        let link = |vlan| Link { source: ours, destination: to, vlan };
+        let snapshot = Snapshot::of_interfaces([
+            Interface::new("lan0", InterfaceId(0), ours, 1500),
+            vlan_interface(ours),
+        ]);
+        for (id, vlan) in [(0, None), (1, Some(7))] {
+            let mut frame = MemoryFrame::new(&plain);
+            let next_hop = NextHop { mac: to, interface: InterfaceId(id) };
+            assert_eq!(address_link(&mut frame, next_hop, &snapshot), Ok(()));
+            let expected = Tcp::default().frame(&link(vlan));
+            assert_eq!(frame.bytes(), expected);
+            let (header, length) = link_header(snapshot.interface(InterfaceId(id)), to, true);
+            assert_eq!(header[..length], expected[..length]);
+        }
+        let mut tight = MemoryFrame::with_room(&plain, 3, 0);
+        let next_hop = NextHop { mac: to, interface: InterfaceId(1) };
+        assert_eq!(address_link(&mut tight, next_hop, &snapshot), Err(DropReason::NoRoom));
     }
 
     #[test]

@@ -148,15 +148,15 @@ fn rewrite_udp(
 /// one that says it is longer than its packet, nobody can tell: that goes on without.
 #[cold]
 fn fill_udp_checksum(frame: &mut [u8], layout: &Layout) -> Result<(), Refusal> {
-    let payload = layout.payload(frame)?;
-    let Ok(datagram) = udp::Datagram::check(payload) else { return Ok(()) };
     if layout.is_fragment {
         return Ok(());
     }
-    let length = datagram.header.length();
-    let bytes = payload.get(..length.into()).ok_or(Refusal::Malformed)?;
+    // All that the packet has behind its IP header, whatever the datagram says of its length: as
+    // the kernel.
+    let payload = layout.payload(frame)?;
+    let length = u16::try_from(payload.len()).map_err(|_| Refusal::Malformed)?;
     let sum = layout.pseudo_header(frame, protocol::UDP, length).ok_or(Refusal::Malformed)?;
-    let checksum = udp::nonzero_checksum(sum.add_bytes(bytes).checksum());
+    let checksum = udp::nonzero_checksum(sum.add_bytes(payload).checksum());
     let window = window_mut(frame, layout.transport()).ok_or(Refusal::Malformed)?;
     udp::Header::over(window).set_checksum(checksum);
     Ok(())

@@ -12,6 +12,7 @@ pub mod masquerade;
 mod refusal;
 mod side;
 mod split;
+mod split6;
 pub mod tunnel;
 pub mod tunnel_error;
 
@@ -26,3 +27,4 @@ pub use link::{address_link, insert_tag, is_dressed, link_header, strip, strip_t
 pub use masquerade::End;
 pub use refusal::Refusal;
 pub use split::{SplitError, split};
+pub use split6::split6;

