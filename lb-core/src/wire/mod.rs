@@ -30,6 +30,7 @@ pub mod icmp;
 pub mod icmpv6;
 pub mod ipv4;
 pub mod ipv6;
+pub mod ipv6_options;
 pub mod mac;
 pub mod ndp;
 pub mod options;
