@@ -225,3 +225,145 @@ impl Burst<'_> {
             .or_else(|| is_local.then(|| ipv6_options::deliver(next, payload).err()).flatten())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interface::{Interface, InterfaceId};
+    use crate::snapshot::Snapshot;
+    use crate::wire::build::{Icmp, Icmp6, Ip, Ip6, Link, Tcp};
+    use crate::wire::tcp::Flags;
+    use proptest::prelude::*;
+
+    const SYN: Tcp<'_> = Tcp {
+        src: "[fd00:1::2]:1001",
+        dst: "[fd00::100]:80",
+        flags: "S",
+        sequence: 0x0000_1000,
+        acknowledgement: 0,
+        ttl: 64,
+        payload: b"",
+        ip: Ip {
+            tos: 0,
+            identification: 0,
+            dont_fragment: false,
+            more_fragments: false,
+            fragment_offset: 0,
+            options: &[],
+        },
+    };
+    const PADDED: &[u8] = &[0, 0, 1, 4, 0, 0, 0, 0];
+
+    fn read(frame: &[u8]) -> Packet {
+        let lan = Interface::new("lan0", InterfaceId(0), Link::default().destination, 1500);
+        let mut packet = Packet::dropped(DropReason::FrameTooShort);
+        // What was there before must not matter.
+        packet.is_atomic = true;
+        packet.misread.tcp_flags = Flags::RST;
+        packet.parse(frame, InterfaceId(0), &Snapshot::of_interfaces([lan]));
+        packet
+    }
+
+    fn six(ip: Ip6<'_>) -> Packet {
+        read(&Link::default().packet(&SYN.packet6(&ip)))
+    }
+
+    #[test]
+    fn options_decide_what_a_packet_is() {
+        let class = |options: &[u8]| {
+            let tcp = Tcp { ip: Ip { options, ..Ip::default() }, ..Tcp::default() };
+            let packet = read(&tcp.frame(&Link::default()));
+            assert_eq!(packet.has_options(), !options.is_empty());
+            assert_eq!((packet.is_atomic(), packet.has_extensions()), (false, false));
+            assert_eq!(packet.state_flags(), packet.tcp_flags);
+            (packet.class, packet.source_port != 0)
+        };
+        let drop = Class::Drop;
+        assert_eq!(class(&[]), (Class::Flow, true));
+        assert_eq!(class(&[1, 1, 1, 0]), (Class::Flow, true));
+        assert_eq!(class(&[0; 40]), (Class::Flow, true));
+        assert_eq!(class(&[7, 2, 4, 0]), (drop(DropReason::Ipv4Options), true));
+        assert_eq!(class(&[131, 3, 4, 0]).0, drop(DropReason::SourceRoute));
+        let icmp = Icmp { ip: Ip { options: &[7, 2, 4, 0], ..Ip::default() }, ..Icmp::default() };
+        let packet = read(&icmp.frame(&Link::default()));
+        assert_eq!(packet.class, drop(DropReason::Ipv4Options));
+        assert_eq!(packet.source_port, 0, "no ports, no connection to count for");
+    }
+
+    #[test]
+    fn hop_by_hop_options_decide_too() {
+        let class = |kind: u8| {
+            let header: &[u8] = &[0, 0, kind, 2, 0, 0, 1, 0];
+            six(Ip6 { extensions: &[(0, header)], ..Ip6::default() }).class
+        };
+        assert_eq!(class(5), Class::Flow);
+        assert_eq!(class(0x1e), Class::Flow);
+        assert_eq!(class(0x5e), Class::Drop(DropReason::Ipv6Options));
+        assert_eq!(class(0x9e), Class::Drop(DropReason::Ipv6Options));
+    }
+
+    #[test]
+    fn headers_that_lead_nowhere_are_a_protocol_of_their_own() {
+        let beyond: &[u8] = &[0, 9, 1, 4, 0, 0, 0, 0];
+        let packet = six(Ip6 { extensions: &[(60, beyond)], ..Ip6::default() });
+        assert_eq!((packet.class, packet.protocol), (Class::Other, 60));
+        let packet = six(Ip6 { extensions: &[(0, beyond)], ..Ip6::default() });
+        assert_eq!(packet.class, Class::Drop(DropReason::Ipv6Options), "every router reads it");
+    }
+
+    #[test]
+    fn an_atomic_fragment_is_a_packet_without_its_header() {
+        let plain = six(Ip6::default());
+        let atomic = six(Ip6 { fragment: Some((0, false, 7)), ..Ip6::default() });
+        assert!(atomic.is_atomic() && !plain.is_atomic());
+        assert_eq!((atomic.class, atomic.is_fragment), (Class::Flow, false));
+        assert_eq!(atomic.length, plain.length);
+        assert_eq!(atomic.state_flags(), Flags::SYN);
+        let first = six(Ip6 { fragment: Some((0, true, 7)), ..Ip6::default() });
+        assert_eq!((first.is_atomic(), first.is_fragment), (false, true));
+        assert_eq!((first.length, first.state_flags()), (plain.length + 8, Flags::SYN));
+    }
+
+    #[test]
+    fn the_state_follows_what_the_kernel_reads() {
+        // Flags would be in byte 13 behind the fixed header: here a byte of the sequence number.
+        let behind = six(Ip6 { extensions: &[(60, PADDED)], ..Ip6::default() });
+        assert_eq!((behind.tcp_flags, behind.state_flags()), (Flags::SYN, Flags(0)));
+        assert_eq!(six(Ip6::default()).state_flags(), Flags::SYN);
+    }
+
+    proptest! {
+        #[test]
+        fn only_headers_before_byte_13_move_what_is_misread(
+            before in 0_usize..4, sequence: u32, more: bool,
+        ) {
+            let extensions = &[(60, PADDED); 4][..before];
+            let tcp = Tcp { sequence, ..SYN };
+            let whole = Ip6 { extensions, ..Ip6::default() };
+            let part = Ip6 { fragment: Some((0, more, 7)), ..whole };
+            let whole = read(&Link::default().packet(&tcp.packet6(&whole)));
+            let part = read(&Link::default().packet(&tcp.packet6(&part)));
+            prop_assert_eq!(whole.state_flags(), part.state_flags());
+            prop_assert_eq!(whole.tcp_flags, part.tcp_flags);
+        }
+
+        #[test]
+        fn a_request_with_any_option_is_read(
+            kind: u8, length in 0_u8..14, rest in proptest::collection::vec(any::<u8>(), 12),
+        ) {
+            let header = [&[0, 1, kind, length], &rest[..]].concat();
+            let request = |number| {
+                let ip = Ip6 { extensions: &[(number, &header)], ..Ip6::default() };
+                read(&Icmp6 { ip, ..Icmp6::default() }.frame(&Link::default())).class
+            };
+            // Destination options are for the destination.
+            prop_assert_eq!(request(60), Class::Icmp);
+            let judged = ipv6_options::hop_by_hop(0, &header, false);
+            let expected = match judged {
+                Ok(()) => Class::Icmp,
+                Err(_) => Class::Drop(DropReason::Ipv6Options),
+            };
+            prop_assert_eq!(request(0), expected);
+        }
+    }
+}
