@@ -187,3 +187,78 @@ fn announce(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lb_core::control::Network;
+    use lb_core::director::Limits;
+    use lb_core::flow::{FlowTable, Storage};
+    use lb_core::hash::FlowHasher;
+    use lb_core::neighbour::Question;
+    use lb_core::wire::show;
+
+    use super::*;
+
+    fn neighbourhood() -> Neighbourhood {
+        Neighbourhood::new(std::thread::current())
+    }
+
+    /// A control plane with a port and a VLAN on it.
+    fn control() -> Control {
+        let mac = MacAddress([2, 0, 0, 0, 0, 0x61]);
+        let lan = Interface::new("lan0", InterfaceId(0), mac, 1500)
+            .with_address([10, 0, 10, 61], 24)
+            .with_address("fd00::61".parse::<IpAddr>().unwrap(), 64);
+        let vlan = Interface { vlan: Some(7), addresses: Vec::new(), ..lan.clone() };
+        let hasher = FlowHasher::new([0; 3]);
+        let flows = FlowTable::new(1, Storage::leaked(1), hasher);
+        let network = Network { interfaces: vec![lan, vlan], ..Network::default() };
+        Control::new(flows, Limits::of_destinations(1), 0, hasher, network)
+    }
+
+    fn shown(out: NeighbourOut) -> String {
+        let (neighbourhood, control) = (neighbourhood(), control());
+        neighbourhood.send(&control, &[out]);
+        let frame = neighbourhood.next_frame().unwrap();
+        assert!(frame.bytes().len() >= FRAME_MIN);
+        show(frame.bytes())
+    }
+
+    #[test]
+    fn neighbours_are_asked_for_in_their_own_family() {
+        let ask = |interface, neighbour: &str, last_known| {
+            let neighbour = neighbour.parse().unwrap();
+            let hop = Hop { interface: InterfaceId(interface), neighbour };
+            shown(NeighbourOut::Ask(Question { hop, last_known }))
+        };
+        let text = ask(0, "10.0.10.83", None);
+        assert!(text.contains("arp who-has 10.0.10.83 tell 10.0.10.61"), "{text}");
+        let text = ask(0, "fd00::83", None);
+        assert!(text.contains("33:33:ff:00:00:83") && text.contains("fd00::83"), "{text}");
+        let text = ask(1, "fe80::1", Some(MacAddress([2, 0, 0, 0, 0, 1])));
+        assert!(text.contains("02:00:00:00:00:01") && text.contains("vlan 7"), "{text}");
+    }
+
+    #[test]
+    fn addresses_are_announced_in_their_own_family() {
+        let announce = |interface, address: &str| {
+            let address = address.parse().unwrap();
+            shown(NeighbourOut::Announce { interface: InterfaceId(interface), address })
+        };
+        let text = announce(1, "10.0.10.100");
+        assert!(text.contains("vlan 7 arp who-has 10.0.10.100 tell 10.0.10.100"), "{text}");
+        let text = announce(0, "fd00::100");
+        assert!(text.contains("33:33:00:00:00:01") && text.contains("fd00::100"), "{text}");
+    }
+
+    #[test]
+    fn a_flood_loses_its_tail() {
+        let neighbourhood = neighbourhood();
+        for last in 0..=u16::MAX {
+            neighbourhood.path_mtu_seen(DestinationId(0), last);
+        }
+        assert!(neighbourhood.has_news());
+        neighbourhood.learn(&mut control());
+        assert!(!neighbourhood.has_news());
+    }
+}

@@ -190,6 +190,9 @@ drop_reasons! {
     KernelRate "kernel_rate"
         "A packet for the host's kernel, beyond `kernel.rate`."
         "Look for a flood to the director's own addresses; raise `kernel.rate`.";
+    KernelUnavailable "kernel_unavailable"
+        "A packet that was for the host's kernel, whose interface is down or gone, or has no room."
+        "`ip link show`: set the interface up, or restart `sluiced` if somebody has deleted it.";
     NoRoom "no_room"
         "The packet could not grow as its rewriting needs: no head room, no buffer, or longer than \
          an IP packet can be."

@@ -264,7 +264,10 @@ impl Packet {
         self.is_fragment = false;
         self.is_atomic = false;
         let class = match ether_type {
-            EtherType::ARP => return Ok(Class::Arp),
+            EtherType::ARP => {
+                self.length = u32::try_from(frame.len().saturating_sub(offset)).unwrap_or(0);
+                return Ok(Class::Arp);
+            }
             EtherType::IPV4 => self.read_ipv4(frame, offset)?,
             EtherType::IPV6 => self.read_ipv6(frame, offset)?,
             _ => return Err(DropReason::NotIp),

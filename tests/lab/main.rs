@@ -16,9 +16,13 @@ mod support {
 }
 
 mod connections; // half-closed, reset and reused connections; servers that go away
+mod ipv6; // neighbour discovery, and services of the other family
+mod jumbo; // packets larger than 1500 bytes
+mod kernel; // interfaces of the host's kernel, and addresses that come and go
 mod lifecycle; // start, stop, restart, and what is refused
 mod memif; // two DPDK processes: testpmd generates and counts
 mod neighbours; // ARP and echo
 mod scheduling; // who gets the next connection
 mod topology; // several workers, several ports, routers
-mod transfer; // load and long transfers
+mod transfer;
+mod vlan; // tagged frames, and hosts behind them // load and long transfers

@@ -18,6 +18,12 @@ pub(crate) struct Config {
     pub(crate) neighbours: Vec<(String, String, String)>,
     /// Lines of ipvsadm's language.
     pub(crate) services: Vec<String>,
+    /// Whether the VIP stands under `vips`.
+    pub(crate) owns_vip: bool,
+    /// Further keys of every port, such as `kernel: true`.
+    pub(crate) port_keys: Vec<String>,
+    /// Further keys at the top level.
+    pub(crate) keys: Vec<String>,
 }
 
 impl Config {
@@ -30,6 +36,9 @@ impl Config {
             routes: Vec::new(),
             neighbours: Vec::new(),
             services: Vec::new(),
+            owns_vip: true,
+            port_keys: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
@@ -60,8 +69,16 @@ impl Config {
             writeln!(text, "  - name: {name}")?;
             writeln!(text, "    device: \"{device}\"")?;
             writeln!(text, "    addresses: [{address}]")?;
+            for key in &self.port_keys {
+                writeln!(text, "    {key}")?;
+            }
         }
-        writeln!(text, "vips: [{VIP}]")?;
+        for key in &self.keys {
+            writeln!(text, "{key}")?;
+        }
+        if self.owns_vip {
+            writeln!(text, "vips: [{VIP}]")?;
+        }
         if !self.routes.is_empty() {
             writeln!(text, "routes:")?;
         }
