@@ -63,8 +63,11 @@ impl Burst<'_> {
             }
             _ => NOWHERE,
         };
-        if state.is_ftp() && self.ftp_command(frame, packet, bench).is_none() {
-            return Outcome::Refused(DropReason::FtpMalformed);
+        if state.is_ftp() {
+            forward::take_fragment_header(frame, packet);
+            if self.ftp_command(frame, packet, bench).is_none() {
+                return Outcome::Refused(DropReason::FtpMalformed);
+            }
         }
         self.run(&Errand { server: packet.server, method, to }, frame, packet, bench, surroundings)
     }
@@ -95,6 +98,9 @@ impl Burst<'_> {
             // The kernel takes the hop off before it looks at the MTU.
             let _ = forward::hop(frame.bytes_mut(), &packet.layout());
             return Outcome::TooLarge(mtu);
+        }
+        if packet.has_options() {
+            self.record(frame, packet, packet.destination.to_ip());
         }
         let rewritten = match errand.method {
             ForwardingMethod::Masquerading => {
@@ -136,6 +142,9 @@ impl Burst<'_> {
                 return Outcome::TooLarge(mtu);
             }
             tunnel::Fit::Whole | tunnel::Fit::Fragmented => {}
+        }
+        if packet.has_options() {
+            self.record(frame, packet, packet.destination.to_ip());
         }
         let outer = tunnel::Outer {
             tunnel: kind,
@@ -260,19 +269,21 @@ impl Burst<'_> {
         if forward::is_dressed(frame.bytes(), packet) {
             forward::strip(frame, packet);
         }
-        let mtu = match way {
-            Ok(next_hop) => self.snapshot.interface(next_hop.interface).mtu,
-            Err(Outcome::Waits(Pending::Neighbour(hop))) => {
-                self.snapshot.interface(hop.interface).mtu
-            }
+        let by = match way {
+            Ok(next_hop) => next_hop.interface,
+            Err(Outcome::Waits(Pending::Neighbour(hop))) => hop.interface,
             Err(outcome) => return outcome,
         };
+        let mtu = self.snapshot.interface(by).mtu;
         let is_large = packet.length > u32::from(mtu);
         if is_large && packet.dont_fragment {
             return Outcome::TooLarge(mtu);
         }
         if let Err(refusal) = rewrite(frame.bytes_mut(), packet) {
             return Outcome::Refused(refusal.reason());
+        }
+        if packet.has_options() {
+            self.record_routed(frame, packet, by);
         }
         if let Err(Outcome::Waits(Pending::Neighbour(hop))) = way {
             surroundings.neighbour_wanted(hop);

@@ -5,13 +5,14 @@ use crate::drops::DropReason;
 use crate::flow::{FlowId, FlowKey, ReplyKey};
 use crate::forward::Layout;
 use crate::interface::{Interface, InterfaceId};
+use crate::options::Misread;
 use crate::slots::DestinationId;
 use crate::snapshot::Snapshot;
 use crate::wire::ethernet::EtherType;
 use crate::wire::field::window;
 use crate::wire::ipv4::protocol;
 use crate::wire::ports::{PORTS_LEN, Ports};
-use crate::wire::{ethernet, extension, icmpv6, ipv4, ipv6, sctp, tcp, udp, vlan};
+use crate::wire::{ethernet, icmpv6, ipv4, ipv6, sctp, tcp, udp, vlan};
 
 /// Length of the IPv6 header, as a part of a packet's length.
 const HEADER_LEN_V6: u32 = 40;
@@ -88,6 +89,10 @@ pub struct Packet {
     pub destination_port: u16,
     /// Where it belongs, if `is_fragment`.
     pub part: Part,
+    /// Of IPv6: there is a fragment header, but the packet is whole. See `is_atomic()`.
+    pub(crate) is_atomic: bool,
+    /// Of IPv6 with extension headers: what moves the connection's state.
+    pub(crate) misread: Misread,
     /// Stage 2: hash of the client's end.
     pub hash: u64,
     /// Stage 3: the entry that is most likely the connection's; stage 4: the one that it is.
@@ -117,6 +122,8 @@ impl Packet {
             source_port: 0,
             destination_port: 0,
             part: Part { identification: 0, offset: 0, length: 0, more: false },
+            is_atomic: false,
+            misread: Misread { tcp_flags: tcp::Flags(0), chunk: 0 },
             hash: 0,
             flow: FlowId::NONE,
             server: DestinationId(0),
@@ -255,6 +262,7 @@ impl Packet {
         }
         self.set_offsets(offset, offset);
         self.is_fragment = false;
+        self.is_atomic = false;
         let class = match ether_type {
             EtherType::ARP => {
                 self.length = u32::try_from(frame.len().saturating_sub(offset)).unwrap_or(0);
@@ -332,7 +340,8 @@ impl Packet {
         if !ipv4::is_single_host(header.destination()) {
             return Err(DropReason::Broadcast);
         }
-        self.read_transport(packet.payload)
+        let class = self.read_transport(packet.payload);
+        if packet.options.is_empty() { class } else { self.judge_options(packet.options, class) }
     }
 
     fn read_ipv6(&mut self, frame: &[u8], offset: usize) -> Result<Class, DropReason> {
@@ -345,24 +354,11 @@ impl Packet {
         self.ttl = header.hop_limit();
         self.dont_fragment = true;
         self.length = HEADER_LEN_V6 + u32::from(header.payload_length());
-        let mut transport = 0;
+        let mut end = Some(0);
         if !matches!(self.protocol, protocol::TCP | protocol::UDP | ipv6::protocol::ICMPV6) {
-            let chain = extension::walk(self.protocol, packet.payload)
-                .map_err(|_| DropReason::Ipv6Malformed)?;
-            self.protocol = chain.protocol;
-            transport = chain.offset;
-            if let Some(fragment) = chain.fragment {
-                self.is_fragment = fragment.more || fragment.offset != 0;
-                let start = fragment.header_offset + extension::FRAGMENT_LEN;
-                let length = packet.payload.len().saturating_sub(start);
-                self.part = Part {
-                    identification: fragment.identification,
-                    offset: u32::try_from(fragment.offset).unwrap_or(u32::MAX),
-                    length: u32::try_from(length).unwrap_or(u32::MAX),
-                    more: fragment.more,
-                };
-            }
+            end = self.read_extensions(&packet);
         }
+        let transport = end.unwrap_or_default();
         self.set_offsets(offset, offset + ipv6::HEADER_LEN + transport);
         let payload = packet.payload.get(transport..).unwrap_or_default();
         let is_icmp = self.protocol == ipv6::protocol::ICMPV6 && !self.is_fragment;
@@ -388,7 +384,9 @@ impl Packet {
         if !ipv6::is_single_host(destination) {
             return Err(DropReason::Broadcast);
         }
-        self.read_transport(payload)
+        // IPVS does not see what is behind headers that lead nowhere.
+        let class = if end.is_some() { self.read_transport(payload) } else { Ok(Class::Other) };
+        self.judge_hops(&packet, class)
     }
 
     #[inline]

@@ -24,6 +24,7 @@ use crate::connection::Decision;
 use crate::course::Course;
 use crate::director::Director;
 use crate::drops::DropReason;
+use crate::forward;
 use crate::fragment::DatagramKey;
 use crate::frame::Frame;
 use crate::interface::InterfaceId;
@@ -291,6 +292,10 @@ impl Burst<'_> {
         bench: &mut Workbench,
     ) -> Verdict {
         let limiter = &mut bench.limiter;
+        if outcome != Outcome::Refused(DropReason::Ipv6Options) {
+            // Answers are about the packet as it was put together. Options are read before that.
+            forward::take_fragment_header(frame, packet);
+        }
         match outcome {
             Outcome::Forwarded(interface) => Verdict::Send(interface),
             Outcome::Waits(pending) => Verdict::Wait(pending),

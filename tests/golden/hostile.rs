@@ -11,6 +11,8 @@ fn valid() -> Vec<Vec<u8>> {
     let tagged = Link { vlan: Some(0), ..link };
     let broadcast = Link { destination: MacAddress::BROADCAST, ..link };
     let options = Ip { options: &[1; 40], ..Ip::default() };
+    let recorded: Vec<u8> = [&[7, 11, 4][..], &[0; 9], &[68, 12, 5, 1], &[0; 8]].concat();
+    let asking = Ip { options: &recorded, ..Ip::default() };
     let ask = Arp::who_has("10.0.0.100", "10.0.1.9", link.source);
     let large = vec![7; 1460];
     let mut padded = Tcp { flags: "A", ..Tcp::default() }.frame(&link);
@@ -19,6 +21,9 @@ fn valid() -> Vec<Vec<u8>> {
         Tcp::default().frame(&link),
         Tcp { flags: "FA", payload: &large, ..Tcp::default() }.frame(&link),
         Tcp { ip: options, ..Tcp::default() }.frame(&tagged),
+        Tcp { ip: asking, ..Tcp::default() }.frame(&link),
+        Icmp { ip: asking, ..Icmp::default() }.frame(&link),
+        Udp { dst: "10.0.0.100:54", ip: asking, ..Udp::default() }.frame(&link),
         Tcp { ttl: 1, ..Tcp::default() }.frame(&link),
         Tcp { dst: "10.0.0.100:81", ..Tcp::default() }.frame(&tagged),
         padded,
@@ -87,7 +92,8 @@ fn six(link: &Link) -> Vec<Vec<u8>> {
     let tcp = Tcp { src: "[fd00:1::2]:1001", dst: "[fd00::100]:80", ..Tcp::default() };
     let udp = Udp { src: "[fd00:1::2]:1001", dst: "[fd00::100]:53", ..Udp::default() };
     let reply = Tcp { src: "[fd00:1::11]:8080", dst: "[fd00:1::2]:1001", flags: "SA", ..tcp };
-    let options: [(u8, &[u8]); 2] = [(0, &[1, 4, 0, 0, 0, 0]), (60, &[1, 4, 0, 0, 0, 0])];
+    let header: &[u8] = &[0, 0, 1, 4, 0, 0, 0, 0];
+    let options = [(0, header), (60, header)];
     let chain = Ip6 { extensions: &options, ..Ip6::default() };
     let part = |offset, more| Ip6 { fragment: Some((offset, more, 7)), ..Ip6::default() };
     let ask = Ndp::who_has("fd00::100", "ff02::1:ff00:100", "fd00:1::2", link.source);
@@ -96,6 +102,7 @@ fn six(link: &Link) -> Vec<Vec<u8>> {
         reply.frame(link),
         udp.frame(link),
         link.packet(&tcp.packet6(&chain)),
+        link.packet(&udp.packet6(&Ip6 { fragment: Some((0, false, 7)), ..chain })),
         link.packet(&udp.packet6(&part(0, true))),
         link.packet(&udp.packet6(&part(24, false))),
         Icmp6 { src: "fd00:1::2", dst: "fd00::100", body: &[3; 56], ..Icmp6::default() }

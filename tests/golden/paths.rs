@@ -331,14 +331,28 @@ fn mask(frame: &[u8], gue_ports: &[u16]) -> Vec<u8> {
 
 fn mask_v4(frame: &mut [u8], gue_ports: &[u16]) {
     let is_error = frame[23] == 1 && frame[15] & 0xc0 == 0xc0;
-    let is_echo_reply = frame[23] == 1 && frame.get(34) == Some(&0);
+    let transport = 14 + usize::from(frame[14] & 15) * 4;
+    let is_echo_reply = frame[23] == 1 && frame.get(transport) == Some(&0);
     let has_no_id = [4, 17, 41, 47].contains(&frame[23]) && frame[26..30] == [10, 0, 2, 1];
     let is_outer = has_no_id && frame[20] & 0x40 == 0;
     if is_error || is_echo_reply || is_outer {
         frame[18..20].fill(0);
         frame[24..26].fill(0);
     }
+    mask_times(frame);
     mask_gue(frame, 23, 34, gue_ports);
+}
+
+/// The times of a timestamp option that is the first one.
+fn mask_times(frame: &mut [u8]) {
+    if frame[14] & 15 < 7 || frame.get(34) != Some(&0x44) {
+        return;
+    }
+    frame[24..26].fill(0);
+    let (end, step) = (34 + usize::from(frame[35]), if frame[37] & 15 == 0 { 4 } else { 8 });
+    for at in (34 + step..end).step_by(step) {
+        frame[at..at + 4].fill(0);
+    }
 }
 
 /// Source port and checksum of GUE.

@@ -1,5 +1,6 @@
 //! The last step of every method: the link-layer header towards the next hop.
 
+use super::atomic::take_fragment_header;
 use crate::drops::DropReason;
 use crate::frame::Frame;
 use crate::interface::Interface;
@@ -16,7 +17,8 @@ const FRAME_LEN_MIN: usize = 60;
 pub(super) const HEADER_LEN: usize = ethernet::HEADER_LEN;
 
 /// Whether a frame has priority tags, or more behind its packet than Ethernet's padding: what
-/// only the link that it came by knows of, and [`strip`] takes off.
+/// only the link that it came by knows of, and [`strip`] takes off. A fragment header that says
+/// nothing makes a frame longer than its packet, too.
 #[inline]
 pub fn is_dressed(frame: &[u8], packet: &Packet) -> bool {
     let start = usize::from(packet.network_offset);
@@ -27,6 +29,7 @@ pub fn is_dressed(frame: &[u8], packet: &Packet) -> bool {
 /// and what is behind the packet before it routes it.
 #[cold]
 pub fn strip(frame: &mut impl Frame, packet: &mut Packet) {
+    take_fragment_header(frame, packet);
     let start = usize::from(packet.network_offset);
     let length = packet.length as usize;
     let bytes = frame.bytes_mut();

@@ -294,6 +294,13 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Header<B> {
         self.0.borrow_mut()[field::TOS] = tos;
     }
 
+    /// Sets the length of the header with its options without the checksum. `bytes` is a multiple
+    /// of 4 from 20 to 60; other bits of it are lost.
+    #[inline]
+    pub fn set_header_length(&mut self, bytes: u8) {
+        self.0.borrow_mut()[field::VERSION_IHL] = 0x40 | ((bytes / 4) & 0x0f);
+    }
+
     /// Sets the total length without the checksum.
     #[inline]
     pub fn set_total_length(&mut self, bytes: u16) {
