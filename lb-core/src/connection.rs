@@ -99,7 +99,11 @@ impl Connections {
         let &Burst { director, snapshot, counters, now, .. } = burst;
         if packet.ttl <= 1 {
             // The kernel's router looks before IPVS does.
-            return Decision::Drop(DropReason::TtlExpired);
+            return if snapshot.settings.ip_forward {
+                Decision::Drop(DropReason::TtlExpired)
+            } else {
+                Decision::Route
+            };
         }
         let Some(id) = find_reply(director, packet) else { return Decision::Route };
         let entry = director.flows.entry(id);

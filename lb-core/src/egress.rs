@@ -94,7 +94,7 @@ impl Burst<'_> {
             return self.encapsulate(errand, mtu, frame, packet, bench, surroundings);
         }
         let is_large = packet.length > u32::from(mtu);
-        if is_large && packet.dont_fragment && self.snapshot.settings.pmtu_disc {
+        if is_large && packet.dont_fragment {
             // The kernel takes the hop off before it looks at the MTU.
             let _ = forward::hop(frame.bytes_mut(), &packet.layout());
             return Outcome::TooLarge(mtu);

@@ -252,6 +252,9 @@ impl Burst<'_> {
         bench: &mut Workbench,
         surroundings: &mut impl Surroundings,
     ) -> Outcome {
+        if icmp::verify_checksum(frame.bytes(), &packet.layout()).is_err() {
+            return Outcome::Refused(DropReason::IcmpChecksum);
+        }
         if let Some(mtu) = error.path_mtu {
             surroundings.path_mtu_seen(server, mtu);
         }

@@ -60,8 +60,9 @@ pub struct Contents<S, L> {
     pub timeouts: Timeouts,
     pub settings: Settings,
     pub punt_rules: PuntRules,
-    /// NAT connections may exist, so that packets from real servers have to be looked up.
-    pub translates: bool,
+    /// Packets for others are to be told from packets for the director before they are looked up:
+    /// they may be of NAT connections, or for an address that the director has no more.
+    pub tells_apart: bool,
 }
 
 /// The picture. Built by the control thread, read by workers for the length of a burst.
@@ -76,7 +77,7 @@ pub struct Snapshot {
     pub timeouts: Timeouts,
     pub settings: Settings,
     pub punt_rules: PuntRules,
-    pub translates: bool,
+    pub tells_apart: bool,
 }
 
 impl Snapshot {
@@ -86,7 +87,7 @@ impl Snapshot {
         S: Iterator<Item = Arc<VirtualService>>,
         L: Iterator<Item = Address>,
     {
-        let Contents { services, local, interfaces, timeouts, settings, punt_rules, translates } =
+        let Contents { services, local, interfaces, timeouts, settings, punt_rules, tells_apart } =
             contents;
         let mut by_key = HashMap::with_hasher(hasher);
         for service in services {
@@ -110,7 +111,7 @@ impl Snapshot {
             timeouts,
             settings,
             punt_rules,
-            translates,
+            tells_apart,
         }
     }
 
@@ -124,7 +125,7 @@ impl Snapshot {
             timeouts: Timeouts::default(),
             settings: Settings::default(),
             punt_rules: PuntRules::default(),
-            translates: false,
+            tells_apart: false,
         };
         Self::new(FlowHasher::new([1, 2, 3]), contents)
     }

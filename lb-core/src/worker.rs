@@ -191,7 +191,7 @@ impl Burst<'_> {
         packet.parse(frame.bytes(), self.from, self.snapshot);
         if packet.class == Class::Flow {
             packet.is_reply =
-                self.snapshot.translates && !self.snapshot.may_be_local(packet.destination);
+                self.snapshot.tells_apart && !self.snapshot.may_be_local(packet.destination);
             let flows = &self.director.flows;
             let (protocol, client, port) = packet.client();
             packet.hash = flows.hash(protocol, client, port);
