@@ -20,7 +20,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_mempool_(free|in_use_count)",
     // ports
     "rte_eth_dev_(info_get|configure|adjust_nb_rx_tx_desc|start|stop|close|socket_id)",
-    "rte_eth_dev_(get_port_by_name|get_mtu|set_mtu)",
+    "rte_eth_dev_(get_port_by_name|get_mtu|set_mtu|default_mac_addr_set)",
     "rte_eth_(rx|tx)_queue_setup",
     "rte_eth_(promiscuous_(enable|disable)|allmulticast_enable)",
     "rte_eth_(macaddr_get|stats_get)",

@@ -17,6 +17,7 @@ use lb_core::settings::Settings;
 
 use crate::config::{self, Config, Workers};
 use crate::dpdk::{self, MemoryError, Pages, zeroed_region};
+use crate::kernel;
 
 /// The CPUs of the workers. By default all but the first, which is left to the kernel and the
 /// control plane; the only CPU of a small machine is shared.
@@ -38,7 +39,7 @@ pub fn eal_config(config: &Config, worker_cpus: Vec<usize>) -> dpdk::EalConfig {
     dpdk::EalConfig {
         memory_mib: u32::try_from(config.eal.memory_bytes >> 20).unwrap_or(u32::MAX),
         hugepages: hugepages(config.eal.hugepages),
-        vdevs: texts(virtual_devices),
+        vdevs: [texts(virtual_devices), kernel::devices(config)].concat(),
         pci_devices: texts(pci),
         worker_cpus,
         extra: config.eal.extra.clone(),
@@ -129,8 +130,8 @@ pub fn settings(config: &Config) -> Settings {
         sloppy_sctp: of.sloppy_sctp,
         ip_forward: config.ip_forward,
         tunnel_source_spread: config.tunnel.source_spread,
+        icmp_msgs_per_sec: of.icmp_msgs_per_sec,
         kernel_rate: config.kernel.rate,
-        ..Settings::default()
     }
 }
 
@@ -208,6 +209,57 @@ mod tests {
         assert_eq!(worker_cpus(&Workers::Auto, &[0, 1]), [1]);
         assert_eq!(worker_cpus(&Workers::Auto, &[2, 5, 7]), [5, 7]);
         assert_eq!(worker_cpus(&Workers::Cpus(vec![0, 1]), &[0, 1, 2]), [0, 1]);
+    }
+
+    #[test]
+    fn what_is_configured_reaches_the_core() {
+        let text = "\
+ports:
+- { name: lan0, device: net_null0, addresses: [10.0.10.61/24, \"fd00::61/64\"], kernel: true }
+- { name: wan0, device: net_null1, vlans: [ { id: 7, addresses: [10.0.7.61/24] } ] }
+vips: [\"fd00::99\"]
+own_service_addresses: false
+ip_forward: false
+settings: { pmtu_disc: 0, sloppy_tcp: 1 }
+tunnel: { source_spread: true }
+kernel: { rate: 5, take: [tcp 22, proto 112] }
+fragments: { max: 7 }
+arp: { max: 9 }
+routes: [ { to: \"::/0\", via: \"fe80::1\", port: wan0.7 } ]
+neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
+";
+        let environment = config::Environment { cpus: vec![0], check_services: &|_| Vec::new() };
+        let config = config::parse("t", text, &environment).unwrap();
+        let vdevs = eal_config(&config, vec![0]).vdevs;
+        assert_eq!(vdevs, ["net_null0", "net_null1", "net_tapK0,iface=lan0"]);
+        let limits = limits(&config);
+        assert_eq!((limits.destinations_max, limits.datagrams_max), (65_536, 7));
+        let settings = settings(&config);
+        assert!(!settings.pmtu_disc && !settings.ip_forward && settings.sloppy_tcp);
+        assert!(settings.tunnel_source_spread && !settings.sloppy_sctp);
+        assert_eq!((settings.kernel_rate, settings.conn_reuse_mode), (5, 1));
+        let network = network(&config, Vec::new());
+        assert!(!network.own_service_addresses && !network.punt_rules.is_empty());
+        assert_eq!((network.neighbours_max, network.vips.len()), (9, 1));
+        assert_eq!(network.routes[0].interface, Some(InterfaceId(2)));
+        assert_eq!(network.permanent_neighbours[0].0.interface, InterfaceId(2));
+    }
+
+    /// With the language and the director as they are, unlike in the configuration's own tests.
+    #[test]
+    fn the_services_of_every_example_are_accepted() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let examples: Vec<_> =
+            files.filter(|path| path.extension().is_some_and(|e| e == "yaml")).collect();
+        assert!(examples.len() >= 7, "{examples:?}");
+        for path in examples {
+            let check_services = &|lines: &[&str]| check_services(lines, &Numeric);
+            let environment = config::Environment { cpus: vec![0], check_services };
+            if let Err(errors) = config::load(&path, &environment) {
+                panic!("{errors}");
+            }
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, anyhow};
 use lb_core::control::Control;
 use lb_core::director::Director;
 use lb_core::flow::FlowTable;
-use lb_core::interface::InterfaceId;
+use lb_core::interface::{Interface, InterfaceId};
 
 use crate::assemble;
 use crate::clock::TickClock;
@@ -28,10 +28,12 @@ use crate::control::status::About;
 use crate::dpdk::{Eal, EalError, Queues, RxQueue, TxBuffer, lcore, queue};
 use crate::housekeeping;
 use crate::idle::Idle;
+use crate::kernel::{self, KernelInterfaces};
 use crate::lock::lock;
 use crate::names::SystemNames;
 use crate::neighbourhood::Neighbourhood;
 use crate::ports::Ports;
+use crate::relay;
 use crate::version::version;
 use crate::worker::{Equipment, PacketWorker};
 
@@ -66,10 +68,13 @@ pub fn run(path: &Path) -> Result<()> {
         .context("signals cannot be handled")?;
     let worker_cpus = assemble::worker_cpus(&config.workers, &available_cpus());
     let workers = u16::try_from(worker_cpus.len()).context("workers: too many CPUs")?;
+    kernel::check_names(&config)?;
     let eal = Eal::init(&assemble::eal_config(&config, worker_cpus.clone()))
         .map_err(|problem| name_port(&config, problem))?;
     let ports = Arc::new(Ports::configure(&eal, &config, workers)?);
-    let (control, flow_memory) = build_control(&config, &ports, worker_cpus.len())?;
+    let interfaces = ports.interfaces(&config);
+    let kernel = Arc::new(KernelInterfaces::configure(&eal, &config, &interfaces)?);
+    let (control, flow_memory) = build_control(&config, interfaces, worker_cpus.len())?;
     let server = Server::open(&config.control.socket)?;
     let clock = TickClock::start();
     let control = Arc::new(Mutex::new(control));
@@ -80,6 +85,7 @@ pub fn run(path: &Path) -> Result<()> {
         config: &config,
         director,
         ports: &ports,
+        kernel: &kernel,
         neighbourhood: &neighbourhood,
         clock,
         is_stopping: &is_stopping,
@@ -94,6 +100,7 @@ pub fn run(path: &Path) -> Result<()> {
         .serve(Arc::new(Commands {
             control: Arc::clone(&control),
             ports: Arc::clone(&ports),
+            kernel: Arc::clone(&kernel),
             neighbourhood: Arc::clone(&neighbourhood),
             about: About {
                 version: version().to_owned(),
@@ -112,11 +119,16 @@ pub fn run(path: &Path) -> Result<()> {
     lcore::wait_all(&eal);
     drop(server);
     ports.close()?;
+    kernel.close()?;
     Ok(())
 }
 
-/// A device that cannot be had is a port's: says which.
+/// A device that cannot be had is a port's or the kernel's: says which.
 fn name_port(config: &Config, problem: EalError) -> anyhow::Error {
+    let problem = match kernel::explain(config, problem) {
+        Ok(explained) => return explained.into(),
+        Err(problem) => problem,
+    };
     let port = match &problem {
         EalError::Device { device, .. } => {
             config.ports.iter().find(|port| port.device.as_str() == device)
@@ -136,12 +148,16 @@ fn available_cpus() -> Vec<usize> {
 }
 
 /// The control plane with all services of the configuration, published.
-fn build_control(config: &Config, ports: &Ports, workers: usize) -> Result<(Control, String)> {
+fn build_control(
+    config: &Config,
+    interfaces: Vec<Interface>,
+    workers: usize,
+) -> Result<(Control, String)> {
     let (storage, flow_memory) = assemble::flow_storage(config)
         .with_context(|| format!("flows.max {}: no memory for so many", config.flows_max))?;
     let hasher = assemble::random_hasher().context("/dev/urandom")?;
     let flows = FlowTable::new(config.flows_max as usize, storage, hasher);
-    let network = assemble::network(config, ports.interfaces(config));
+    let network = assemble::network(config, interfaces);
     let limits = assemble::limits(config);
     let mut control = Control::new(flows, limits, workers, hasher, network);
     control.set_settings(assemble::settings(config));
@@ -160,6 +176,7 @@ struct Crew<'a> {
     config: &'a Config,
     director: Arc<Director>,
     ports: &'a Ports,
+    kernel: &'a KernelInterfaces,
     neighbourhood: &'a Arc<Neighbourhood>,
     clock: TickClock,
     is_stopping: &'a Arc<AtomicBool>,
@@ -170,11 +187,16 @@ impl Crew<'_> {
     /// worker always runs, as it sends for the control plane. Returns the CPUs of those started.
     fn start(&self, eal: &Eal, worker_cpus: &[usize]) -> Result<Vec<usize>> {
         let queues = self.ports.start()?;
+        let kernel_queues = self.kernel.start(eal)?;
         let with_queues = queues.iter().map(|queues| queues.rx.len()).max().unwrap_or(0);
         let workers = with_queues.clamp(1, worker_cpus.len());
+        let interfaces = Arc::clone(&self.director.snapshot.load().interfaces);
+        let (from_kernel, to_kernel) = relay::share_out(kernel_queues, &interfaces, workers);
+        let mut from_kernel = Some(from_kernel);
         let ports: Arc<[usize]> =
             self.config.interfaces().map(|interface| interface.port).collect();
-        for (number, (receive, send)) in share_out(queues, workers).into_iter().enumerate() {
+        let shares = share_out(queues, workers).into_iter().zip(to_kernel).enumerate();
+        for (number, ((receive, send), to_kernel)) in shares {
             let equipment = Equipment {
                 director: Arc::clone(&self.director),
                 number,
@@ -185,7 +207,9 @@ impl Crew<'_> {
                 waiting_max: (self.config.arp.queue as usize).div_ceil(workers),
                 early_max: (self.config.fragments.queue as usize).div_ceil(workers),
                 neighbourhood: Arc::clone(self.neighbourhood),
-                speaks_for_control: number == 0,
+                to_kernel,
+                // The first worker takes it.
+                from_kernel: from_kernel.take(),
                 clock: self.clock,
                 idle: self.idle(),
                 is_stopping: Arc::clone(self.is_stopping),
@@ -211,7 +235,7 @@ impl Crew<'_> {
     }
 }
 
-/// What one worker receives from, and how it sends by each interface.
+/// What one worker receives from, and how it sends by each port.
 type Share = (Vec<(InterfaceId, RxQueue)>, Vec<TxBuffer>);
 
 /// Queue `n` of each port goes to worker `n`; every worker gets a way out of every port.

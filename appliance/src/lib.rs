@@ -9,9 +9,10 @@
 //! | `control` | accepts connections to the control socket | [`control::server`] |
 //! | `control-client` | one for each connection | [`control::server`] |
 //!
-//! A frame stays on its worker from receive to send. Workers and main exchange ARP and
-//! neighbour discovery through two queues ([`neighbourhood`]); commands change the core's control plane under its lock and publish a new
-//! snapshot, which workers see at their next burst.
+//! A frame stays on its worker from receive to send. Workers and main exchange ARP and neighbour
+//! discovery through two queues ([`neighbourhood`]); commands change the core's control plane under
+//! its lock and publish a new snapshot, which workers see at their next burst. Interfaces of the
+//! host's kernel are devices as ports are ([`kernel`]); workers pass frames to and fro ([`relay`]).
 
 #![deny(unsafe_code)]
 
@@ -22,11 +23,16 @@ pub mod control;
 pub mod daemon;
 #[allow(unsafe_code, reason = "the one module that calls C: it wraps DPDK's nouns safely")]
 pub mod dpdk;
+pub mod frame_ring;
 pub mod housekeeping;
 pub mod idle;
+pub mod iproute;
+pub mod kernel;
 pub mod lock;
 pub mod names;
 pub mod neighbourhood;
 pub mod ports;
+pub mod relay;
+
 pub mod version;
 pub mod worker;

@@ -15,7 +15,10 @@ use lb_core::wire::MacAddress;
 
 /// What workers have seen that waits for the control plane at most. A flood loses its own tail:
 /// what matters is asked for again.
-const NEWS_MAX: usize = 1024;
+const SEEN_MAX: usize = 1024;
+/// What workers want to know that waits at most. Apart from what they have seen: packets to hosts
+/// that are not there must not keep answers of those that are from being heard.
+const WANTED_MAX: usize = 256;
 /// Frames of the control plane that wait for a worker at most.
 const OUT_MAX: usize = 1024;
 
@@ -41,18 +44,18 @@ impl ControlFrame {
     }
 }
 
-/// What a worker tells the control plane.
+/// What a worker's packet is in need of.
 #[derive(Clone, Copy, Debug)]
-enum News {
-    Seen(NeighbourSeen),
-    Wanted(Hop),
+enum Wanted {
+    Neighbour(Hop),
     PathMtu(DestinationId, u16),
 }
 
-/// The two queues. Nobody ever waits at them.
+/// The queues. Nobody ever waits at them.
 #[derive(Debug)]
 pub struct Neighbourhood {
-    news: ArrayQueue<News>,
+    seen: ArrayQueue<NeighbourSeen>,
+    wanted: ArrayQueue<Wanted>,
     out: ArrayQueue<ControlFrame>,
     /// The thread that works off what was seen.
     housekeeper: Thread,
@@ -61,23 +64,30 @@ pub struct Neighbourhood {
 impl Neighbourhood {
     /// Empty queues; `housekeeper` is woken when something was seen.
     pub fn new(housekeeper: Thread) -> Self {
-        Self { news: ArrayQueue::new(NEWS_MAX), out: ArrayQueue::new(OUT_MAX), housekeeper }
+        Self {
+            seen: ArrayQueue::new(SEEN_MAX),
+            wanted: ArrayQueue::new(WANTED_MAX),
+            out: ArrayQueue::new(OUT_MAX),
+            housekeeper,
+        }
     }
 
-    /// Hands over what workers have seen.
+    /// Hands over what workers have seen and want.
     pub fn learn(&self, control: &mut Control) {
-        while let Some(news) = self.news.pop() {
-            match news {
-                News::Seen(seen) => control.neighbour_seen(&seen),
-                News::Wanted(hop) => control.neighbour_wanted(hop),
-                News::PathMtu(server, mtu) => control.path_mtu_seen(server, mtu),
+        while let Some(seen) = self.seen.pop() {
+            control.neighbour_seen(&seen);
+        }
+        while let Some(wanted) = self.wanted.pop() {
+            match wanted {
+                Wanted::Neighbour(hop) => control.neighbour_wanted(hop),
+                Wanted::PathMtu(server, mtu) => control.path_mtu_seen(server, mtu),
             }
         }
     }
 
-    /// Whether workers have seen something.
+    /// Whether workers have seen or want something.
     pub fn has_news(&self) -> bool {
-        !self.news.is_empty()
+        !self.seen.is_empty() || !self.wanted.is_empty()
     }
 
     /// Queues frames for what the control plane wants to have sent.
@@ -103,23 +113,23 @@ impl Neighbourhood {
 
     /// A worker has seen a neighbour.
     pub fn neighbour_seen(&self, seen: NeighbourSeen) {
-        self.tell(News::Seen(seen));
+        self.tell(&self.seen, seen);
     }
 
     /// A worker's packet waits for a neighbour.
     pub fn neighbour_wanted(&self, hop: Hop) {
-        self.tell(News::Wanted(hop));
+        self.tell(&self.wanted, Wanted::Neighbour(hop));
     }
 
     /// A worker was told of a narrow way.
     pub fn path_mtu_seen(&self, server: DestinationId, mtu: u16) {
-        self.tell(News::PathMtu(server, mtu));
+        self.tell(&self.wanted, Wanted::PathMtu(server, mtu));
     }
 
-    fn tell(&self, news: News) {
+    fn tell<T>(&self, queue: &ArrayQueue<T>, news: T) {
         // Only the first of several wakes the housekeeper: a flood costs no system calls.
-        let first = self.news.is_empty();
-        if self.news.push(news).is_ok() && first {
+        let first = queue.is_empty();
+        if queue.push(news).is_ok() && first {
             self.wake();
         }
     }
@@ -175,5 +185,80 @@ fn announce(
         IpAddr::V6(address) => {
             neighbour::announce(buffer, interface.vlan, (interface.mac, address), is_router)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lb_core::control::Network;
+    use lb_core::director::Limits;
+    use lb_core::flow::{FlowTable, Storage};
+    use lb_core::hash::FlowHasher;
+    use lb_core::neighbour::Question;
+    use lb_core::wire::show;
+
+    use super::*;
+
+    fn neighbourhood() -> Neighbourhood {
+        Neighbourhood::new(std::thread::current())
+    }
+
+    /// A control plane with a port and a VLAN on it.
+    fn control() -> Control {
+        let mac = MacAddress([2, 0, 0, 0, 0, 0x61]);
+        let lan = Interface::new("lan0", InterfaceId(0), mac, 1500)
+            .with_address([10, 0, 10, 61], 24)
+            .with_address("fd00::61".parse::<IpAddr>().unwrap(), 64);
+        let vlan = Interface { vlan: Some(7), addresses: Vec::new(), ..lan.clone() };
+        let hasher = FlowHasher::new([0; 3]);
+        let flows = FlowTable::new(1, Storage::leaked(1), hasher);
+        let network = Network { interfaces: vec![lan, vlan], ..Network::default() };
+        Control::new(flows, Limits::of_destinations(1), 0, hasher, network)
+    }
+
+    fn shown(out: NeighbourOut) -> String {
+        let (neighbourhood, control) = (neighbourhood(), control());
+        neighbourhood.send(&control, &[out]);
+        let frame = neighbourhood.next_frame().unwrap();
+        assert!(frame.bytes().len() >= FRAME_MIN);
+        show(frame.bytes())
+    }
+
+    #[test]
+    fn neighbours_are_asked_for_in_their_own_family() {
+        let ask = |interface, neighbour: &str, last_known| {
+            let neighbour = neighbour.parse().unwrap();
+            let hop = Hop { interface: InterfaceId(interface), neighbour };
+            shown(NeighbourOut::Ask(Question { hop, last_known }))
+        };
+        let text = ask(0, "10.0.10.83", None);
+        assert!(text.contains("arp who-has 10.0.10.83 tell 10.0.10.61"), "{text}");
+        let text = ask(0, "fd00::83", None);
+        assert!(text.contains("33:33:ff:00:00:83") && text.contains("fd00::83"), "{text}");
+        let text = ask(1, "fe80::1", Some(MacAddress([2, 0, 0, 0, 0, 1])));
+        assert!(text.contains("02:00:00:00:00:01") && text.contains("vlan 7"), "{text}");
+    }
+
+    #[test]
+    fn addresses_are_announced_in_their_own_family() {
+        let announce = |interface, address: &str| {
+            let address = address.parse().unwrap();
+            shown(NeighbourOut::Announce { interface: InterfaceId(interface), address })
+        };
+        let text = announce(1, "10.0.10.100");
+        assert!(text.contains("vlan 7 arp who-has 10.0.10.100 tell 10.0.10.100"), "{text}");
+        let text = announce(0, "fd00::100");
+        assert!(text.contains("33:33:00:00:00:01") && text.contains("fd00::100"), "{text}");
+    }
+
+    #[test]
+    fn a_flood_loses_its_tail() {
+        let neighbourhood = neighbourhood();
+        for last in 0..=u16::MAX {
+            neighbourhood.path_mtu_seen(DestinationId(0), last);
+        }
+        assert!(neighbourhood.has_news());
+        neighbourhood.learn(&mut control());
+        assert!(!neighbourhood.has_news());
     }
 }

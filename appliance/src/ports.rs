@@ -10,6 +10,8 @@ use crate::dpdk::{
     self, Eal, Mempool, MempoolConfig, MempoolError, Port, PortError, PortStats, Queues, device,
     mempool,
 };
+use crate::frame_ring::FrameRing;
+use crate::iproute::{IpError, ip};
 use crate::lock::lock;
 
 /// Buffers that each lcore may keep for itself.
@@ -22,10 +24,10 @@ pub enum PortsError {
     Pool { name: String, source: MempoolError },
     #[error(transparent)]
     Port(#[from] PortError),
-    #[error(
-        "ports: {name}: the device cannot have an MTU of {wanted}, only {possible}; lower `mtu`"
-    )]
-    Mtu { name: String, wanted: u16, possible: u16 },
+    #[error("ports: {name}: the device cannot have an MTU of {wanted}, only {possible}; {way_out}")]
+    Mtu { name: String, wanted: u16, possible: u16, way_out: String },
+    #[error("ports: {name}: its interface does not get an MTU of {mtu}: {source}")]
+    InterfaceMtu { name: String, mtu: u16, source: IpError },
 }
 
 /// All ports, in the order of the configuration: a port's place is its interface's number.
@@ -41,6 +43,7 @@ struct OpenPort {
     pool: Mempool,
     device: String,
     mac: MacAddress,
+    mtu: u16,
 }
 
 /// A port as `sluicectl ports` shows it.
@@ -135,13 +138,15 @@ impl OpenPort {
         let queues = device::queues_max(eal, settings.device.as_str())
             .map_or(workers, |(rx, tx)| workers.min(rx.max(tx)).max(1));
         let mbufs = settings.mbufs_for(queues);
+        // The driver wants buffers for whatever its ring can hold.
+        let ring_frame = FrameRing::of(&settings.device).map_or(0, |ring| ring.frame_bytes);
         let pool = Mempool::new(
             eal,
             &MempoolConfig {
                 name,
                 mbufs,
                 cache: POOL_CACHE.min(mbufs / 4),
-                data_room: data_room(settings.mtu),
+                data_room: data_room(settings.mtu).max(ring_frame),
                 socket: None,
             },
         )
@@ -162,14 +167,14 @@ impl OpenPort {
             },
         )?;
         if port.mtu() < settings.mtu {
-            let (wanted, possible) = (settings.mtu, port.mtu());
-            return Err(PortsError::Mtu { name: name.clone(), wanted, possible });
+            raise_mtu(settings, port.mtu())?;
         }
         let mac = match settings.mac {
             Some(mac) => mac,
             None => MacAddress(port.mac()?),
         };
-        Ok(Self { port, pool, device: settings.device.as_str().to_owned(), mac })
+        let (device, mtu) = (settings.device.as_str().to_owned(), settings.mtu);
+        Ok(Self { port, pool, device, mac, mtu })
     }
 
     fn row(&self) -> PortRow {
@@ -185,7 +190,7 @@ impl OpenPort {
             device: self.device.clone(),
             driver: self.port.driver_name().to_owned(),
             mac: self.mac,
-            mtu: self.port.mtu(),
+            mtu: self.mtu,
             link,
             rx_queues: self.port.rx_queues(),
             tx_queues: self.port.tx_queues(),
@@ -194,8 +199,24 @@ impl OpenPort {
     }
 }
 
+/// Gives a device the MTU that its driver says it cannot have, where that is not the last word.
+fn raise_mtu(settings: &Settings, claimed: u16) -> Result<(), PortsError> {
+    let (name, wanted) = (settings.name.clone(), settings.mtu);
+    let Some(ring) = FrameRing::of(&settings.device) else {
+        let way_out = "lower `mtu`".to_owned();
+        return Err(PortsError::Mtu { name, wanted, possible: claimed, way_out });
+    };
+    if ring.mtu_max() < wanted {
+        let way_out =
+            format!("lower `mtu`, or give the device `{}`", FrameRing::arguments_for(wanted));
+        return Err(PortsError::Mtu { name, wanted, possible: ring.mtu_max(), way_out });
+    }
+    ip(&[format!("link set dev {} mtu {wanted}", ring.interface)])
+        .map_err(|source| PortsError::InterfaceMtu { name, mtu: wanted, source })
+}
+
 /// Bytes that a buffer needs for the largest frame in one piece.
-fn data_room(mtu: u16) -> u16 {
+pub fn data_room(mtu: u16) -> u16 {
     /// Ethernet header, VLAN tags, FCS and slack for drivers that round up.
     const LINK_BYTES: u16 = 128;
     mempool::DATA_ROOM.max(mtu.saturating_add(LINK_BYTES))

@@ -22,6 +22,7 @@ use crate::clock::TickClock;
 use crate::dpdk::{Burst, DropList, MBUFS_MAX, Mbuf, Mempool, RxQueue, TxBuffer};
 use crate::idle::Idle;
 use crate::neighbourhood::Neighbourhood;
+use crate::relay::{FromKernel, ToKernel};
 
 const _: () = assert!(MBUFS_MAX <= BURST_MAX, "a burst fits the core's arrays");
 
@@ -43,8 +44,11 @@ pub struct Equipment {
     /// Fragments that may wait for the first one of their datagram.
     pub early_max: usize,
     pub neighbourhood: Arc<Neighbourhood>,
-    /// Whether this worker sends the frames of the control plane.
-    pub speaks_for_control: bool,
+    /// Ways into the host's kernel.
+    pub to_kernel: ToKernel,
+    /// What the host's kernel sends: for the worker that sends it, and the frames of the control
+    /// plane.
+    pub from_kernel: Option<FromKernel>,
     pub clock: TickClock,
     pub idle: Idle,
     pub is_stopping: Arc<AtomicBool>,
@@ -61,7 +65,7 @@ pub struct PacketWorker {
     burst: Burst,
     verdicts: [Verdict; BURST_MAX],
     neighbourhood: Arc<Neighbourhood>,
-    speaks_for_control: bool,
+    from_kernel: Option<FromKernel>,
     clock: TickClock,
     idle: Idle,
     is_stopping: Arc<AtomicBool>,
@@ -71,6 +75,7 @@ pub struct PacketWorker {
 #[derive(Debug)]
 struct Outputs {
     ways: Ways,
+    to_kernel: ToKernel,
     dropped: DropList,
     waiting: Waiting<Mbuf>,
     early: Early<Mbuf>,
@@ -134,6 +139,7 @@ impl PacketWorker {
             receive,
             outputs: Outputs {
                 ways: Ways { send, ports, pools },
+                to_kernel: equipment.to_kernel,
                 dropped: DropList::new(),
                 waiting: Waiting::new(equipment.waiting_max),
                 early: Early::new(equipment.early_max),
@@ -142,7 +148,7 @@ impl PacketWorker {
             burst: Burst::new(),
             verdicts: [Verdict::Consumed; BURST_MAX],
             neighbourhood: equipment.neighbourhood,
-            speaks_for_control: equipment.speaks_for_control,
+            from_kernel: equipment.from_kernel,
             clock: equipment.clock,
             idle: equipment.idle,
             is_stopping: equipment.is_stopping,
@@ -200,11 +206,14 @@ impl PacketWorker {
             |frame, course| followers.push((frame, course)),
             |frame| dropped.push(frame),
         );
-        while let Some((mut frame, course)) = outputs.followers.pop() {
+        // In the order in which they came.
+        let mut followers = std::mem::take(&mut outputs.followers);
+        for (mut frame, course) in followers.drain(..) {
             let mut around = Around { ways: &mut outputs.ways, neighbourhood };
             let verdict = core.follow(&course, now, &mut frame, &mut around);
             outputs.settle(frame, verdict, now, counters);
         }
+        outputs.followers = followers;
     }
 
     fn release_waiting(&mut self, now: Tick) {
@@ -219,16 +228,17 @@ impl PacketWorker {
         );
     }
 
+    /// What the control plane and the host's kernel have to say, on the worker that says it.
     fn send_control_frames(&mut self) -> bool {
-        if !self.speaks_for_control {
-            return false;
-        }
+        let Some(from_kernel) = &mut self.from_kernel else { return false };
         let mut sent = false;
         while let Some(frame) = self.neighbourhood.next_frame() {
             let ways = &mut self.outputs.ways;
             let mut around = Around { ways, neighbourhood: &self.neighbourhood };
             sent |= around.send(frame.interface, &[frame.bytes()]);
         }
+        let Outputs { ways, dropped, .. } = &mut self.outputs;
+        sent |= from_kernel.relay(|port, mbuf| ways.push(port, mbuf), dropped) > 0;
         sent
     }
 
@@ -239,6 +249,11 @@ impl PacketWorker {
                 let counters = &self.director.counters[self.number];
                 counters.drop_packets(DropReason::TransmitFull, failed);
             }
+        }
+        let refused = self.outputs.to_kernel.flush();
+        if refused > 0 {
+            let counters = &self.director.counters[self.number];
+            counters.drop_packets(DropReason::KernelUnavailable, refused);
         }
         self.outputs.dropped.flush();
     }
@@ -265,7 +280,13 @@ impl Outputs {
                     self.dropped.push(oldest);
                 }
             }
-            Verdict::Punt(_) | Verdict::Consumed | Verdict::Drop(_) => self.dropped.push(mbuf),
+            Verdict::Punt(interface) => {
+                if let Some(mbuf) = self.to_kernel.push(interface, mbuf) {
+                    counters.drop_packets(DropReason::KernelUnavailable, 1);
+                    self.dropped.push(mbuf);
+                }
+            }
+            Verdict::Consumed | Verdict::Drop(_) => self.dropped.push(mbuf),
         }
     }
 }

@@ -12,7 +12,10 @@ use appliance::dpdk::{
     Burst, DropList, Eal, EalConfig, EalError, Hugepages, Mbuf, Mempool, MempoolConfig, Port,
     PortConfig, PortError, Queues, RxFilter, TxBuffer, TxCounts, clock, lcore, queue,
 };
+use appliance::relay;
 use lb_core::frame::Frame;
+use lb_core::interface::{Interface, InterfaceId};
+use lb_core::wire::MacAddress;
 
 /// In the child: runs `case`. In the parent: starts the child and shows what it said if it failed.
 fn in_own_process(name: &str, case: fn()) {
@@ -78,7 +81,7 @@ fn write_number(mbuf: &mut Mbuf, number: u32) {
     let mut bytes = [0x5a; 60];
     bytes[..4].copy_from_slice(&number.to_be_bytes());
     bytes[56..].copy_from_slice(&(!number).to_be_bytes());
-    assert!(mbuf.copy_from(&bytes));
+    assert!(mbuf.copy_parts(&[&bytes]));
 }
 
 fn numbered(pool: &Mempool, number: u32) -> Mbuf {
@@ -361,5 +364,47 @@ fn nonsense_arguments_are_quoted_back() {
         let error = Eal::init(&EalConfig { extra, ..config(&[], 0) }).unwrap_err();
         println!("{error}");
         assert!(error.to_string().starts_with("DPDK cannot be started: "), "{error}");
+    });
+}
+
+/// Rings stand in for interfaces of the kernel: what is given to one comes back from it.
+#[test]
+fn frames_of_the_kernel_leave_by_their_port_with_their_tag() {
+    in_own_process("frames_of_the_kernel_leave_by_their_port_with_their_tag", || {
+        let eal = Eal::init(&config(&["net_ring0", "net_ring1"], 1)).unwrap();
+        let pool = pool(&eal, 1023);
+        let mac = MacAddress([2, 0, 0, 0, 0, 0x61]);
+        let lan = Interface::new("lan0", InterfaceId(0), mac, 100);
+        let wan = Interface::new("wan0", InterfaceId(1), mac, 100);
+        let vlan = Interface { vlan: Some(7), ..wan.clone() };
+        let (_ring0, of_lan) = started(&eal, "net_ring0", &pool);
+        let (_ring1, of_vlan) = started(&eal, "net_ring1", &pool);
+        let queues = vec![(InterfaceId(0), of_lan), (InterfaceId(2), of_vlan)];
+        let (mut from, mut to) = relay::share_out(queues, &[lan, wan, vlan], 2);
+        assert_eq!(to.len(), 2, "every worker has a way in");
+
+        // 100 bytes of packet fit the link behind 14 of header, 101 do not.
+        let frame = |length: usize| {
+            let mut mbuf = Mbuf::alloc(&pool).unwrap();
+            assert!(mbuf.copy_parts(&[&[0x11; 12], &[8, 0], &vec![0x5a; length]]));
+            mbuf
+        };
+        for length in [100, 101] {
+            assert!(to[0].push(InterfaceId(0), frame(length)).is_none());
+            assert!(to[1].push(InterfaceId(2), frame(length)).is_none());
+        }
+        assert!(to[0].push(InterfaceId(1), frame(1)).is_some(), "the kernel has no such interface");
+        assert!(to[0].push(InterfaceId(9), frame(1)).is_some());
+        assert_eq!((to[0].flush(), to[1].flush()), (0, 0), "the rings take them all");
+
+        let (mut sent, mut dropped) = (Vec::new(), DropList::new());
+        let received = from.relay(
+            |port, mbuf| sent.push((port, mbuf.bytes()[12..20].to_vec(), mbuf.bytes().len())),
+            &mut dropped,
+        );
+        assert_eq!((received, dropped.flush()), (4, 2));
+        let untagged = (InterfaceId(0), vec![8, 0, 0x5a, 0x5a, 0x5a, 0x5a, 0x5a, 0x5a], 114);
+        let tagged = (InterfaceId(1), vec![0x81, 0, 0, 7, 8, 0, 0x5a, 0x5a], 118);
+        assert_eq!(sent, [untagged, tagged]);
     });
 }

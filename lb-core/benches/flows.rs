@@ -3,14 +3,17 @@
 //! does; alone and beside a second thread that does the same.
 
 use std::hint::black_box;
-use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dashmap::DashMap;
+use lb_core::address::Address;
 use lb_core::clock::Tick;
-use lb_core::flow::{EntryCache, FlowKey, FlowState, FlowTable, Inserted, Limbo, Storage};
+use lb_core::destination::ForwardingMethod;
+use lb_core::flow::{
+    EntryCache, FlowId, FlowKey, FlowState, FlowTable, Inserted, Limbo, NewFlow, Storage,
+};
 use lb_core::hash::FlowHasher;
 use lb_core::quiescence::Epochs;
 use lb_core::slots::DestinationId;
@@ -24,7 +27,7 @@ struct Connection {
     state: FlowState,
     deadline: Tick,
     destination: DestinationId,
-    _server: (Ipv4Addr, u16),
+    _server: (Address, u16),
 }
 
 fn hasher() -> FlowHasher {
@@ -32,16 +35,16 @@ fn hasher() -> FlowHasher {
 }
 
 fn hash(table: &FlowTable, key: &FlowKey) -> u64 {
-    table.hash(key.protocol, key.client.to_bits(), key.client_port)
+    table.hash(key.protocol, key.client, key.client_port)
 }
 
 /// Keys of different clients, in an order that no prefetcher foresees.
 fn keys(count: usize) -> Vec<FlowKey> {
     let key = |number: u32| FlowKey {
         protocol: 6,
-        client: Ipv4Addr::from_bits(0x0a00_0000 + number / 64),
+        client: Address::v4(0x0a00_0000 + number / 64),
         client_port: u16::try_from(1024 + number % 64).unwrap_or_default(),
-        virtual_address: Ipv4Addr::new(10, 0, 0, 100),
+        virtual_address: Address::v4(0x0a00_0064),
         virtual_port: 80,
     };
     let mut keys: Vec<_> = (0..).map(key).take(count).collect();
@@ -57,14 +60,22 @@ fn keys(count: usize) -> Vec<FlowKey> {
 
 fn fill(table: &FlowTable, key: &FlowKey, free: &mut EntryCache) {
     let Some(id) = free.take(table) else { panic!("the table has room for all keys") };
-    let (state, server) = (FlowState::new(1, true, true), (Ipv4Addr::new(10, 0, 2, 11), 80));
-    table.entry(id).fill(key, state, Tick(9), DestinationId(1), server);
-    assert_eq!(table.insert(hash(table, key), key.words(), id), Inserted::New);
+    let flow = NewFlow {
+        key: *key,
+        state: FlowState::new(1, ForwardingMethod::DirectRouting, true),
+        deadline: Tick(9),
+        destination: DestinationId(1),
+        server: Address::v4(0x0a00_020b),
+        server_port: 80,
+        created: Tick(1),
+        controller: FlowId::NONE,
+    };
+    assert_eq!(table.insert(hash(table, key), &flow, id), Inserted::New);
 }
 
 /// What a packet reads of its connection.
 fn read(table: &FlowTable, hash: u64, key: &FlowKey) -> u32 {
-    table.find(hash, key.words()).map_or(0, |id| {
+    table.find(hash, key).map_or(0, |id| {
         let entry = table.entry(id);
         entry.destination().0 + entry.deadline().0 + u32::from(entry.state().number())
     })
@@ -84,7 +95,7 @@ fn staged(table: &FlowTable, burst: &[FlowKey]) -> u32 {
     let mut sum = 0;
     for ((key, hash), candidate) in burst.iter().zip(hashes).zip(candidates) {
         let entry = table.entry(candidate);
-        sum += if entry.is(key.words()) {
+        sum += if table.is(candidate, key) {
             entry.destination().0 + entry.deadline().0 + u32::from(entry.state().number())
         } else {
             read(table, hash, key)
@@ -141,10 +152,10 @@ fn finds(c: &mut Criterion) {
         let map = DashMap::with_capacity_and_hasher(size, hasher());
         for key in &keys {
             let connection = Connection {
-                state: FlowState::new(1, true, true),
+                state: FlowState::new(1, ForwardingMethod::DirectRouting, true),
                 deadline: Tick(9),
                 destination: DestinationId(1),
-                _server: (Ipv4Addr::new(10, 0, 2, 11), 80),
+                _server: (Address::v4(0x0a00_020b), 80),
             };
             map.insert(*key, connection);
         }
@@ -170,7 +181,7 @@ fn changes(c: &mut Criterion) {
                 let burst = bursts.next().unwrap_or_default();
                 burst.iter().for_each(|key| fill(&table, key, &mut free));
                 for key in burst {
-                    if let Some(id) = table.find(hash(&table, key), key.words())
+                    if let Some(id) = table.find(hash(&table, key), key)
                         && table.remove(id)
                     {
                         limbo.retire(&table, id);

@@ -10,9 +10,10 @@ use crate::limiter::Limiter;
 use crate::parse::Packet;
 use crate::reply::icmp_error::IcmpError;
 use crate::reply::icmp6_error::IcmpError6;
-use crate::reply::{Refusal, icmp_error, icmp6_error, reset, reset6};
+use crate::reply::{self, Refusal, icmp_error, icmp6_error, reset, reset6};
 use crate::wire::ipv4::protocol;
 use crate::wire::ipv6::protocol::NO_NEXT;
+use crate::wire::ipv6_options::Problem;
 use crate::wire::{checksum, ipv6, udp};
 use crate::worker::Verdict;
 
@@ -28,6 +29,8 @@ enum Answer {
     ClosedPort,
     PortUnreachable,
     ProtocolUnreachable,
+    /// Of options and extension headers: where, they tell themselves.
+    ParameterProblem,
     NoRoute,
     ServerUnreachable,
     TimeExceeded,
@@ -100,8 +103,26 @@ impl Burst<'_> {
         limiter: &mut Limiter,
     ) -> Option<Result<(), Refusal>> {
         let offset = usize::from(packet.network_offset);
+        let mut options = None;
+        if packet.has_options() {
+            options = Some(self.echoed(frame, packet)?);
+        }
         let error = match answer {
-            Answer::Reset => return Some(reset::answer(frame, offset)),
+            Answer::Reset => {
+                let made = reset::answer(frame, offset);
+                return Some(match options {
+                    Some((_, echoed)) => {
+                        made.and_then(|()| reply::options::attach(frame, offset, echoed.bytes()))
+                    }
+                    None => made,
+                });
+            }
+            Answer::ParameterProblem => {
+                // The kernel's router looks before that.
+                let is_martian = self.snapshot.is_martian(packet);
+                let pointer = options.filter(|_| !is_martian)?.0.fault?;
+                IcmpError::ParameterProblem { pointer }
+            }
             Answer::ClosedPort => {
                 check_datagram(frame, packet)?;
                 IcmpError::PortUnreachable
@@ -115,7 +136,14 @@ impl Burst<'_> {
         };
         let IpAddr::V4(source) = self.answers_from(packet)? else { return None };
         let identification = limiter.identification();
-        Some(icmp_error::answer_from(frame, offset, source, error, identification))
+        let made = icmp_error::answer_from(frame, offset, source, error, identification);
+        Some(match options {
+            Some((now, echoed)) => made.and_then(|()| {
+                let (now, echoed) = (now.bytes(), echoed.bytes());
+                reply::options::attach_to_error(frame, offset, now, echoed)
+            }),
+            None => made,
+        })
     }
 
     fn answer_v6<F: Frame>(
@@ -125,7 +153,22 @@ impl Burst<'_> {
         packet: &Packet,
     ) -> Option<Result<(), Refusal>> {
         let offset = usize::from(packet.network_offset);
+        // What the host that the packet is for says, it says of what it comes to first.
+        let is_hosts = matches!(
+            answer,
+            Answer::Reset
+                | Answer::ClosedPort
+                | Answer::ProtocolUnreachable
+                | Answer::ParameterProblem
+        );
         let error = match answer {
+            _ if is_hosts && let Some(problem) = self.problem(frame, packet) => match problem {
+                Problem::Silent => return None,
+                Problem::Field(pointer) => IcmpError6::ErroneousField { pointer },
+                Problem::NextHeader(pointer) => IcmpError6::UnknownNextHeader { pointer },
+                Problem::Option(pointer) => IcmpError6::UnknownOption { pointer },
+            },
+            Answer::ParameterProblem => return None,
             Answer::Reset => return Some(reset6::answer(frame, offset)),
             Answer::ClosedPort => {
                 check_datagram(frame, packet)?;
@@ -147,7 +190,7 @@ impl Burst<'_> {
 
     /// The address that the sender of a packet hears from: the one that it spoke to, or, where
     /// that is another host's, the director's on this link.
-    fn answers_from(&self, packet: &Packet) -> Option<IpAddr> {
+    pub(crate) fn answers_from(&self, packet: &Packet) -> Option<IpAddr> {
         if self.snapshot.is_local(packet.destination) {
             return Some(packet.destination.to_ip());
         }
@@ -195,6 +238,8 @@ fn answer_to(packet: &Packet, reason: DropReason) -> Option<Answer> {
         DropReason::ProtocolUnknown if matches!(packet.protocol, IGMP | UDP_LITE | NO_NEXT) => None,
         DropReason::NoDestination | DropReason::NatServerStray => Some(Answer::PortUnreachable),
         DropReason::ProtocolUnknown => Some(Answer::ProtocolUnreachable),
+        DropReason::Ipv4Options | DropReason::Ipv6Options => Some(Answer::ParameterProblem),
+        DropReason::IcmpIgnored if packet.has_extensions() => Some(Answer::ParameterProblem),
         DropReason::TtlExpired => Some(Answer::TimeExceeded),
         DropReason::NoRoute => Some(Answer::NoRoute),
         DropReason::ServerUnreachable => Some(Answer::ServerUnreachable),

@@ -15,13 +15,14 @@ use crate::transition::{first_state, follow, keeps_established, timeout_s};
 use crate::wire::sctp;
 use crate::wire::tcp::Flags;
 
-/// What is to become of a packet that may belong to a connection.
+/// What is to become of a packet that may belong to a connection: which one, and where it goes, is
+/// in the packet then (`flow`, `server`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It goes to this destination, as its connection says.
-    Forward(FlowId, DestinationId),
+    /// It goes to the destination of its connection.
+    Forward,
     /// It goes back to the client of its connection.
-    Return(FlowId),
+    Return,
     /// It is for another host.
     Route,
     /// It is for the director, and no service wants it.
@@ -55,7 +56,7 @@ impl Connections {
     ///
     /// The order of questions is `ip_vs_in_hook`'s.
     #[inline]
-    pub fn decide(&mut self, burst: &Burst<'_>, packet: &Packet) -> Decision {
+    pub fn decide(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
         let &Burst { director, snapshot, counters, now, .. } = burst;
         if !snapshot.punt_rules.is_empty() && snapshot.punts(packet) {
             return Decision::Local(DropReason::NoService);
@@ -87,17 +88,22 @@ impl Connections {
             now.plus_seconds(timeout_s(snapshot, packet, state.number()))
         });
         count_in(counters, server, packet);
-        Decision::Forward(id, server)
+        (packet.flow, packet.server) = (id, server);
+        Decision::Forward
     }
 
     /// A packet that is for nobody here by its destination: from a real server to a client, or
     /// merely on its way.
     #[inline]
-    fn decide_reply(&mut self, burst: &Burst<'_>, packet: &Packet) -> Decision {
+    fn decide_reply(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
         let &Burst { director, snapshot, counters, now, .. } = burst;
         if packet.ttl <= 1 {
             // The kernel's router looks before IPVS does.
-            return Decision::Drop(DropReason::TtlExpired);
+            return if snapshot.settings.ip_forward {
+                Decision::Drop(DropReason::TtlExpired)
+            } else {
+                Decision::Route
+            };
         }
         let Some(id) = find_reply(director, packet) else { return Decision::Route };
         let entry = director.flows.entry(id);
@@ -115,12 +121,13 @@ impl Connections {
         let tally = counters.destination(server);
         tally.packets_out.add(1);
         tally.bytes_out.add(u64::from(packet.length));
-        Decision::Return(id)
+        packet.flow = id;
+        Decision::Return
     }
 
     /// No connection by its source. Where the director is asked, a new one may begin.
     #[inline(never)]
-    fn decide_unknown(&mut self, burst: &Burst<'_>, packet: &Packet) -> Decision {
+    fn decide_unknown(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
         let &Burst { director, snapshot, .. } = burst;
         if !snapshot.is_local(packet.destination) {
             // Taken for a packet to the director by mistake: see `Snapshot::may_be_local`.
@@ -129,7 +136,9 @@ impl Connections {
             reply.flow = FlowId::NONE;
             let (protocol, client, port) = reply.client();
             reply.hash = director.flows.hash(protocol, client, port);
-            return self.decide_reply(burst, &reply);
+            let decision = self.decide_reply(burst, &mut reply);
+            packet.flow = reply.flow;
+            return decision;
         }
         if director.flows.lacking_client_port() > 0
             && let Some(decision) = self.adopt_client_port(burst, packet)
@@ -139,7 +148,7 @@ impl Connections {
         self.begin(burst, packet)
     }
 
-    fn decide_expired(&mut self, burst: &Burst<'_>, packet: &Packet, id: FlowId) -> Decision {
+    fn decide_expired(&mut self, burst: &Burst<'_>, packet: &mut Packet, id: FlowId) -> Decision {
         burst.director.end_connection(id, &mut self.limbo, burst.counters);
         self.decide_unknown(burst, packet)
     }
@@ -147,7 +156,7 @@ impl Connections {
     /// A SYN gives up the connection that it was found for. The old one counts until the new one
     /// does, for the scheduler and for thresholds: the kernel ends it by its timer, a moment later.
     #[cold]
-    fn begin_anew(&mut self, burst: &Burst<'_>, packet: &Packet, old: FlowId) -> Decision {
+    fn begin_anew(&mut self, burst: &Burst<'_>, packet: &mut Packet, old: FlowId) -> Decision {
         let &Burst { director, counters, .. } = burst;
         let picked = pick(burst, packet);
         let removed = director.flows.remove(old);
@@ -161,7 +170,7 @@ impl Connections {
     /// The server of the connection was removed: the packet is dropped and the connection waits
     /// for the server's return, or, with `expire_nodest_conn`, the connection ends.
     #[cold]
-    fn without_server(&mut self, burst: &Burst<'_>, packet: &Packet, id: FlowId) -> Decision {
+    fn without_server(&mut self, burst: &Burst<'_>, packet: &mut Packet, id: FlowId) -> Decision {
         if !burst.snapshot.settings.expire_nodest_conn {
             return Decision::Drop(DropReason::DestinationRemoved);
         }
@@ -169,12 +178,12 @@ impl Connections {
     }
 
     /// Begins a connection, if the packet may and a service wants it.
-    fn begin(&mut self, burst: &Burst<'_>, packet: &Packet) -> Decision {
+    fn begin(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
         let picked = pick(burst, packet);
         self.schedule(burst, packet, picked)
     }
 
-    fn schedule(&mut self, burst: &Burst<'_>, packet: &Packet, picked: Picked) -> Decision {
+    fn schedule(&mut self, burst: &Burst<'_>, packet: &mut Packet, picked: Picked) -> Decision {
         let &Burst { director, snapshot, counters, now, .. } = burst;
         let (server, real) = match picked {
             Ok(picked) => picked,
@@ -208,7 +217,8 @@ impl Connections {
             counters.destination(server).connections.add(1);
         }
         count_in(counters, server, packet);
-        Decision::Forward(id, server)
+        (packet.flow, packet.server) = (id, server);
+        Decision::Forward
     }
 
     /// Puts a connection into the table and into its destination's counts. Returns the one that is
@@ -227,7 +237,7 @@ impl Connections {
         match director.flows.insert(hash, flow, id) {
             Inserted::New => {
                 counters.flows_inserted.add(1);
-                return Some((id, true));
+                Some((id, true))
             }
             // Another worker was first: the packet belongs to its connection.
             Inserted::Exists(other) => {
@@ -246,7 +256,7 @@ impl Connections {
     /// A packet of an FTP data connection whose client's port nobody knew before
     /// (`ip_vs_conn_fill_cport`): the connection takes its port.
     #[cold]
-    fn adopt_client_port(&mut self, burst: &Burst<'_>, packet: &Packet) -> Option<Decision> {
+    fn adopt_client_port(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Option<Decision> {
         let &Burst { director, counters, now, .. } = burst;
         let flows = &director.flows;
         let unknown = FlowKey { client_port: 0, ..packet.key() };
@@ -272,8 +282,8 @@ impl Connections {
             director.control(flow.controller, true);
         }
         self.end(director, counters, old);
-        let known = Packet { flow: id, ..*packet };
-        Some(self.decide(burst, &known))
+        packet.flow = id;
+        Some(self.decide(burst, packet))
     }
 
     /// Ends a connection of the table.

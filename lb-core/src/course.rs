@@ -43,13 +43,13 @@ impl Course {
     /// The course that a decision means for the fragments behind.
     pub fn of(director: &Director, packet: &Packet, decision: Decision) -> Self {
         let kind = match decision {
-            Decision::Forward(id, server) => CourseKind::Forward {
-                server,
-                method: director.flows.entry(id).state().method(),
-                address: director.flows.server(id),
+            Decision::Forward => CourseKind::Forward {
+                server: packet.server,
+                method: director.flows.entry(packet.flow).state().method(),
+                address: director.flows.server(packet.flow),
             },
-            Decision::Return(id) => {
-                let virtual_address = director.flows.virtual_end(id).0;
+            Decision::Return => {
+                let virtual_address = director.flows.virtual_end(packet.flow).0;
                 CourseKind::Return { virtual_address }
             }
             Decision::Route => CourseKind::Route,

@@ -65,9 +65,20 @@ drop_reasons! {
         "The IPv4 header's checksum is wrong."
         "Look at the link's error counters; on virtual links switch off checksum offload.";
     Ipv6Malformed "ipv6_malformed"
-        "The IPv6 header or an extension header is cut off or has an impossible length, there are \
-         more than eight of them, or the packet is longer than its frame."
+        "The IPv6 header is cut off, or the packet is longer than its frame."
         "Look at the sender; offloads on a virtual link can cause it too.";
+    Ipv4Options "ipv4_options"
+        "The IPv4 options are malformed, or a security label that means nothing here; the sender \
+         was told by ICMP parameter problem, at a limited rate."
+        "Look for a hostile sender.";
+    SourceRoute "source_route"
+        "The IPv4 options name the route that the packet is to take, which nobody follows any more."
+        "Look for a hostile sender.";
+    Ipv6Options "ipv6_options"
+        "IPv6 hop-by-hop options that are malformed, or unknown and not to be ignored; the same in \
+         any extension header of an ICMPv6 packet to the director. The sender was told by ICMPv6 \
+         parameter problem where it wants to know, at a limited rate."
+        "Look for a hostile sender.";
     MartianSource "martian_source"
         "The source address cannot be a client's: 0.0.0.0, loopback, multicast, broadcast, or an \
          address of the director itself."
@@ -179,6 +190,9 @@ drop_reasons! {
     KernelRate "kernel_rate"
         "A packet for the host's kernel, beyond `kernel.rate`."
         "Look for a flood to the director's own addresses; raise `kernel.rate`.";
+    KernelUnavailable "kernel_unavailable"
+        "A packet that was for the host's kernel, whose interface is down or gone, or has no room."
+        "`ip link show`: set the interface up, or restart `sluiced` if somebody has deleted it.";
     NoRoom "no_room"
         "The packet could not grow as its rewriting needs: no head room, no buffer, or longer than \
          an IP packet can be."

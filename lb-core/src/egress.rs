@@ -3,6 +3,8 @@
 //! All three end alike: a hop off, the method's rewrite, a look at the MTU, the link-layer header
 //! of the next hop.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use crate::burst::{Burst, Surroundings};
 use crate::destination::ForwardingMethod;
 use crate::drops::DropReason;
@@ -24,6 +26,23 @@ pub(crate) struct Errand {
     pub(crate) to: End,
 }
 
+/// What the destination becomes where nothing is rewritten.
+const NOWHERE: End = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// How a packet is cut.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    mtu: u16,
+    /// Of the fragments of an IPv6 packet; IPv4 packets have theirs.
+    identification: u16,
+}
+
+impl Cut {
+    const fn of(mtu: u16) -> Self {
+        Self { mtu, identification: 0 }
+    }
+}
+
 impl Burst<'_> {
     /// Sends a packet of a connection on to its destination.
     #[inline]
@@ -38,9 +57,17 @@ impl Burst<'_> {
         let entry = flows.entry(packet.flow);
         let state = entry.state();
         let method = state.method();
-        let to = (flows.server(packet.flow).to_ip(), entry.server_port());
-        if state.is_ftp() && self.ftp_command(frame, packet, bench).is_none() {
-            return Outcome::Refused(DropReason::FtpMalformed);
+        let to = match method {
+            ForwardingMethod::Masquerading => {
+                (flows.server(packet.flow).to_ip(), entry.server_port())
+            }
+            _ => NOWHERE,
+        };
+        if state.is_ftp() {
+            forward::take_fragment_header(frame, packet);
+            if self.ftp_command(frame, packet, bench).is_none() {
+                return Outcome::Refused(DropReason::FtpMalformed);
+            }
         }
         self.run(&Errand { server: packet.server, method, to }, frame, packet, bench, surroundings)
     }
@@ -67,10 +94,13 @@ impl Burst<'_> {
             return self.encapsulate(errand, mtu, frame, packet, bench, surroundings);
         }
         let is_large = packet.length > u32::from(mtu);
-        if is_large && packet.dont_fragment && self.snapshot.settings.pmtu_disc {
+        if is_large && packet.dont_fragment {
             // The kernel takes the hop off before it looks at the MTU.
             let _ = forward::hop(frame.bytes_mut(), &packet.layout());
             return Outcome::TooLarge(mtu);
+        }
+        if packet.has_options() {
+            self.record(frame, packet, packet.destination.to_ip());
         }
         let rewritten = match errand.method {
             ForwardingMethod::Masquerading => {
@@ -83,7 +113,7 @@ impl Burst<'_> {
         }
         let pending = Pending::Server(errand.server);
         if is_large {
-            return self.leave_in_pieces(frame, packet, slot.next_hop(), mtu, surroundings);
+            return self.leave_in_pieces(frame, slot.next_hop(), Cut::of(mtu), surroundings);
         }
         self.leave(frame, slot.next_hop(), pending)
     }
@@ -113,6 +143,9 @@ impl Burst<'_> {
             }
             tunnel::Fit::Whole | tunnel::Fit::Fragmented => {}
         }
+        if packet.has_options() {
+            self.record(frame, packet, packet.destination.to_ip());
+        }
         let outer = tunnel::Outer {
             tunnel: kind,
             source: if settings.tunnel_source_spread {
@@ -132,7 +165,8 @@ impl Burst<'_> {
             return Outcome::Refused(refusal.reason());
         }
         if fit == tunnel::Fit::Fragmented {
-            return self.leave_in_pieces(frame, packet, slot.next_hop(), mtu, surroundings);
+            let cut = Cut { mtu, identification: outer.identification };
+            return self.leave_in_pieces(frame, slot.next_hop(), cut, surroundings);
         }
         self.leave(frame, slot.next_hop(), Pending::Server(errand.server))
     }
@@ -235,13 +269,12 @@ impl Burst<'_> {
         if forward::is_dressed(frame.bytes(), packet) {
             forward::strip(frame, packet);
         }
-        let mtu = match way {
-            Ok(next_hop) => self.snapshot.interface(next_hop.interface).mtu,
-            Err(Outcome::Waits(Pending::Neighbour(hop))) => {
-                self.snapshot.interface(hop.interface).mtu
-            }
+        let by = match way {
+            Ok(next_hop) => next_hop.interface,
+            Err(Outcome::Waits(Pending::Neighbour(hop))) => hop.interface,
             Err(outcome) => return outcome,
         };
+        let mtu = self.snapshot.interface(by).mtu;
         let is_large = packet.length > u32::from(mtu);
         if is_large && packet.dont_fragment {
             return Outcome::TooLarge(mtu);
@@ -249,12 +282,15 @@ impl Burst<'_> {
         if let Err(refusal) = rewrite(frame.bytes_mut(), packet) {
             return Outcome::Refused(refusal.reason());
         }
+        if packet.has_options() {
+            self.record_routed(frame, packet, by);
+        }
         if let Err(Outcome::Waits(Pending::Neighbour(hop))) = way {
             surroundings.neighbour_wanted(hop);
         }
         match way {
             Ok(next_hop) if is_large => {
-                self.leave_in_pieces(frame, packet, Some(next_hop), mtu, surroundings)
+                self.leave_in_pieces(frame, Some(next_hop), Cut::of(mtu), surroundings)
             }
             Ok(next_hop) => self.address(frame, next_hop),
             Err(_) if is_large => Outcome::Refused(DropReason::NeighbourUnresolved),
@@ -291,34 +327,39 @@ impl Burst<'_> {
         }
     }
 
-    /// Cuts a rewritten IPv4 packet to the size of the way; the pieces leave as frames of their
-    /// own.
+    /// Cuts a rewritten packet to the size of the way; the pieces leave as frames of their own.
     #[cold]
     fn leave_in_pieces<F: Frame>(
         &self,
         frame: &mut F,
-        packet: &Packet,
         to: Option<NextHop>,
-        mtu: u16,
+        cut: Cut,
         surroundings: &mut impl Surroundings,
     ) -> Outcome {
         let Some(next_hop) = to else {
             return Outcome::Refused(DropReason::NeighbourUnresolved);
         };
         let interface = self.snapshot.interface(next_hop.interface);
-        let (link, link_length) = forward::link_header(interface, next_hop.mac, true);
-        let bytes = frame.bytes().get(ethernet::HEADER_LEN..).unwrap_or_default();
-        debug_assert_eq!(usize::from(packet.network_offset), ethernet::HEADER_LEN);
+        let Some(packet) = frame.bytes().get(ethernet::HEADER_LEN..) else {
+            return Outcome::Refused(DropReason::FrameTooShort);
+        };
+        let is_v4 = packet.first().is_some_and(|byte| byte >> 4 == 4);
+        let (link, link_length) = forward::link_header(interface, next_hop.mac, is_v4);
+        let link = link.get(..link_length).unwrap_or_default();
         let mut has_room = true;
-        let split = forward::split(bytes, mtu, |header, piece| {
-            has_room =
-                surroundings.send(next_hop.interface, &[&link[..link_length], header, piece]);
+        let mut emit = |header: &[u8], piece: &[u8]| {
+            has_room = surroundings.send(next_hop.interface, &[link, header, piece]);
             has_room
-        });
-        match split {
-            Ok(_) if has_room => Outcome::Split,
-            Ok(_) => Outcome::Refused(DropReason::NoRoom),
-            Err(_) => Outcome::Refused(DropReason::Ipv4Malformed),
+        };
+        let is_cut = if is_v4 {
+            forward::split(packet, cut.mtu, &mut emit).is_ok()
+        } else {
+            forward::split6(packet, cut.mtu, cut.identification.into(), &mut emit).is_ok()
+        };
+        match (is_cut, has_room) {
+            (true, true) => Outcome::Split,
+            (_, false) => Outcome::Refused(DropReason::NoRoom),
+            (false, true) => Outcome::Refused(DropReason::ExceedsMtu),
         }
     }
 }

@@ -53,6 +53,7 @@ pub mod limiter;
 pub mod local;
 pub mod neighbour;
 pub mod operations;
+mod options;
 mod outcome;
 pub mod parse;
 mod prefetch;

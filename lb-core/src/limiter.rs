@@ -31,9 +31,9 @@ impl Limiter {
         self.identification
     }
 
-    /// Whether one more message may be sent, at `per_second` of them. What was sent is told by [`Limiter::spend`]: a
-    /// message that could not be made costs nothing, or packets that have no answer would take
-    /// the answers of those that have one.
+    /// Whether one more message may be sent, at `per_second` of them. What was sent is told by
+    /// [`Limiter::spend`]: a message that could not be made costs nothing, or packets that have
+    /// no answer would take the answers of those that have one.
     pub const fn allows(&mut self, now: Tick, per_second: u32) -> bool {
         if now.0 != self.filled.0 {
             self.tokens = per_second.div_ceil(TICKS_PER_SECOND);

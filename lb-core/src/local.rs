@@ -27,6 +27,7 @@ pub(crate) fn handle<F: Frame>(
     if packet.class != Class::Arp && burst.snapshot.is_martian(packet) {
         return Outcome::Refused(DropReason::MartianSource);
     }
+    forward::take_fragment_header(frame, packet);
     match packet.class {
         Class::Arp => arp(burst, packet, frame, bench, surroundings),
         Class::NeighbourDiscovery => discovery(burst, packet, frame, bench, surroundings),
@@ -175,11 +176,20 @@ fn icmp<F: Frame>(
     if !is_echo || packet.is_fragment {
         return punt(burst, packet, frame, bench, DropReason::IcmpIgnored);
     }
+    if packet.has_extensions() && burst.problem(frame, packet).is_some() {
+        return Outcome::Refused(DropReason::Ipv6Options);
+    }
     if !bench.limiter.allows(burst.now, burst.snapshot.settings.icmp_msgs_per_sec) {
         return Outcome::Refused(DropReason::EchoRefused);
     }
     let offset = usize::from(packet.network_offset);
-    let answered = if packet.is_v4() {
+    let answered = if packet.has_options() {
+        let Some((_, echoed)) = burst.echoed(frame, packet) else {
+            return Outcome::Refused(DropReason::EchoRefused);
+        };
+        reply::echo::answer(frame, offset, bench.limiter.identification())
+            .and_then(|()| reply::options::attach(frame, offset, echoed.bytes()))
+    } else if packet.is_v4() {
         reply::echo::answer(frame, offset, bench.limiter.identification())
     } else {
         reply::echo6::answer(frame, offset)

@@ -5,13 +5,18 @@ use crate::drops::DropReason;
 use crate::flow::{FlowId, FlowKey, ReplyKey};
 use crate::forward::Layout;
 use crate::interface::{Interface, InterfaceId};
+use crate::options::Misread;
 use crate::slots::DestinationId;
 use crate::snapshot::Snapshot;
 use crate::wire::ethernet::EtherType;
 use crate::wire::field::window;
 use crate::wire::ipv4::protocol;
 use crate::wire::ports::{PORTS_LEN, Ports};
-use crate::wire::{ethernet, extension, icmpv6, ipv4, ipv6, sctp, tcp, udp, vlan};
+use crate::wire::{ethernet, icmpv6, ipv4, ipv6, sctp, tcp, udp, vlan};
+
+/// Length of the IPv6 header, as a part of a packet's length.
+const HEADER_LEN_V6: u32 = 40;
+const _: () = assert!(HEADER_LEN_V6 as usize == ipv6::HEADER_LEN);
 
 /// What is to be done with a packet, as far as stages have found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +89,10 @@ pub struct Packet {
     pub destination_port: u16,
     /// Where it belongs, if `is_fragment`.
     pub part: Part,
+    /// Of IPv6: there is a fragment header, but the packet is whole. See `is_atomic()`.
+    pub(crate) is_atomic: bool,
+    /// Of IPv6 with extension headers: what moves the connection's state.
+    pub(crate) misread: Misread,
     /// Stage 2: hash of the client's end.
     pub hash: u64,
     /// Stage 3: the entry that is most likely the connection's; stage 4: the one that it is.
@@ -113,6 +122,8 @@ impl Packet {
             source_port: 0,
             destination_port: 0,
             part: Part { identification: 0, offset: 0, length: 0, more: false },
+            is_atomic: false,
+            misread: Misread { tcp_flags: tcp::Flags(0), chunk: 0 },
             hash: 0,
             flow: FlowId::NONE,
             server: DestinationId(0),
@@ -251,8 +262,12 @@ impl Packet {
         }
         self.set_offsets(offset, offset);
         self.is_fragment = false;
+        self.is_atomic = false;
         let class = match ether_type {
-            EtherType::ARP => return Ok(Class::Arp),
+            EtherType::ARP => {
+                self.length = u32::try_from(frame.len().saturating_sub(offset)).unwrap_or(0);
+                return Ok(Class::Arp);
+            }
             EtherType::IPV4 => self.read_ipv4(frame, offset)?,
             EtherType::IPV6 => self.read_ipv6(frame, offset)?,
             _ => return Err(DropReason::NotIp),
@@ -325,7 +340,8 @@ impl Packet {
         if !ipv4::is_single_host(header.destination()) {
             return Err(DropReason::Broadcast);
         }
-        self.read_transport(packet.payload)
+        let class = self.read_transport(packet.payload);
+        if packet.options.is_empty() { class } else { self.judge_options(packet.options, class) }
     }
 
     fn read_ipv6(&mut self, frame: &[u8], offset: usize) -> Result<Class, DropReason> {
@@ -337,25 +353,12 @@ impl Packet {
         self.protocol = header.next_header();
         self.ttl = header.hop_limit();
         self.dont_fragment = true;
-        self.length = ipv6::HEADER_LEN as u32 + u32::from(header.payload_length());
-        let mut transport = 0;
+        self.length = HEADER_LEN_V6 + u32::from(header.payload_length());
+        let mut end = Some(0);
         if !matches!(self.protocol, protocol::TCP | protocol::UDP | ipv6::protocol::ICMPV6) {
-            let chain = extension::walk(self.protocol, packet.payload)
-                .map_err(|_| DropReason::Ipv6Malformed)?;
-            self.protocol = chain.protocol;
-            transport = chain.offset;
-            if let Some(fragment) = chain.fragment {
-                self.is_fragment = fragment.more || fragment.offset != 0;
-                let start = fragment.header_offset + extension::FRAGMENT_LEN;
-                let length = packet.payload.len().saturating_sub(start);
-                self.part = Part {
-                    identification: fragment.identification,
-                    offset: u32::try_from(fragment.offset).unwrap_or(u32::MAX),
-                    length: u32::try_from(length).unwrap_or(u32::MAX),
-                    more: fragment.more,
-                };
-            }
+            end = self.read_extensions(&packet);
         }
+        let transport = end.unwrap_or_default();
         self.set_offsets(offset, offset + ipv6::HEADER_LEN + transport);
         let payload = packet.payload.get(transport..).unwrap_or_default();
         let is_icmp = self.protocol == ipv6::protocol::ICMPV6 && !self.is_fragment;
@@ -381,7 +384,9 @@ impl Packet {
         if !ipv6::is_single_host(destination) {
             return Err(DropReason::Broadcast);
         }
-        self.read_transport(payload)
+        // IPVS does not see what is behind headers that lead nowhere.
+        let class = if end.is_some() { self.read_transport(payload) } else { Ok(Class::Other) };
+        self.judge_hops(&packet, class)
     }
 
     #[inline]
@@ -430,5 +435,56 @@ impl Packet {
             _ => {}
         }
         Ok(Class::Flow)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::build::{Link, Tcp};
+
+    fn class(frame: &[u8]) -> (Class, u8) {
+        let mac = Link::default().destination;
+        let lan = Interface::new("lan0", InterfaceId(0), mac, 1500);
+        let tagged = Interface { vlan: Some(7), ..lan.clone() };
+        let snapshot = Snapshot::of_interfaces([lan, tagged]);
+        let mut packet = Packet::dropped(DropReason::FrameTooShort);
+        packet.parse(frame, InterfaceId(0), &snapshot);
+        (packet.class, packet.interface.0)
+    }
+
+    #[test]
+    fn a_tag_is_an_interface_or_a_priority_or_unknown() {
+        let tagged = |vlan| Tcp::default().frame(&Link { vlan, ..Link::default() });
+        assert_eq!(class(&tagged(None)), (Class::Flow, 0));
+        assert_eq!(class(&tagged(Some(0))), (Class::Flow, 0));
+        assert_eq!(class(&tagged(Some(7))), (Class::Flow, 1));
+        let unknown = Class::Drop(DropReason::VlanUnknown);
+        assert_eq!(class(&tagged(Some(1))), (unknown, 0));
+        assert_eq!(class(&tagged(Some(256))), (unknown, 0));
+        // A second tag behind the priority: 0x8100, VLAN 7.
+        let mut twice = tagged(Some(0));
+        twice.splice(16..16, [0x81, 0, 0, 7]);
+        assert_eq!(class(&twice), (Class::Flow, 1));
+        twice[15] = 7;
+        assert_eq!(class(&twice).0, unknown, "two networks at once");
+    }
+
+    #[test]
+    fn both_families_are_read_alike() {
+        let link = Link::default();
+        let v4 = Tcp { src: "10.0.1.2:1001", dst: "10.0.0.100:80", ..Tcp::default() }.frame(&link);
+        let v6 =
+            Tcp { src: "[fd00:1::2]:1001", dst: "[fd00::100]:80", ..Tcp::default() }.frame(&link);
+        for (frame, is_v4, headers) in [(v4, true, 20), (v6, false, 40)] {
+            let mac = link.destination;
+            let lan = Interface::new("lan0", InterfaceId(0), mac, 1500);
+            let mut packet = Packet::dropped(DropReason::FrameTooShort);
+            packet.parse(&frame, InterfaceId(0), &Snapshot::of_interfaces([lan]));
+            assert_eq!((packet.class, packet.is_v4()), (Class::Flow, is_v4));
+            assert_eq!((packet.source_port, packet.destination_port), (1001, 80));
+            assert_eq!(usize::from(packet.transport_offset), 14 + headers);
+            assert_eq!(packet.length as usize, headers + 20);
+        }
     }
 }

@@ -110,10 +110,20 @@ impl Burst<'_> {
     /// The same for an error of our own, which the kernel sees leave like any other.
     pub(crate) fn count_own_error(&self, packet: &Packet, length: u32) {
         let flows = &self.director.flows;
-        if packet.class == Class::Forward
-            && flows.entry(packet.flow).state().method() != ForwardingMethod::Masquerading
+        let found = match packet.class {
+            Class::Forward => Some(packet.flow),
+            // Dropped before anybody looked for its connection.
+            Class::Drop(DropReason::Ipv4Options | DropReason::Ipv6Options) => {
+                let key = packet.key();
+                let hash = flows.hash(key.protocol, key.client, key.client_port);
+                flows.find(hash, &key).filter(|&id| self.is_alive(id))
+            }
+            _ => None,
+        };
+        if let Some(id) = found
+            && flows.entry(id).state().method() != ForwardingMethod::Masquerading
         {
-            self.count_out(packet.flow, length);
+            self.count_out(id, length);
         }
     }
 
@@ -156,6 +166,9 @@ impl Burst<'_> {
             return Outcome::Refused(DropReason::TtlExpired);
         }
         let embedded = self.bare(frame, packet, embedded);
+        if packet.has_options() {
+            self.record(frame, packet, packet.destination.to_ip());
+        }
         match icmp::translate_to_server(frame.bytes_mut(), &packet.layout(), &embedded, to) {
             Ok(()) => self.leave_for(frame, server),
             Err(refusal) => Outcome::Refused(refusal.reason()),
@@ -239,6 +252,9 @@ impl Burst<'_> {
         bench: &mut Workbench,
         surroundings: &mut impl Surroundings,
     ) -> Outcome {
+        if icmp::verify_checksum(frame.bytes(), &packet.layout()).is_err() {
+            return Outcome::Refused(DropReason::IcmpChecksum);
+        }
         if let Some(mtu) = error.path_mtu {
             surroundings.path_mtu_seen(server, mtu);
         }

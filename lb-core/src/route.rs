@@ -53,7 +53,7 @@ impl Routes {
                 entry.2.is_none() && entry.0.contains(route.via)
             };
             let found = table.iter().filter(direct).max_by_key(|entry| entry.0.prefix);
-            if let Some(id) = route.interface.or(found.map(|entry| entry.1)) {
+            if let Some(id) = route.interface.or_else(|| found.map(|entry| entry.1)) {
                 table.push((route.to, id, Some(route.via)));
             }
         }

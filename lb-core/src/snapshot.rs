@@ -60,8 +60,9 @@ pub struct Contents<S, L> {
     pub timeouts: Timeouts,
     pub settings: Settings,
     pub punt_rules: PuntRules,
-    /// NAT connections may exist, so that packets from real servers have to be looked up.
-    pub translates: bool,
+    /// Packets for others are to be told from packets for the director before they are looked up:
+    /// they may be of NAT connections, or for an address that the director has no more.
+    pub tells_apart: bool,
 }
 
 /// The picture. Built by the control thread, read by workers for the length of a burst.
@@ -76,7 +77,7 @@ pub struct Snapshot {
     pub timeouts: Timeouts,
     pub settings: Settings,
     pub punt_rules: PuntRules,
-    pub translates: bool,
+    pub tells_apart: bool,
 }
 
 impl Snapshot {
@@ -86,7 +87,7 @@ impl Snapshot {
         S: Iterator<Item = Arc<VirtualService>>,
         L: Iterator<Item = Address>,
     {
-        let Contents { services, local, interfaces, timeouts, settings, punt_rules, translates } =
+        let Contents { services, local, interfaces, timeouts, settings, punt_rules, tells_apart } =
             contents;
         let mut by_key = HashMap::with_hasher(hasher);
         for service in services {
@@ -110,8 +111,23 @@ impl Snapshot {
             timeouts,
             settings,
             punt_rules,
-            translates,
+            tells_apart,
         }
+    }
+
+    /// A picture of these interfaces and of nothing else, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_interfaces(interfaces: impl IntoIterator<Item = Interface>) -> Self {
+        let contents = Contents {
+            services: std::iter::empty(),
+            local: std::iter::empty(),
+            interfaces: interfaces.into_iter().collect(),
+            timeouts: Timeouts::default(),
+            settings: Settings::default(),
+            punt_rules: PuntRules::default(),
+            tells_apart: false,
+        };
+        Self::new(FlowHasher::new([1, 2, 3]), contents)
     }
 
     /// The service of a packet to `address` and `port`.
@@ -211,7 +227,6 @@ impl Default for Sieve {
 
 impl Sieve {
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "12 bits are left of it")]
     const fn place(address: Address) -> (usize, u64) {
         let [high, low] = address.halves();
         let bit = (low ^ high.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;

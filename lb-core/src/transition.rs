@@ -11,7 +11,9 @@ use crate::wire::tcp::Flags;
 /// The state that the first packet of a connection puts it into.
 pub(crate) fn first_state(packet: &Packet, direction: Direction) -> State {
     match Protocol::from_number(packet.protocol) {
-        Some(Protocol::Tcp) => State::Tcp(TcpState::None.next(direction, packet.tcp_flags, false)),
+        Some(Protocol::Tcp) => {
+            State::Tcp(TcpState::None.next(direction, packet.state_flags(), false))
+        }
         Some(Protocol::Sctp) => State::Sctp(SctpState::None.next(direction, event(packet))),
         _ => State::Udp(UdpState::Normal),
     }
@@ -24,7 +26,7 @@ pub(crate) fn keeps_established(state: FlowState, packet: &Packet) -> bool {
     const EVENTS: u8 = Flags::SYN.0 | Flags::FIN.0 | Flags::RST.0 | Flags::ACK.0;
     packet.protocol == Protocol::Tcp.number()
         && state.number() == TcpState::Established.number()
-        && packet.tcp_flags.0 & EVENTS == Flags::ACK.0
+        && packet.state_flags().0 & EVENTS == Flags::ACK.0
 }
 
 /// Moves the state by a packet, and the destination's counts with it.
@@ -66,7 +68,7 @@ fn next(state: FlowState, no_output: bool, packet: &Packet) -> Option<State> {
     match Protocol::from_number(packet.protocol)? {
         Protocol::Tcp => {
             let now = TcpState::from_number(state.number())?;
-            Some(State::Tcp(now.next(direction, packet.tcp_flags, false)))
+            Some(State::Tcp(now.next(direction, packet.state_flags(), false)))
         }
         Protocol::Sctp => {
             let now = SctpState::from_number(state.number())?;
@@ -77,7 +79,7 @@ fn next(state: FlowState, no_output: bool, packet: &Packet) -> Option<State> {
 }
 
 fn event(packet: &Packet) -> SctpEvent {
-    SctpEvent::of(packet.chunk, None)
+    SctpEvent::of(packet.state_chunk(), None)
 }
 
 /// Seconds that a connection of a packet's protocol lives in a state without another packet.

@@ -24,6 +24,7 @@ use crate::connection::Decision;
 use crate::course::Course;
 use crate::director::Director;
 use crate::drops::DropReason;
+use crate::forward;
 use crate::fragment::DatagramKey;
 use crate::frame::Frame;
 use crate::interface::InterfaceId;
@@ -190,7 +191,7 @@ impl Burst<'_> {
         packet.parse(frame.bytes(), self.from, self.snapshot);
         if packet.class == Class::Flow {
             packet.is_reply =
-                self.snapshot.translates && !self.snapshot.may_be_local(packet.destination);
+                self.snapshot.tells_apart && !self.snapshot.may_be_local(packet.destination);
             let flows = &self.director.flows;
             let (protocol, client, port) = packet.client();
             packet.hash = flows.hash(protocol, client, port);
@@ -215,11 +216,8 @@ impl Burst<'_> {
             if packet.class == Class::Flow {
                 let decision = bench.connections.decide(self, packet);
                 packet.class = self.class_of(packet, decision);
-                if let Decision::Forward(id, server) = decision {
-                    (packet.flow, packet.server) = (id, server);
-                    self.director.slots.prefetch(server);
-                } else if let Decision::Return(id) = decision {
-                    packet.flow = id;
+                if decision == Decision::Forward {
+                    self.director.slots.prefetch(packet.server);
                 }
             } else if packet.is_fragment && matches!(packet.class, Class::Icmp | Class::Other) {
                 let decision = if self.snapshot.is_local(packet.destination) {
@@ -246,8 +244,8 @@ impl Burst<'_> {
             }
         }
         match decision {
-            Decision::Forward(..) => Class::Forward,
-            Decision::Return(_) => Class::Return,
+            Decision::Forward => Class::Forward,
+            Decision::Return => Class::Return,
             Decision::Route => Class::Route,
             Decision::Local(reason) => Class::Local(reason),
             Decision::Drop(reason) => Class::Drop(reason),
@@ -274,14 +272,12 @@ impl Burst<'_> {
                 Class::Drop(reason) => Outcome::Refused(reason),
                 _ => local::handle(self, packet, frame, bench, surroundings),
             };
-            *verdict = match outcome {
-                Outcome::Forwarded(interface) => {
-                    forwarded += 1;
-                    Verdict::Send(interface)
-                }
-                Outcome::Waits(pending) => Verdict::Wait(pending),
-                other => self.conclude(other, frame, packet, bench),
-            };
+            if let Outcome::Forwarded(interface) = outcome {
+                forwarded += 1;
+                *verdict = Verdict::Send(interface);
+            } else {
+                *verdict = self.conclude(outcome, frame, packet, bench);
+            }
         }
         self.counters.forwarded.add(forwarded);
     }
@@ -296,6 +292,10 @@ impl Burst<'_> {
         bench: &mut Workbench,
     ) -> Verdict {
         let limiter = &mut bench.limiter;
+        if outcome != Outcome::Refused(DropReason::Ipv6Options) {
+            // Answers are about the packet as it was put together. Options are read before that.
+            forward::take_fragment_header(frame, packet);
+        }
         match outcome {
             Outcome::Forwarded(interface) => Verdict::Send(interface),
             Outcome::Waits(pending) => Verdict::Wait(pending),

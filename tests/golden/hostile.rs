@@ -2,7 +2,7 @@
 
 use lb_core::fuzz::{MAC, PacketPath};
 use lb_core::wire::MacAddress;
-use lb_core::wire::build::{Arp, Icmp, Ip, Link, Tcp, Udp};
+use lb_core::wire::build::{Arp, Icmp, Icmp6, Ip, Ip6, Link, Ndp, Sctp, Tcp, Udp};
 use proptest::prelude::*;
 
 /// One frame of each kind that the director knows, some with all that can be in front or behind.
@@ -11,6 +11,8 @@ fn valid() -> Vec<Vec<u8>> {
     let tagged = Link { vlan: Some(0), ..link };
     let broadcast = Link { destination: MacAddress::BROADCAST, ..link };
     let options = Ip { options: &[1; 40], ..Ip::default() };
+    let recorded: Vec<u8> = [&[7, 11, 4][..], &[0; 9], &[68, 12, 5, 1], &[0; 8]].concat();
+    let asking = Ip { options: &recorded, ..Ip::default() };
     let ask = Arp::who_has("10.0.0.100", "10.0.1.9", link.source);
     let large = vec![7; 1460];
     let mut padded = Tcp { flags: "A", ..Tcp::default() }.frame(&link);
@@ -19,6 +21,9 @@ fn valid() -> Vec<Vec<u8>> {
         Tcp::default().frame(&link),
         Tcp { flags: "FA", payload: &large, ..Tcp::default() }.frame(&link),
         Tcp { ip: options, ..Tcp::default() }.frame(&tagged),
+        Tcp { ip: asking, ..Tcp::default() }.frame(&link),
+        Icmp { ip: asking, ..Icmp::default() }.frame(&link),
+        Udp { dst: "10.0.0.100:54", ip: asking, ..Udp::default() }.frame(&link),
         Tcp { ttl: 1, ..Tcp::default() }.frame(&link),
         Tcp { dst: "10.0.0.100:81", ..Tcp::default() }.frame(&tagged),
         padded,
@@ -30,17 +35,102 @@ fn valid() -> Vec<Vec<u8>> {
         ask.frame(&broadcast),
         Arp { operation: 2, ..ask }.frame(&tagged),
     ]
+    .into_iter()
+    .chain(of_methods(&link))
+    .chain(six(&link))
+    .collect()
+}
+
+/// What NAT, tunnels, fragments, SCTP, FTP and a VLAN are about.
+fn of_methods(link: &Link) -> Vec<Vec<u8>> {
+    let reply = Udp { src: "10.0.1.11:5353", dst: "10.0.1.2:1001", ..Udp::default() };
+    let more = Ip { more_fragments: true, identification: 7, ..Ip::default() };
+    let later = Ip { fragment_offset: 24, identification: 7, ..Ip::default() };
+    let vlan = Link { vlan: Some(7), ..*link };
+    let large = vec![7; 1460];
+    let esp = [0x32; 40];
+    let ends = ([10, 0, 1, 2].into(), [10, 0, 0, 100].into());
+    let outer = ([10, 0, 1, 1].into(), [10, 0, 1, 11].into());
+    let tunneled = Tcp { dst: "10.0.0.101:80", ..Tcp::default() };
+    let in_tunnel = Ip::default().packet(outer, 4, 63, &tunneled.packet());
+    let about = |body: &[u8], dst| {
+        Icmp { dst, kind: (3, 4), rest: 900, body, ..Icmp::default() }.frame(link)
+    };
+    let control = Tcp { dst: "10.0.0.100:21", ..Tcp::default() };
+    let port = Tcp { flags: "PA", payload: b"PORT 10,0,1,2,156,65\r\n", ..control };
+    let passive = Tcp { flags: "PA", payload: b"PASV\r\n", ..control };
+    let said = Tcp {
+        src: "10.0.1.11:21",
+        dst: "10.0.1.2:1001",
+        flags: "PA",
+        payload: b"227 Entering Passive Mode (10,0,1,11,200,10)\r\n",
+        ..Tcp::default()
+    };
+    vec![
+        reply.frame(link),
+        Udp { checksum: false, ..reply }.frame(link),
+        about(&reply.packet(), "10.0.1.11"),
+        Udp { ip: more, payload: &[1; 16], ..Udp::default() }.frame(link),
+        Udp { ip: later, payload: &[1; 16], ..Udp::default() }.frame(link),
+        Sctp { dst: "10.0.0.100:80", ..Sctp::default() }.frame(link),
+        tunneled.frame(link),
+        Tcp { flags: "A", payload: &large, ..tunneled }.frame(&vlan),
+        about(&in_tunnel, "10.0.1.1"),
+        control.frame(link),
+        Tcp { flags: "A", ..control }.frame(link),
+        port.frame(link),
+        passive.frame(link),
+        said.frame(link),
+        Udp { src: "10.0.1.2:500", dst: "10.0.0.100:500", ..Udp::default() }.frame(link),
+        link.packet(&Ip::default().packet(ends, 50, 64, &esp)),
+        Tcp { dst: "10.0.1.2:80", payload: &large, ..Tcp::default() }.frame(&vlan),
+    ]
+}
+
+/// The same in IPv6.
+fn six(link: &Link) -> Vec<Vec<u8>> {
+    let tcp = Tcp { src: "[fd00:1::2]:1001", dst: "[fd00::100]:80", ..Tcp::default() };
+    let udp = Udp { src: "[fd00:1::2]:1001", dst: "[fd00::100]:53", ..Udp::default() };
+    let reply = Tcp { src: "[fd00:1::11]:8080", dst: "[fd00:1::2]:1001", flags: "SA", ..tcp };
+    let header: &[u8] = &[0, 0, 1, 4, 0, 0, 0, 0];
+    let options = [(0, header), (60, header)];
+    let chain = Ip6 { extensions: &options, ..Ip6::default() };
+    let part = |offset, more| Ip6 { fragment: Some((offset, more, 7)), ..Ip6::default() };
+    let ask = Ndp::who_has("fd00::100", "ff02::1:ff00:100", "fd00:1::2", link.source);
+    vec![
+        tcp.frame(link),
+        reply.frame(link),
+        udp.frame(link),
+        link.packet(&tcp.packet6(&chain)),
+        link.packet(&udp.packet6(&Ip6 { fragment: Some((0, false, 7)), ..chain })),
+        link.packet(&udp.packet6(&part(0, true))),
+        link.packet(&udp.packet6(&part(24, false))),
+        Icmp6 { src: "fd00:1::2", dst: "fd00::100", body: &[3; 56], ..Icmp6::default() }
+            .frame(link),
+        Icmp6 {
+            src: "fd00:1::11",
+            dst: "fd00:1::2",
+            kind: (2, 0),
+            rest: 1300,
+            body: &Tcp { src: "[fd00:1::2]:1001", dst: "[fd00:1::11]:8080", ..tcp }.packet(),
+            ..Icmp6::default()
+        }
+        .frame(link),
+        ask.frame(link),
+    ]
 }
 
 fn path() -> PacketPath {
     PacketPath::new()
 }
 
-/// An input of [`PacketPath::run`].
+/// An input of [`PacketPath::run`], whose checksums are mended.
 fn input(frames: &[Vec<u8>]) -> Vec<u8> {
+    const MENDED: u16 = 0x800;
     let mut input = Vec::new();
     for frame in frames {
-        input.extend(u16::try_from(frame.len() & 0x7ff).expect("11 bits").to_be_bytes());
+        let length = u16::try_from(frame.len() & 0x7ff).expect("11 bits");
+        input.extend((MENDED | length).to_be_bytes());
         input.extend(frame);
     }
     input
@@ -93,25 +183,12 @@ fn every_byte_at_its_extremes() {
     }
 }
 
-/// Mends the IPv4 checksum, where there is a header of the length that it says.
 fn mend(mut frame: Vec<u8>) -> Vec<u8> {
-    let offset = if frame.get(12..14) == Some(&[0x81, 0]) { 18 } else { 14 };
-    let length = frame.get(offset).map_or(0, |byte| usize::from(byte & 15) * 4);
-    if length >= 20
-        && let Some(header) = frame.get_mut(offset..offset + length)
-    {
-        header[10..12].fill(0);
-        let sum: u32 =
-            header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
-        let folded = (sum & 0xffff) + (sum >> 16);
-        let folded = (folded & 0xffff) + (folded >> 16);
-        let folded = u16::try_from(folded).expect("folded twice");
-        header[10..12].copy_from_slice(&(!folded).to_be_bytes());
-    }
+    lb_core::fuzz::mend(&mut frame);
     frame
 }
 
-/// The inputs that a fuzzer starts from; also replayed here.
+/// The inputs that a fuzzer starts from; also replayed here. `REGENERATE=1` writes them.
 #[test]
 fn the_corpus() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/packet_path");
@@ -130,7 +207,7 @@ fn the_corpus() {
         path.run(&std::fs::read(entry.expect("an entry").path()).expect("an input"));
         count += 1;
     }
-    assert!(count > valid().len(), "{count} inputs");
+    assert_eq!(count, valid().len() + 1, "inputs: one of each frame, and all of them at once");
 }
 
 proptest! {
@@ -143,8 +220,8 @@ proptest! {
     #[test]
     fn mutated_frames(
         picks in proptest::collection::vec(
-            (0_usize..12, proptest::collection::vec((0_usize..80, any::<u8>()), 0..4), 0_usize..200,
-             any::<bool>()),
+            (0..valid().len(), proptest::collection::vec((0_usize..80, any::<u8>()), 0..4),
+             0_usize..200, any::<bool>()),
             1..32,
         ),
     ) {

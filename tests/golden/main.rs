@@ -15,6 +15,7 @@
 mod bed;
 mod case;
 mod commands;
+mod differences;
 mod frames;
 mod hostile;
 mod paths;

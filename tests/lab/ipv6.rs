@@ -2,7 +2,8 @@
 
 use crate::support::config::Config;
 use crate::support::director::Director;
-use crate::support::lab::{Lab, VIP, VIP6};
+use crate::support::lab::{Lab, VIP, VIP6, eventually};
+use crate::support::sockets::PATIENCE;
 use crate::support::tools::{Capture, ab, download, link_local, pages, upload};
 
 fn web() -> Config {
@@ -83,4 +84,32 @@ fn a_vip_that_moves_is_announced() {
     director.adm(&format!("-d -t [{VIP6}]:80 -r [fd00:10::84]:80"));
 
     assert_eq!(pages(&lab, "client", &format!("http://[{VIP6}]/"), 2), ["rs1"; 2]);
+}
+
+/// The client is on the director's own link: the way back to it is asked for when a reply wants it.
+#[test]
+fn masquerading_finds_the_way_back_by_itself() {
+    let lab = Lab::both_families().with_web();
+    // Replies have to pass the director.
+    lab.sh("lab_run rs1 ip -6 route add fd00:10::1/128 via fd00:10::61 dev eth0");
+    let config =
+        Config::both_families().with(&format!("-t [{VIP6}]:80"), "rr", &["[fd00:10::83]:80 -m"]);
+    let director = Director::start(&lab, &config);
+    let got = pages(&lab, "client", &format!("http://[{VIP6}]/"), 3);
+    assert_eq!(got, ["rs1"; 3], "{}", director.ctl("drops"));
+    let neighbours = director.ctl("neigh");
+    assert!(neighbours.contains("fd00:10::1 dev lan0 lladdr"), "{neighbours}");
+}
+
+#[test]
+fn a_taken_address_is_announced_to_all_nodes() {
+    let lab = Lab::both_families();
+    let director = Director::start(&lab, &Config::both_families());
+    // Neighbour advertisements.
+    let capture = Capture::start(&lab, "client", "eth0", "icmp6 and ip6[40] == 136");
+    director.ctl(&format!("vip add {VIP6}"));
+    eventually(PATIENCE, "an advertisement", || {
+        capture.frames().into_iter().find(|frame| frame.contains("tgt is fd00:10::100"))
+    });
+    assert!(director.ctl("vip list").contains(&format!("{VIP6} taken owned")));
 }

@@ -20,6 +20,8 @@ mod fragments; // of datagrams that are larger than the wire allows
 mod ftp; // whose data connections the director must foresee
 mod icmp; // echo, and errors of all kinds
 mod ipv6; // neighbour discovery, and both families side by side
+mod jumbo; // packets larger than 1500 bytes
+mod kernel; // interfaces of the host's kernel, and addresses that come and go
 mod lifecycle; // start, stop, restart, and what is refused
 mod masquerading; // NAT: both directions through the director
 mod memif; // two DPDK processes: testpmd generates and counts
@@ -30,3 +32,4 @@ mod sctp; // associations
 mod topology; // several workers, several ports, routers
 mod transfer; // load and long transfers
 mod tunneling; // through IP-in-IP, GRE and GUE
+mod vlan; // tagged frames, and hosts behind them

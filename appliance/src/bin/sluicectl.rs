@@ -1,6 +1,7 @@
 //! Looks at a running director: what ipvsadm has no word for.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -33,15 +34,7 @@ fn command_line() -> Command {
         .value_parser(value_parser!(PathBuf))
         .global(true)
         .help("Control socket [default: $SLUICE_SOCKET, then /run/sluice/control.sock]");
-    let subcommands = SUBCOMMANDS.iter().map(|&(name, help)| {
-        let subcommand = Command::new(name).about(help);
-        if name == "drops" {
-            let all = Arg::new("all").long("all").action(ArgAction::SetTrue);
-            subcommand.arg(all.help("Also reasons that never occurred"))
-        } else {
-            subcommand
-        }
-    });
+    let subcommands = SUBCOMMANDS.iter().map(|&(name, help)| arguments(name).about(help));
     Command::new("sluicectl")
         .version(version::version())
         .about("Looks at a running Sluice director")
@@ -51,12 +44,47 @@ fn command_line() -> Command {
         .subcommands(subcommands)
 }
 
+/// The subcommand of that name with what it takes.
+fn arguments(name: &'static str) -> Command {
+    let command = Command::new(name);
+    let word = |name: &'static str| Arg::new(name).value_name(name).required(true);
+    match name {
+        "drops" => {
+            let all = Arg::new("all").long("all").action(ArgAction::SetTrue);
+            command.arg(all.help("Also reasons that never occurred"))
+        }
+        "vip" => {
+            let address = || word("ADDRESS").value_parser(value_parser!(IpAddr));
+            command.subcommand_required(true).arg_required_else_help(true).subcommands([
+                Command::new("list").about("Shows all addresses, and whether they are owned"),
+                Command::new("add").about("Takes an address, and announces it").arg(address()),
+                Command::new("withdraw").about("Gives an address up").arg(address()),
+            ])
+        }
+        "get" => command.arg(word("NAME").required(false)),
+        "set" => command.arg(word("NAME")).arg(word("VALUE")),
+        _ => command,
+    }
+}
+
 /// The words that go over the control socket.
 fn request(matches: &ArgMatches) -> Vec<String> {
     let Some((name, options)) = matches.subcommand() else { return Vec::new() };
     let mut words = vec![name.to_owned()];
-    if name == "drops" && options.get_flag("all") {
-        words.push("--all".to_owned());
+    let text = |options: &ArgMatches, name| options.get_one::<String>(name).cloned();
+    match name {
+        "drops" if options.get_flag("all") => words.push("--all".to_owned()),
+        "vip" => {
+            if let Some((action, options)) = options.subcommand() {
+                words.push(action.to_owned());
+                // `list` takes no address.
+                let address = options.try_get_one::<IpAddr>("ADDRESS").ok().flatten();
+                words.extend(address.map(ToString::to_string));
+            }
+        }
+        "get" => words.extend(text(options, "NAME")),
+        "set" => words.extend(["NAME", "VALUE"].into_iter().filter_map(|n| text(options, n))),
+        _ => {}
     }
     words
 }

@@ -218,19 +218,22 @@ keys! {
         "own the address of every service; `false`: only those of `vips` and `sluicectl vip add`";
 
     SETTINGS: "settings", Kind::Section, Empty,
-        "switches of the connection handling, named and preset as the kernel's `net.ipv4.vs.*`";
+        "switches, named and preset as the kernel's `net.ipv4.vs.*` and `net.ipv4.*`";
     SETTINGS_CONN_REUSE_MODE: "settings.conn_reuse_mode", Kind::Count { min: 0, max: 2 }, Value("1"),
         "not 0: a SYN may begin a new connection on one that is ending";
     SETTINGS_EXPIRE_NODEST_CONN: "settings.expire_nodest_conn", SWITCH, Value("0"),
-        "1: connections of a removed server end at their next packet, which is dropped";
+        "1: connections of a removed server end at their next packet; 0: they wait for its return";
     SETTINGS_PMTU_DISC: "settings.pmtu_disc", SWITCH, Value("1"),
-        "1: a packet too large for a tunnel is answered; 0: it is fragmented";
+        "1: tunnels carry DF as the packet in them has it; 0: they never set it";
     SETTINGS_NAT_ICMP_SEND: "settings.nat_icmp_send", SWITCH, Value("0"),
-        "1: a packet from a real server's service port that has no connection is answered";
+        "1: a NAT server's packet that has no connection is answered by ICMP; 0: it is routed";
     SETTINGS_SLOPPY_TCP: "settings.sloppy_tcp", SWITCH, Value("0"),
         "1: any TCP packet begins a connection, not only a SYN";
     SETTINGS_SLOPPY_SCTP: "settings.sloppy_sctp", SWITCH, Value("0"),
         "1: any SCTP packet begins an association, not only an INIT";
+    SETTINGS_ICMP_MSGS_PER_SEC: "settings.icmp_msgs_per_sec",
+        Kind::Count { min: 0, max: 10_000_000 }, Value("1000"),
+        "resets, ICMP errors and echo replies that each worker sends per second at most";
 
     TUNNEL: "tunnel", Kind::Section, Empty,
         "how packets are put into tunnels";

@@ -202,6 +202,7 @@ fn arp(root: &Section<'_>, errors: &mut ConfigErrors) -> RawArp {
 
 fn settings(root: &Section<'_>, errors: &mut ConfigErrors) -> Option<SettingsConfig> {
     let section = root.section(&keys::SETTINGS, errors)?;
+    let rate = section.count(&keys::SETTINGS_ICMP_MSGS_PER_SEC, errors).map(|at| at.value);
     let mut count = |key| section.count::<u8>(key, errors).map(|at| at.value);
     let conn_reuse_mode = count(&keys::SETTINGS_CONN_REUSE_MODE);
     let mut switch = |key| count(key).map(|value| value != 0);
@@ -217,6 +218,7 @@ fn settings(root: &Section<'_>, errors: &mut ConfigErrors) -> Option<SettingsCon
         nat_icmp_send: nat_icmp_send?,
         sloppy_tcp: sloppy_tcp?,
         sloppy_sctp: sloppy_sctp?,
+        icmp_msgs_per_sec: rate?,
     })
 }
 

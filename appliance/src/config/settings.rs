@@ -123,7 +123,7 @@ pub struct FragmentsConfig {
     pub queue: u32,
 }
 
-/// Switches under the names of the kernel's `net.ipv4.vs.*`.
+/// Switches under the names of the kernel's `net.ipv4.vs.*` and `net.ipv4.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SettingsConfig {
     pub conn_reuse_mode: u8,
@@ -132,6 +132,7 @@ pub struct SettingsConfig {
     pub nat_icmp_send: bool,
     pub sloppy_tcp: bool,
     pub sloppy_sctp: bool,
+    pub icmp_msgs_per_sec: u32,
 }
 
 /// How packets are put into tunnels.

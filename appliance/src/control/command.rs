@@ -1,5 +1,6 @@
 //! From a request's words to its answer.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use lb_core::control::Control;
@@ -7,6 +8,8 @@ use lb_core::ipvsadm::{self, Command, Reply};
 
 use super::protocol::Answer;
 use super::status::{self, About};
+use super::switches;
+use crate::kernel::KernelInterfaces;
 use crate::lock::lock;
 use crate::names::SystemNames;
 use crate::neighbourhood::Neighbourhood;
@@ -17,6 +20,7 @@ use crate::ports::Ports;
 pub struct Commands {
     pub control: Arc<Mutex<Control>>,
     pub ports: Arc<Ports>,
+    pub kernel: Arc<KernelInterfaces>,
     pub neighbourhood: Arc<Neighbourhood>,
     pub about: About,
     pub names: SystemNames,
@@ -27,6 +31,9 @@ pub const SUBCOMMANDS: &[(&str, &str)] = &[
     ("status", "what the director is, and how full and busy"),
     ("ports", "ports with their devices, links and counters"),
     ("neigh", "real servers and gateways on the link: addresses and how sure they are"),
+    ("vip", "addresses of the director: list, add ADDRESS, withdraw ADDRESS"),
+    ("get", "switches of the connection handling, or the one that is named"),
+    ("set", "changes a switch: NAME VALUE"),
     ("drops", "packets dropped, by reason (--all: also reasons that never occurred)"),
 ];
 
@@ -47,6 +54,12 @@ impl Commands {
             ["neigh"] => Answer::printing(status::neighbours(&lock(&self.control))),
             ["drops"] => Answer::printing(status::drops(&lock(&self.control), false)),
             ["drops", "--all"] => Answer::printing(status::drops(&lock(&self.control), true)),
+            ["vip"] | ["vip", "list"] => Answer::printing(status::addresses(&lock(&self.control))),
+            ["vip", "add", address] => self.set_owned(address, true),
+            ["vip", "withdraw", address] => self.set_owned(address, false),
+            ["get"] => Answer::printing(switches::list(lock(&self.control).settings())),
+            ["get", name] => answer(switches::show(lock(&self.control).settings(), name)),
+            ["set", name, value] => self.set_switch(name, value),
             _ => Answer::refusing(2, &unknown(&words.join(" "))),
         }
     }
@@ -67,10 +80,42 @@ impl Commands {
         ipvsadm::apply(command, &mut *lock(&self.control))
     }
 
+    /// Takes an address, or gives it up. What is so already is no mistake: notify scripts repeat
+    /// themselves.
+    fn set_owned(&self, address: &str, is_owned: bool) -> Answer {
+        let Ok(address) = address.parse::<IpAddr>() else {
+            return Answer::refusing(
+                2,
+                &format!("sluiced: `{address}' is no IP address; write for example 10.0.10.100"),
+            );
+        };
+        match lock(&self.control).set_owned(address, is_owned) {
+            Ok(_) => Answer::printing(String::new()),
+            Err(problem) => Answer::refusing(2, &format!("sluiced: {problem}")),
+        }
+    }
+
+    fn set_switch(&self, name: &str, value: &str) -> Answer {
+        let mut control = lock(&self.control);
+        let mut settings = *control.settings();
+        let set = switches::set(&mut settings, name, value);
+        if set.is_ok() {
+            control.set_settings(settings);
+        }
+        answer(set)
+    }
+
     /// Makes what was changed visible to the workers, and has new neighbours asked for at once.
     pub fn publish(&self) {
         lock(&self.control).publish();
         self.neighbourhood.wake();
+    }
+}
+
+fn answer(result: Result<String, String>) -> Answer {
+    match result {
+        Ok(text) => Answer::printing(text),
+        Err(problem) => Answer::refusing(2, &format!("sluiced: {problem}")),
     }
 }
 

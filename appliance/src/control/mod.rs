@@ -5,6 +5,7 @@ pub mod command;
 pub mod protocol;
 pub mod server;
 pub mod status;
+pub mod switches;
 
 use std::path::PathBuf;
 

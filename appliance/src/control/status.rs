@@ -5,9 +5,12 @@ use std::fmt::Write as _;
 use lb_core::control::Control;
 use lb_core::counters::{Counter, WorkerCounters};
 use lb_core::drops::DropReason;
+use lb_core::interface::InterfaceId;
 
 use super::command::Commands;
 use crate::clock::TickClock;
+use crate::dpdk::{PortError, PortStats};
+use crate::kernel::KernelRow;
 use crate::lock::lock;
 
 /// What does not change while the director runs.
@@ -53,12 +56,13 @@ pub fn status(commands: &Commands) -> String {
     line!(out, "");
     line!(
         out,
-        "{:<8}{:>4} {:>14} {:>14} {:>12} {:>12} {:>12} {:>12}",
+        "{:<8}{:>4} {:>14} {:>14} {:>12} {:>12} {:>12} {:>12} {:>12}",
         "worker",
         "CPU",
         "received",
         "forwarded",
         "answered",
+        "to kernel",
         "errors sent",
         "consumed",
         "dropped"
@@ -75,10 +79,11 @@ fn worker_line(out: &mut String, number: usize, cpu: usize, counters: &WorkerCou
     let dropped: u64 = DropReason::ALL.iter().map(|&reason| counters.dropped(reason)).sum();
     line!(
         out,
-        "{number:<8}{cpu:>4} {:>14} {:>14} {:>12} {:>12} {:>12} {dropped:>12}",
+        "{number:<8}{cpu:>4} {:>14} {:>14} {:>12} {:>12} {:>12} {:>12} {dropped:>12}",
         shown(&counters.received),
         shown(&counters.forwarded),
         shown(&counters.answered),
+        shown(&counters.punted),
         shown(&counters.errors_sent),
         shown(&counters.consumed),
     );
@@ -86,8 +91,10 @@ fn worker_line(out: &mut String, number: usize, cpu: usize, counters: &WorkerCou
 
 /// `sluicectl ports`
 pub fn ports(commands: &Commands) -> String {
+    let interfaces = lock(&commands.control).interfaces().to_vec();
+    let kernel = commands.kernel.rows();
     let mut out = String::new();
-    for row in commands.ports.rows() {
+    for (row, id) in commands.ports.rows().iter().zip((0..=u8::MAX).map(InterfaceId)) {
         line!(out, "{}: {}", row.name, row.device);
         line!(
             out,
@@ -99,29 +106,75 @@ pub fn ports(commands: &Commands) -> String {
             row.rx_queues,
             row.tx_queues
         );
-        match &row.stats {
-            Ok(stats) => {
-                line!(
-                    out,
-                    "    rx packets {} bytes {} missed {} errors {} no-mbuf {}",
-                    stats.rx_packets,
-                    stats.rx_bytes,
-                    stats.rx_missed,
-                    stats.rx_errors,
-                    stats.rx_no_mbuf
-                );
-                line!(
-                    out,
-                    "    tx packets {} bytes {} errors {}",
-                    stats.tx_packets,
-                    stats.tx_bytes,
-                    stats.tx_errors
-                );
+        device_counters(&mut out, row.stats.as_ref());
+        let of_port = interfaces.iter().zip((0..=u8::MAX).map(InterfaceId));
+        for (interface, number) in of_port.filter(|(interface, _)| interface.port == id) {
+            if let Some(vlan) = interface.vlan {
+                line!(out, "    vlan {vlan}: {} mtu {}", interface.name, interface.mtu);
             }
-            Err(problem) => {
-                line!(out, "    {problem}");
+            let indent = if interface.vlan.is_some() { "        " } else { "    " };
+            for own in &interface.addresses {
+                line!(out, "{indent}address {}/{}", own.address, own.prefix);
+            }
+            if let Some(row) = kernel.iter().find(|row| row.interface == number) {
+                kernel_counters(&mut out, indent, &interface.name, row);
             }
         }
+    }
+    out
+}
+
+fn device_counters(out: &mut String, stats: Result<&PortStats, &PortError>) {
+    let stats = match stats {
+        Ok(stats) => stats,
+        Err(problem) => {
+            line!(out, "    {problem}");
+            return;
+        }
+    };
+    line!(
+        out,
+        "    rx packets {} bytes {} missed {} errors {} no-mbuf {}",
+        stats.rx_packets,
+        stats.rx_bytes,
+        stats.rx_missed,
+        stats.rx_errors,
+        stats.rx_no_mbuf
+    );
+    line!(
+        out,
+        "    tx packets {} bytes {} errors {}",
+        stats.tx_packets,
+        stats.tx_bytes,
+        stats.tx_errors
+    );
+}
+
+/// The interface of the kernel: what it got and what it said, in its own terms.
+fn kernel_counters(out: &mut String, indent: &str, name: &str, row: &KernelRow) {
+    match &row.stats {
+        Ok(stats) => {
+            line!(
+                out,
+                "{indent}kernel {name} rx packets {} bytes {} tx packets {} bytes {}",
+                stats.tx_packets,
+                stats.tx_bytes,
+                stats.rx_packets,
+                stats.rx_bytes
+            );
+        }
+        Err(problem) => {
+            line!(out, "{indent}kernel {name} {problem}");
+        }
+    }
+}
+
+/// `sluicectl vip list`
+pub fn addresses(control: &Control) -> String {
+    let mut out = String::new();
+    for row in control.address_rows() {
+        let owned = if row.is_owned { "owned" } else { "not-owned" };
+        line!(out, "{} {} {owned}", row.address, row.origin.name());
     }
     out
 }

@@ -381,6 +381,16 @@ fn rte_eal_init(arguments: &[CString]) -> Result<(), Errno> {
     if result < 0 { Err(Errno::last()) } else { Ok(()) }
 }
 
+/// Runs `action`, and prints what DPDK logged meanwhile except noise. For times at which no worker
+/// runs.
+pub fn quietly<R>(_eal: &Eal, action: impl FnOnce() -> R) -> R {
+    let (result, log) = capture_log(action);
+    for line in log {
+        eprintln!("{line}");
+    }
+    result
+}
+
 /// Runs `action` while DPDK's log goes to a string, and returns its lines. (A DPDK that panics
 /// meanwhile takes the text with it; its last words still go to stderr.)
 fn capture_log<R>(action: impl FnOnce() -> R) -> (R, Vec<String>) {
@@ -408,10 +418,14 @@ fn capture_log<R>(action: impl FnOnce() -> R) -> (R, Vec<String>) {
     (result, captured.lines().filter(|line| !is_noise(line)).map(str::to_owned).collect())
 }
 
-/// What DPDK warns of though it is as wanted: a size of hugepage that the machine has none of, and
-/// that no secondary process can attach itself, as nothing is shared.
+/// What DPDK warns of though it is as wanted: a size of hugepage that the machine has none of,
+/// that no secondary process can attach itself, as nothing is shared, and that `net_tap` cannot
+/// filter flows without the kernel's multiq, which nobody asks it to.
 fn is_noise(line: &str) -> bool {
+    let of_tap = ["multiq", "Specified qdisc kind is unknown", "Disabling rte flow support"];
     line.trim().is_empty()
+        || of_tap.iter().any(|part| line.contains(part))
+        || line.contains("tap_mp_req_on_rxtx")
         || (line.contains("No free") && line.contains("hugepages reported"))
         || line.contains("Failed to register mp action callback")
 }

@@ -7,6 +7,7 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::device::reachable_mtu;
 use super::eal::{Eal, Runtime, find_port};
 use super::errno::{Errno, check};
 use super::mempool::Mempool;
@@ -528,11 +529,6 @@ fn set_up_queues(
         check(result).map_err(failed("transmit", queue))?;
     }
     Ok(())
-}
-
-/// The MTU asked for, as far as the device says that it can.
-fn reachable_mtu(info: &dpdk_sys::rte_eth_dev_info, mtu: u16) -> u16 {
-    mtu.min(info.max_mtu).max(info.min_mtu)
 }
 
 /// Tells the device its MTU, and returns the one to go by.

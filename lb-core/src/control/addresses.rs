@@ -126,6 +126,8 @@ impl Control {
         } else {
             self.owned.withdrawn.insert(address);
         }
+        // Its connections stay, but packets of them are for another host now.
+        self.tells_apart |= !is_owned;
         self.changed = true;
         Ok(true)
     }

@@ -116,8 +116,9 @@ pub struct Control {
     now: Tick,
     /// What is configured differs from the snapshot that workers see.
     changed: bool,
-    /// A NAT destination was there at some time: its connections may outlive it.
-    translates: bool,
+    /// A NAT destination was there at some time, or an address was withdrawn: connections outlive
+    /// both. See [`Snapshot::tells_apart`].
+    tells_apart: bool,
     ways_made: u32,
     /// Pictures that a worker may still look at. They are freed here, never on a worker.
     retired: Vec<Arc<Snapshot>>,
@@ -153,7 +154,7 @@ impl Control {
             timeouts,
             settings,
             punt_rules: PuntRules::default(),
-            translates: false,
+            tells_apart: false,
         };
         let snapshot = Arc::new(Snapshot::new(hasher, empty));
         let ways = Arc::new(Ways::new(hasher, routes.clone(), std::iter::empty(), 1));
@@ -179,7 +180,7 @@ impl Control {
             trash: Trash::new(limits.destinations_max),
             now: Tick::default(),
             changed: true,
-            translates: false,
+            tells_apart: false,
             ways_made: 1,
             retired: Vec::new(),
             retired_ways: Vec::new(),
@@ -224,7 +225,7 @@ impl Control {
             timeouts: self.timeouts,
             settings: self.settings,
             punt_rules: self.punt_rules.clone(),
-            translates: self.translates,
+            tells_apart: self.tells_apart,
         };
         let snapshot = Arc::new(Snapshot::new(self.hasher, contents));
         self.announcements.set_addresses(addresses.into_iter(), self.now);

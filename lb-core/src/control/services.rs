@@ -224,7 +224,7 @@ impl Control {
         let source = interface.and_then(|interface| interface.source_for(destination.address));
         let source = source.map_or(Address::UNSPECIFIED, Address::from);
         slot.set_tunnel(destination.tunnel, source, destination.address.into());
-        self.translates |= destination.method == ForwardingMethod::Masquerading;
+        self.tells_apart |= destination.method == ForwardingMethod::Masquerading;
     }
 
     /// Takes a destination out of service; its connections stay.

@@ -1,5 +1,6 @@
 //! The last step of every method: the link-layer header towards the next hop.
 
+use super::atomic::take_fragment_header;
 use crate::drops::DropReason;
 use crate::frame::Frame;
 use crate::interface::Interface;
@@ -16,7 +17,8 @@ const FRAME_LEN_MIN: usize = 60;
 pub(super) const HEADER_LEN: usize = ethernet::HEADER_LEN;
 
 /// Whether a frame has priority tags, or more behind its packet than Ethernet's padding: what
-/// only the link that it came by knows of, and [`strip`] takes off.
+/// only the link that it came by knows of, and [`strip`] takes off. A fragment header that says
+/// nothing makes a frame longer than its packet, too.
 #[inline]
 pub fn is_dressed(frame: &[u8], packet: &Packet) -> bool {
     let start = usize::from(packet.network_offset);
@@ -27,6 +29,7 @@ pub fn is_dressed(frame: &[u8], packet: &Packet) -> bool {
 /// and what is behind the packet before it routes it.
 #[cold]
 pub fn strip(frame: &mut impl Frame, packet: &mut Packet) {
+    take_fragment_header(frame, packet);
     let start = usize::from(packet.network_offset);
     let length = packet.length as usize;
     let bytes = frame.bytes_mut();
@@ -107,20 +110,52 @@ pub fn link_header(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interface::Interface;
+    use crate::interface::InterfaceId;
     use crate::wire::build::{Link, MemoryFrame, Tcp};
 
     fn stripped(bytes: &[u8]) -> Vec<u8> {
         let mac = Link::default().destination;
-        let interface = Interface { name: "lan0".to_owned(), mac, mtu: 1500, addresses: vec![] };
+        let snapshot = Snapshot::of_interfaces([
+            Interface::new("lan0", InterfaceId(0), mac, 1500),
+            vlan_interface(mac),
+        ]);
         let mut packet = Packet::dropped(DropReason::FrameTooShort);
-        packet.parse(bytes, &interface);
+        packet.parse(bytes, InterfaceId(0), &snapshot);
         let mut frame = MemoryFrame::new(bytes);
         if is_dressed(frame.bytes(), &packet) {
             strip(&mut frame, &mut packet);
             assert_eq!(usize::from(packet.network_offset), HEADER_LEN);
         }
         frame.bytes().to_vec()
+    }
+
+    fn vlan_interface(mac: MacAddress) -> Interface {
+        let interface = Interface::new("lan0.7", InterfaceId(0), mac, 1500);
+        Interface { vlan: Some(7), ..interface }
+    }
+
+    #[test]
+    fn a_frame_gets_the_tag_of_its_interface() {
+        let to = MacAddress([2, 0, 0, 0, 2, 11]);
+        let plain = Tcp::default().frame(&Link::default());
+        let ours = Link::default().destination;
+        let link = |vlan| Link { source: ours, destination: to, vlan };
+        let snapshot = Snapshot::of_interfaces([
+            Interface::new("lan0", InterfaceId(0), ours, 1500),
+            vlan_interface(ours),
+        ]);
+        for (id, vlan) in [(0, None), (1, Some(7))] {
+            let mut frame = MemoryFrame::new(&plain);
+            let next_hop = NextHop { mac: to, interface: InterfaceId(id) };
+            assert_eq!(address_link(&mut frame, next_hop, &snapshot), Ok(()));
+            let expected = Tcp::default().frame(&link(vlan));
+            assert_eq!(frame.bytes(), expected);
+            let (header, length) = link_header(snapshot.interface(InterfaceId(id)), to, true);
+            assert_eq!(header[..length], expected[..length]);
+        }
+        let mut tight = MemoryFrame::with_room(&plain, 3, 0);
+        let next_hop = NextHop { mac: to, interface: InterfaceId(1) };
+        assert_eq!(address_link(&mut tight, next_hop, &snapshot), Err(DropReason::NoRoom));
     }
 
     #[test]

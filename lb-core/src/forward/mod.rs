@@ -4,6 +4,7 @@
 //! are what they do to ICMP errors about packets that they rewrote before. [`address_link`] is the
 //! last step of all.
 
+mod atomic;
 mod direct;
 pub mod icmp;
 mod layout;
@@ -12,6 +13,7 @@ pub mod masquerade;
 mod refusal;
 mod side;
 mod split;
+mod split6;
 pub mod tunnel;
 pub mod tunnel_error;
 
@@ -20,9 +22,11 @@ mod captured;
 #[cfg(test)]
 mod samples;
 
+pub use atomic::take_fragment_header;
 pub use direct::hop;
 pub use layout::Layout;
 pub use link::{address_link, insert_tag, is_dressed, link_header, strip, strip_tags};
 pub use masquerade::End;
 pub use refusal::Refusal;
 pub use split::{SplitError, split};
+pub use split6::split6;

@@ -161,13 +161,17 @@ pub fn encapsulate(
             let (window, payload) = packet.split_first_chunk_mut().ok_or(Refusal::Malformed)?;
             let pseudo = |length| Sum::pseudo_v4(source, destination, protocol::UDP, length);
             let protocol = write_header(payload, &inner, outer, pseudo)?;
-            let mut header = ipv4::Header::over(window);
-            header.fill(source, destination, protocol, inner.ttl, total);
             let dont_fragment = inner.dont_fragment && outer.pmtu_disc;
-            header.set_tos(inner.outer_tos());
-            header.set_fragment(dont_fragment, false, 0);
-            header.set_identification(if dont_fragment { 0 } else { outer.identification });
-            header.fill_checksum(&[]);
+            ipv4::Header::over(window).write(&ipv4::Fields {
+                tos: inner.outer_tos(),
+                total_length: total,
+                identification: if dont_fragment { 0 } else { outer.identification },
+                dont_fragment,
+                ttl: inner.ttl,
+                protocol,
+                source,
+                destination,
+            });
             Ok(())
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
@@ -203,14 +207,15 @@ impl Inner {
         if is_v4 {
             let window = window_mut(frame, offset).ok_or(Refusal::Malformed)?;
             let mut header = ipv4::Header::over(window);
-            header.decrement_ttl();
-            Ok(Self {
+            let inner = Self {
                 is_v4,
                 length: header.total_length(),
                 tos: header.tos(),
-                ttl: header.ttl(),
+                ttl: header.ttl().saturating_sub(1),
                 dont_fragment: header.dont_fragment(),
-            })
+            };
+            header.decrement_ttl();
+            Ok(inner)
         } else {
             let window = window_mut(frame, offset).ok_or(Refusal::Malformed)?;
             let mut header = ipv6::Header::over(window);

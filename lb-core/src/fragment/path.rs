@@ -51,7 +51,7 @@ impl Burst<'_> {
         surroundings: &mut impl Surroundings,
     ) -> Outcome {
         let snapshot = self.snapshot;
-        if !snapshot.translates && !snapshot.is_local(packet.destination) {
+        if !snapshot.tells_apart && !snapshot.is_local(packet.destination) {
             return self.route(frame, packet, surroundings);
         }
         let key = packet.datagram();

@@ -10,8 +10,8 @@ use crate::wire::{Malformed, icmp, ipv4};
 /// is the caller's knowledge.
 ///
 /// As the kernel does: TOS, identifier, sequence and data come back, TTL 64, DF clear, a new
-/// `identification`. Requests whose IP options ask for a route are refused ([`Refusal::Options`])
-/// and best left to a full IP stack, others are answered without options. Padding of the frame is cut off.
+/// `identification`. The reply has no options: those that it repeats are put into it by
+/// [`super::options`]. Padding of the frame is cut off.
 pub fn answer(
     frame: &mut impl Frame,
     network_offset: usize,
@@ -26,9 +26,6 @@ pub fn answer(
         return Err(Refusal::Fragment);
     }
     let options_length = packet.options.len();
-    if !may_ignore(packet.options) {
-        return Err(Refusal::Options);
-    }
     let message = icmp::Message::check(packet.payload)?;
     if message.header.message_type() != icmp::Type::ECHO_REQUEST {
         return Err(Refusal::NotAsked);
@@ -62,25 +59,6 @@ pub fn answer(
     Ok(())
 }
 
-/// Whether an answer may leave the options out: none of them asks for a route or a time on the way
-/// back (RFC 1122 section 3.2.2.6). The kernel drops a packet with options that it cannot read.
-fn may_ignore(mut options: &[u8]) -> bool {
-    const END: u8 = 0;
-    const NO_OPERATION: u8 = 1;
-    const ROUTES_AND_TIMES: [u8; 4] = [7, 68, 131, 137];
-    loop {
-        match *options {
-            [] | [END, ..] => return true,
-            [NO_OPERATION, ref rest @ ..] => options = rest,
-            [kind, length, ..] if !ROUTES_AND_TIMES.contains(&kind) && length >= 2 => {
-                let Some(rest) = options.get(usize::from(length)..) else { return false };
-                options = rest;
-            }
-            _ => return false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,10 +83,12 @@ mod tests {
         fn data_and_tos_come_back(
             body in proptest::collection::vec(any::<u8>(), 0..1472), tos: u8, rest: u32,
             padding in 0_usize..20, vlan in proptest::option::of(0_u16..4096),
+            words in 0_usize..=10,
         ) {
             let link = Link { vlan, ..Link::default() };
             let network_offset = if vlan.is_some() { 18 } else { 14 };
-            let ip = Ip { tos, ..Ip::default() };
+            let options = vec![7; words * 4];
+            let ip = Ip { tos, options: &options, ..Ip::default() };
             let request = Icmp { body: &body, rest, ip, ..Icmp::default() };
             let mut bytes = request.frame(&link);
             bytes.resize(bytes.len() + padding, 0xaa);
@@ -150,7 +130,5 @@ mod tests {
         assert_eq!(refusal(good, everyone), Refusal::NotUnicast);
         let part = Ip { more_fragments: true, ..Ip::default() };
         assert_eq!(refusal(Icmp { ip: part, ..good }, link), Refusal::Fragment);
-        let route = Ip { options: &[7, 3, 4, 0], ..Ip::default() };
-        assert_eq!(refusal(Icmp { ip: route, ..good }, link), Refusal::Options);
     }
 }

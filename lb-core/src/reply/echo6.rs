@@ -11,8 +11,8 @@ use crate::wire::{Malformed, checksum};
 /// is the caller's knowledge.
 ///
 /// As the kernel does: traffic class, identifier, sequence and data come back, hop limit 64. The
-/// flow label is 0. Requests with extension headers are refused ([`Refusal::Options`]) and best
-/// left to a full IP stack. Padding of the frame is cut off.
+/// flow label is 0. Extension headers are left out; whether a host would have come past them is
+/// the caller's knowledge, too. Padding of the frame is cut off.
 pub fn answer(frame: &mut impl Frame, network_offset: usize) -> Result<(), Refusal> {
     let (packet, chain) = check_unicast6(frame.bytes(), network_offset)?;
     let header = packet.header;
@@ -22,15 +22,13 @@ pub fn answer(frame: &mut impl Frame, network_offset: usize) -> Result<(), Refus
     if chain.protocol != protocol::ICMPV6 {
         return Err(Refusal::NotAsked);
     }
-    if chain.offset != 0 {
-        return Err(Refusal::Options);
-    }
-    let message = icmpv6::Message::check(behind(&packet, &chain))?;
+    let transport = behind(&packet, &chain);
+    let message = icmpv6::Message::check(transport)?;
     if message.header.message_type() != Type::ECHO_REQUEST {
         return Err(Refusal::NotAsked);
     }
     let (source, destination) = (header.source(), header.destination());
-    if !checksum::verify_transport_v6(source, destination, protocol::ICMPV6, packet.payload) {
+    if !checksum::verify_transport_v6(source, destination, protocol::ICMPV6, transport) {
         return Err(Refusal::Checksum);
     }
     let reply = Originated6 {
@@ -38,16 +36,21 @@ pub fn answer(frame: &mut impl Frame, network_offset: usize) -> Result<(), Refus
         destination: source,
         protocol: protocol::ICMPV6,
         traffic_class: header.traffic_class(),
-        payload_length: header.payload_length(),
+        payload_length: u16::try_from(transport.len()).map_err(|_| Malformed::TotalLength)?,
     };
-    let length = ipv6::HEADER_LEN + usize::from(reply.payload_length);
-    if !frame.resize(network_offset + length) {
+    let start = network_offset + ipv6::HEADER_LEN;
+    let length = transport.len();
+    if chain.offset > 0 {
+        let message = start + chain.offset;
+        frame.bytes_mut().copy_within(message..message + length, start);
+    }
+    if !frame.resize(start + length) {
         return Err(Refusal::NoRoom);
     }
     let bytes = frame.bytes_mut();
     reply.write(window_mut(bytes, network_offset).ok_or(Malformed::Truncated)?);
     // The addresses have changed places, which no sum notices.
-    let message = window_mut(bytes, network_offset + ipv6::HEADER_LEN);
+    let message = window_mut(bytes, start);
     icmpv6::Header::over(message.ok_or(Malformed::Truncated)?).change_type(Type::ECHO_REPLY);
     turn_round(bytes)?;
     Ok(())
@@ -77,10 +80,12 @@ mod tests {
         fn data_and_traffic_class_come_back(
             body in proptest::collection::vec(any::<u8>(), 0..1452), traffic_class: u8, rest: u32,
             flow_label: u32, padding in 0_usize..20, vlan in proptest::option::of(0_u16..4096),
+            extensions in 0_usize..3,
         ) {
             let link = Link { vlan, ..Link::default() };
             let network_offset = if vlan.is_some() { 18 } else { 14 };
-            let ip = Ip6 { traffic_class, flow_label, ..Ip6::default() };
+            let extensions = &[(0, &[0, 0, 1, 4, 0, 0, 0, 0][..]); 2][..extensions];
+            let ip = Ip6 { traffic_class, flow_label, extensions, ..Ip6::default() };
             let request = Icmp6 { body: &body, rest, ip, hop_limit: 9, ..Icmp6::default() };
             let mut bytes = request.frame(&link);
             bytes.resize(bytes.len() + padding, 0xaa);
@@ -141,8 +146,6 @@ mod tests {
         assert_eq!(refusal(&good.frame(&everyone)), Refusal::NotUnicast);
         let part = Ip6 { fragment: Some((0, true, 7)), ..Ip6::default() };
         assert_eq!(refusal(&Icmp6 { ip: part, ..good }.frame(&link)), Refusal::Fragment);
-        let options = Ip6 { extensions: &[(0, &[0, 0, 1, 4, 0, 0, 0, 0])], ..Ip6::default() };
-        assert_eq!(refusal(&Icmp6 { ip: options, ..good }.frame(&link)), Refusal::Options);
         let tcp = Tcp { src: "[fd00::1]:1", dst: "[fd00::2]:2", ..Tcp::default() };
         assert_eq!(refusal(&tcp.frame(&link)), Refusal::NotAsked);
     }

@@ -2,9 +2,9 @@
 
 use std::net::Ipv6Addr;
 
-use super::{Originated6, Refusal, behind, check_unicast6, turn_round};
+use super::{Originated6, Refusal, behind, check_hosts6, turn_round};
 use crate::frame::Frame;
-use crate::wire::extension::Chain;
+use crate::wire::extension::{self, Chain};
 use crate::wire::icmpv6::{self, Type};
 use crate::wire::ipv6::{self, protocol};
 use crate::wire::{Malformed, field};
@@ -22,8 +22,12 @@ pub enum IcmpError6 {
     PacketTooBig { mtu: u32 },
     /// 3/0: the hop limit has run out.
     TimeExceeded,
+    /// 4/0: the field at `pointer` has a value that cannot be.
+    ErroneousField { pointer: u32 },
     /// 4/1: nobody here speaks the protocol that the byte at `pointer` names.
     UnknownNextHeader { pointer: u32 },
+    /// 4/2: nobody here knows the option at `pointer`.
+    UnknownOption { pointer: u32 },
 }
 
 impl IcmpError6 {
@@ -35,7 +39,9 @@ impl IcmpError6 {
             Self::PortUnreachable => ((Type::UNREACHABLE, 4), 0),
             Self::PacketTooBig { mtu } => ((Type::PACKET_TOO_BIG, 0), mtu),
             Self::TimeExceeded => ((Type::TIME_EXCEEDED, 0), 0),
+            Self::ErroneousField { pointer } => ((Type::PARAMETER_PROBLEM, 0), pointer),
             Self::UnknownNextHeader { pointer } => ((Type::PARAMETER_PROBLEM, 1), pointer),
+            Self::UnknownOption { pointer } => ((Type::PARAMETER_PROBLEM, 2), pointer),
         }
     }
 }
@@ -98,9 +104,13 @@ pub fn answer_from(
 }
 
 /// Whether the packet may be answered by an error (RFC 4443 section 2.4 (e)). Later fragments
-/// are not, as with IPv4: the first one tells all.
+/// are not, as with IPv4: the first one tells all. Where the headers lead to nothing, that is no
+/// error (the kernel's `is_ineligible`).
 fn check(frame: &[u8], network_offset: usize) -> Result<ipv6::Packet<'_>, Refusal> {
-    let (packet, chain) = check_unicast6(frame, network_offset)?;
+    let packet = check_hosts6(frame, network_offset)?;
+    let Ok(chain) = extension::walk(packet.header.next_header(), packet.payload) else {
+        return Ok(packet);
+    };
     if chain.is_later_fragment() {
         return Err(Refusal::Fragment);
     }
@@ -188,15 +198,18 @@ mod tests {
         #[test]
         fn whole_frame_is_as_built(
             payload in proptest::collection::vec(any::<u8>(), 0..1452), traffic_class: u8,
-            mtu: u32, which in 0_usize..5, vlan in proptest::option::of(0_u16..4096),
+            mtu: u32, which in 0_usize..8, vlan in proptest::option::of(0_u16..4096),
             padding in 0_usize..9, extensions in 0_usize..3, own: bool,
         ) {
             let error = [
                 IcmpError6::NoRoute, IcmpError6::AddressUnreachable, IcmpError6::PortUnreachable,
                 IcmpError6::PacketTooBig { mtu }, IcmpError6::TimeExceeded,
+                IcmpError6::ErroneousField { pointer: mtu },
+                IcmpError6::UnknownNextHeader { pointer: mtu },
+                IcmpError6::UnknownOption { pointer: mtu },
             ][which];
-            let kind = [(1, 0), (1, 3), (1, 4), (2, 0), (3, 0)][which];
-            let rest = if which == 3 { mtu } else { 0 };
+            let kind = [(1, 0), (1, 3), (1, 4), (2, 0), (3, 0), (4, 0), (4, 1), (4, 2)][which];
+            let rest = if which == 3 || which > 4 { mtu } else { 0 };
             let link = Link { vlan, ..Link::default() };
             let options: [(u8, &[u8]); 3] = [(60, &[0, 0, 1, 4, 0, 0, 0, 0]); 3];
             let ip = Ip6 { traffic_class, extensions: &options[..extensions], ..Ip6::default() };

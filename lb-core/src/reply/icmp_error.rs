@@ -22,6 +22,8 @@ pub enum IcmpError {
     FragmentationNeeded { mtu: u16 },
     /// 11/0: the TTL has run out.
     TimeExceeded,
+    /// 12/0: the byte at `pointer` of the header makes no sense.
+    ParameterProblem { pointer: u8 },
 }
 
 impl IcmpError {
@@ -34,6 +36,9 @@ impl IcmpError {
             Self::PortUnreachable => (icmp::Type::UNREACHABLE, 3, 0),
             Self::FragmentationNeeded { mtu } => (icmp::Type::UNREACHABLE, 4, mtu as u32),
             Self::TimeExceeded => (icmp::Type::TIME_EXCEEDED, 0, 0),
+            Self::ParameterProblem { pointer } => {
+                (icmp::Type::PARAMETER_PROBLEM, 0, (pointer as u32) << 24)
+            }
         }
     }
 }
@@ -181,15 +186,16 @@ mod tests {
         #[test]
         fn whole_frame_is_as_built(
             payload in proptest::collection::vec(any::<u8>(), 0..900), tos: u8, mtu: u16,
-            which in 0_usize..4, vlan in proptest::option::of(0_u16..4096), padding in 0_usize..9,
+            which in 0_usize..5, vlan in proptest::option::of(0_u16..4096), padding in 0_usize..9,
             words in 0_usize..=10,
         ) {
             let error = [
                 IcmpError::HostUnreachable, IcmpError::PortUnreachable,
                 IcmpError::FragmentationNeeded { mtu }, IcmpError::TimeExceeded,
+                IcmpError::ParameterProblem { pointer: tos },
             ][which];
-            let kind = [(3, 1), (3, 3), (3, 4), (11, 0)][which];
-            let rest = if which == 2 { u32::from(mtu) } else { 0 };
+            let kind = [(3, 1), (3, 3), (3, 4), (11, 0), (12, 0)][which];
+            let rest = [0, 0, u32::from(mtu), 0, u32::from(tos) << 24][which];
             let options = vec![1; words * 4];
             let link = Link { vlan, ..Link::default() };
             let udp = Udp {
@@ -246,7 +252,9 @@ mod tests {
             let icmp = Icmp { kind, body: &inner, ..Icmp::default() }.packet();
             assert_eq!(refusal(&icmp, link, 128), Refusal::IcmpError, "{kind:?}");
         }
-        for src in ["0.0.0.0:1", "127.0.0.1:1", "224.0.0.1:1", "240.0.0.1:1", "255.255.255.255:1"] {
+        for src in
+            ["0.0.0.0:1", "127.0.0.1:1", "224.0.0.1:1", "255.255.255.255:1", "255.255.255.255:1"]
+        {
             let packet = Tcp { src, ..good }.packet();
             assert_eq!(refusal(&packet, link, 128), Refusal::NotUnicast, "{src}");
         }

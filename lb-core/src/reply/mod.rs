@@ -14,6 +14,7 @@ pub mod echo6;
 pub mod icmp6_error;
 pub mod icmp_error;
 pub mod neighbour;
+pub mod options;
 pub mod reset;
 pub mod reset6;
 
@@ -59,9 +60,6 @@ pub enum Refusal {
     /// section 7.1).
     #[error("neighbour discovery from beyond the link")]
     OffLink,
-    /// IP options that the answer would have to obey (source route, record route).
-    #[error("IP options")]
-    Options,
     /// The buffer has no head room. The frame may have been changed: drop it.
     #[error("no room in the buffer")]
     NoRoom,
@@ -90,15 +88,22 @@ fn check_unicast6(
     frame: &[u8],
     network_offset: usize,
 ) -> Result<(ipv6::Packet<'_>, Chain), Refusal> {
+    let packet = check_hosts6(frame, network_offset)?;
+    let chain = extension::walk(packet.header.next_header(), packet.payload)?;
+    Ok((packet, chain))
+}
+
+/// The same whatever is behind the fixed header.
+#[inline]
+fn check_hosts6(frame: &[u8], network_offset: usize) -> Result<ipv6::Packet<'_>, Refusal> {
     let ethernet = ethernet::Frame::check(frame)?.header;
     let bytes = frame.get(network_offset..).ok_or(Malformed::Truncated)?;
     let packet = ipv6::Packet::check(bytes)?;
-    let chain = extension::walk(packet.header.next_header(), packet.payload)?;
     let ends_are_hosts = ipv6::is_single_host(packet.header.source())
         && ipv6::is_single_host(packet.header.destination())
         && ethernet.source().is_unicast()
         && ethernet.destination().is_unicast();
-    if ends_are_hosts { Ok((packet, chain)) } else { Err(Refusal::NotUnicast) }
+    if ends_are_hosts { Ok(packet) } else { Err(Refusal::NotUnicast) }
 }
 
 /// What the chain of a checked packet's headers leads to.

@@ -8,10 +8,12 @@ mod model;
 mod threads;
 mod workers;
 
-use std::net::Ipv4Addr;
-
-use lb_core::flow::{FlowKey, FlowTable};
+use lb_core::address::Address;
+use lb_core::clock::Tick;
+use lb_core::destination::ForwardingMethod;
+use lb_core::flow::{FlowId, FlowKey, FlowState, FlowTable, NewFlow};
 use lb_core::hash::FlowHasher;
+use lb_core::slots::DestinationId;
 
 /// Random numbers from a seed (xorshift64*): the same in every run.
 struct Random(u64);
@@ -29,18 +31,33 @@ fn hasher() -> FlowHasher {
     FlowHasher::new([1, 2, 3])
 }
 
+/// Every third client speaks IPv6.
 fn key(number: u32) -> FlowKey {
-    FlowKey {
-        protocol: 6,
-        client: Ipv4Addr::from_bits(0x0a00_0000 + number),
-        client_port: 1024,
-        virtual_address: Ipv4Addr::new(10, 0, 0, 100),
-        virtual_port: 80,
+    let six = |low: u128| Address::from_bits(0xfd00 << 112 | low);
+    let (client, virtual_address) = if number.is_multiple_of(3) {
+        (six(u128::from(number)), six(0x100))
+    } else {
+        (Address::v4(0x0a00_0000 + number), Address::v4(0x0a00_0064))
+    };
+    FlowKey { protocol: 6, client, client_port: 1024, virtual_address, virtual_port: 80 }
+}
+
+/// A connection with that key.
+fn flow(key: &FlowKey) -> NewFlow {
+    NewFlow {
+        key: *key,
+        state: FlowState::new(1, ForwardingMethod::DirectRouting, false),
+        deadline: Tick(9),
+        destination: DestinationId(0),
+        server: key.virtual_address,
+        server_port: 80,
+        created: Tick(1),
+        controller: FlowId::NONE,
     }
 }
 
 fn hash(table: &FlowTable, key: &FlowKey) -> u64 {
-    table.hash(key.protocol, key.client.to_bits(), key.client_port)
+    table.hash(key.protocol, key.client, key.client_port)
 }
 
 /// `count` keys whose hashes fall into the first `buckets` of a table: long chains.

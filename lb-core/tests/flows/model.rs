@@ -2,14 +2,11 @@
 //! overflow and entries run out.
 
 use std::collections::{HashMap, HashSet};
-use std::net::Ipv4Addr;
 
-use lb_core::clock::Tick;
-use lb_core::flow::{EntryCache, FlowId, FlowKey, FlowState, FlowTable, Inserted, Limbo, Storage};
+use lb_core::flow::{EntryCache, FlowId, FlowKey, FlowTable, Inserted, Limbo, Storage};
 use lb_core::quiescence::Epochs;
-use lb_core::slots::DestinationId;
 
-use super::{Random, colliding_keys, hash, hasher};
+use super::{Random, colliding_keys, flow, hash, hasher};
 
 /// What one simulated worker has at hand.
 #[derive(Default)]
@@ -51,9 +48,7 @@ impl Model {
         let place = self.place(id);
         let is_held = self.workers.iter().any(|hands| hands.held.contains(&place));
         assert!(!is_held, "an entry is used again while a worker may hold it");
-        let (state, server) = (FlowState::new(1, true, false), (Ipv4Addr::new(10, 0, 2, 11), 80));
-        self.table.entry(id).fill(key, state, Tick(9), DestinationId(0), server);
-        match self.table.insert(hash(&self.table, key), key.words(), id) {
+        match self.table.insert(hash(&self.table, key), &flow(key), id) {
             Inserted::New => {
                 assert_eq!(self.flows.insert(*key, id), None, "inserted twice: {key:?}");
             }
@@ -69,7 +64,7 @@ impl Model {
     }
 
     fn find(&mut self, worker: usize, key: &FlowKey) {
-        let found = self.table.find(hash(&self.table, key), key.words());
+        let found = self.table.find(hash(&self.table, key), key);
         assert_eq!(found, self.flows.get(key).copied(), "{key:?}");
         if let Some(id) = found {
             let place = self.place(id);

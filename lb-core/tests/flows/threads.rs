@@ -1,17 +1,14 @@
 //! Real threads on one small table.
 
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use lb_core::clock::Tick;
-use lb_core::flow::{EntryCache, FlowId, FlowKey, FlowState, FlowTable, Inserted, Limbo, Storage};
+use lb_core::flow::{EntryCache, FlowId, FlowKey, FlowTable, Inserted, Limbo, Storage};
 use lb_core::quiescence::Epochs;
-use lb_core::slots::DestinationId;
 
-use super::{Random, colliding_keys, hash, hasher};
+use super::{Random, colliding_keys, flow, hash, hasher};
 
 const THREADS: usize = 4;
 const FLOWS_MAX: usize = 400;
@@ -39,7 +36,7 @@ impl Contest {
             let place =
                 if own { SHARED + number * OWN + random.below(OWN) } else { random.below(SHARED) };
             let key = self.keys[place];
-            let found = self.table.find(hash(&self.table, &key), key.words());
+            let found = self.table.find(hash(&self.table, &key), &key);
             held.extend(found.map(|id| (id, key)));
             match (found, random.below(3)) {
                 (Some(id), 0) => self.remove(id, &key, own, &mut limbo),
@@ -48,7 +45,7 @@ impl Contest {
             }
             if step % 8 == 0 {
                 for (id, key) in held.drain(..) {
-                    let now = self.table.entry(id).key();
+                    let now = self.table.key(id);
                     assert!(now.is_none() || now == Some(key), "{now:?} was {key:?} in this burst");
                 }
                 self.epochs.announce(number);
@@ -70,19 +67,17 @@ impl Contest {
         }
         if own {
             assert!(removed, "nobody else has that key");
-            assert_eq!(self.table.find(hash(&self.table, key), key.words()), None);
+            assert_eq!(self.table.find(hash(&self.table, key), key), None);
         }
     }
 
     fn insert(&self, key: &FlowKey, own: bool, free: &mut EntryCache) {
         // Entries in limbo can be many while a thread does not get its CPU.
         let Some(id) = free.take(&self.table) else { return };
-        let (state, server) = (FlowState::new(1, true, false), (Ipv4Addr::new(10, 0, 2, 11), 80));
-        self.table.entry(id).fill(key, state, Tick(9), DestinationId(0), server);
-        match self.table.insert(hash(&self.table, key), key.words(), id) {
+        match self.table.insert(hash(&self.table, key), &flow(key), id) {
             Inserted::New => {
                 self.inserted.fetch_add(1, Ordering::Relaxed);
-                let found = self.table.find(hash(&self.table, key), key.words());
+                let found = self.table.find(hash(&self.table, key), key);
                 assert!(!own || found == Some(id));
             }
             Inserted::Exists(_) => {
@@ -122,7 +117,7 @@ fn threads_lose_and_double_nothing() {
     assert_eq!(live.len(), inserted - removed);
     assert!(removed > 100, "{removed}: hardly anything was contested");
     for (id, key) in &live {
-        assert_eq!(table.find(hash(&table, key), key.words()), Some(*id));
+        assert_eq!(table.find(hash(&table, key), key), Some(*id));
         assert!(table.remove(*id));
     }
     assert_eq!(table.overflow_used(), 0);

@@ -9,12 +9,12 @@ use std::time::Duration;
 use lb_core::clock::Tick;
 use lb_core::control::{Control, Network};
 use lb_core::destination::Destination;
-use lb_core::director::Director;
+use lb_core::director::{Director, Limits};
 use lb_core::drops::DropReason;
 use lb_core::expiry::Sweeper;
 use lb_core::flow::{FlowTable, Storage};
-use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
-use lb_core::neighbour::ArpSeen;
+use lb_core::interface::{Interface, InterfaceId};
+use lb_core::neighbour::NeighbourSeen;
 use lb_core::operations::Operations;
 use lb_core::protocol::Protocol;
 use lb_core::route::Hop;
@@ -22,7 +22,7 @@ use lb_core::service::{Service, ServiceKey};
 use lb_core::slots::DestinationId;
 use lb_core::wire::MacAddress;
 use lb_core::wire::build::{Link, MemoryFrame, Tcp};
-use lb_core::worker::{BURST_MAX, Observer, Verdict, Worker};
+use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
 
 use super::{Random, hasher};
 
@@ -38,8 +38,16 @@ const SLOTS: u32 = 16;
 
 struct Ignore;
 
-impl Observer for Ignore {
-    fn arp_seen(&mut self, _: ArpSeen) {}
+impl Surroundings for Ignore {
+    fn neighbour_seen(&mut self, _: NeighbourSeen) {}
+
+    fn neighbour_wanted(&mut self, _: Hop) {}
+
+    fn path_mtu_seen(&mut self, _: DestinationId, _: u16) {}
+
+    fn send(&mut self, _: InterfaceId, _: &[&[u8]]) -> bool {
+        true
+    }
 }
 
 fn server(last: u8) -> Ipv4Addr {
@@ -48,21 +56,19 @@ fn server(last: u8) -> Ipv4Addr {
 
 /// A director with a wlc service, four servers, and fewer flows than there are clients.
 fn control() -> Control {
-    let hop = |last| Hop { interface: InterfaceId(0), neighbour: server(last) };
+    let hop = |last| Hop { interface: InterfaceId(0), neighbour: server(last).into() };
     let network = Network {
-        interfaces: vec![Interface {
-            name: "lan0".to_owned(),
-            mac: MAC,
-            mtu: 1500,
-            addresses: vec![InterfaceAddress { address: server(1), prefix: 24 }],
-        }],
+        interfaces: vec![
+            Interface::new("lan0", InterfaceId(0), MAC, 1500).with_address(server(1), 24),
+        ],
         permanent_neighbours: (11..15)
             .map(|last| (hop(last), MacAddress([2, 0, 0, 0, 2, last])))
             .collect(),
         ..Network::default()
     };
     let flows = FlowTable::new(300, Storage::leaked(300), hasher());
-    let mut control = Control::new(flows, SLOTS as usize, 2, hasher(), network);
+    let mut control =
+        Control::new(flows, Limits::of_destinations(SLOTS as usize), 2, hasher(), network);
     control.add_service(Service::new(SERVICE)).unwrap();
     for last in 11..15 {
         control.add_destination(&SERVICE, Destination::new(server(last).into(), 80)).unwrap();

@@ -3,25 +3,24 @@
 
     record-paths.py FOLDER            every scenario
     record-paths.py FOLDER NAME...    these
-    record-paths.py FOLDER FILE.txt   plays a capture again, prints what came out this time
+    record-paths.py FOLDER FILE.txt   plays a capture again, prints what is different this time
 
 Needs root, ip, ipvsadm, bash and a FOLDER with the kernel (recorder/oracle.py). Works in a network
 namespace of its own. The scenarios are in recorder/, written in terms of recorder/frames.py.
 """
-import os, sys
+
+import difflib, os, sys
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "recorder"))
 
 from frames import describe, frame, icmp  # noqa: E402
+from masks import masked  # noqa: E402
 from oracle import Oracle  # noqa: E402
 from scenario import Scenario, every  # noqa: E402
 
 # Sent behind every frame: when it is answered, what came before was dealt with.
-PROBES = {
-    "lan0": ("10.0.1.30", "10.0.1.1"),
-    "lan1": ("10.0.2.30", "10.0.2.1"),
-}
+PROBES = {"lan0": ("10.0.1.30", "10.0.1.1"), "lan1": ("10.0.2.30", "10.0.2.1")}
 QUIET_S = 0.006
 
 
@@ -29,8 +28,12 @@ def is_noise(whole):
     """What the kernel says of its own accord: ARP, neighbour discovery, multicast listeners."""
     kind, data = whole[12:14], whole[14:]
     if kind == b"\x86\xdd" and len(data) > 48:
-        return data[6] == 58 and data[40] in (*range(130, 138), 143) or data[6] == 0 and (
-            data[40] == 58 and data[48] in (*range(130, 138), 143))
+        return (
+            data[6] == 58
+            and data[40] in (*range(130, 138), 143)
+            or data[6] == 0
+            and (data[40] == 58 and data[48] in (*range(130, 138), 143))
+        )
     return kind not in (b"\x08\x00", b"\x86\xdd")
 
 
@@ -69,7 +72,9 @@ class Player:
     def listing(self, words, is_sorted):
         lines = [line.split() for line in self.oracle.must(f"ipvsadm {words}")[2:]]
         lines = [" ".join(line) for line in lines if line]
-        return [f"= {line}" for line in (sorted(lines) if is_sorted else lines)]
+        if is_sorted:  # but not by the time that is left, the second word
+            lines.sort(key=lambda line: [*line.split()[:1], *line.split()[2:]])
+        return [f"= {line}" for line in lines]
 
     def line(self, line):
         """What a line of a scenario brings about, in lines."""
@@ -78,7 +83,8 @@ class Player:
             _, interface, digits = line.split(" # ")[0].split()
             return [
                 f"< {where} {each.hex()} # {describe(each)}"
-                for where, each in self.out(interface, bytes.fromhex(digits))]
+                for where, each in self.out(interface, bytes.fromhex(digits))
+            ]
         if first.startswith("-"):
             return self.ipvs(line)
         if first == "connections":
@@ -103,6 +109,48 @@ class Player:
             yield from self.line(line)
 
 
+def comparable(line):
+    """A line without what differs from run to run."""
+    words = line.split(" # ")[0].split()
+    if line.startswith("<"):
+        words[2] = masked(bytes.fromhex(words[2])).hex()
+    if line.startswith("=") and len(words) == 7 and ":" in words[2]:
+        words[2] = "-"  # what is left of the time
+    return " ".join(words)
+
+
+def check(folder, name):
+    """Plays a capture again; the lines that differ."""
+    with open(name) as file:
+        before = file.read().splitlines()
+    oracle = Oracle(folder)
+    after = list(Player(oracle).play([l for l in before if not l.startswith(("<", "="))]))
+    oracle.close()
+    lines = difflib.unified_diff(
+        [comparable(line) for line in before],
+        [comparable(line) for line in after],
+        name,
+        "this time",
+        lineterm="",
+        n=2,
+    )
+    return list(lines)
+
+
+def record(folder, name, write):
+    """Plays a scenario and writes its capture; how many frames went in and came out."""
+    scenario = Scenario(name)
+    write(scenario)
+    oracle = Oracle(folder)
+    release = oracle.must("uname -r")[0]
+    played = list(Player(oracle).play([*scenario.head(release), *scenario.lines]))
+    oracle.close()
+    os.makedirs(os.path.join(HERE, "paths"), exist_ok=True)
+    with open(os.path.join(HERE, "paths", f"{name}.txt"), "w") as file:
+        file.write("\n".join(played) + "\n")
+    return [sum(line.startswith(way) for line in played) for way in "><"]
+
+
 def main():
     if len(sys.argv) < 2 or os.geteuid():
         sys.exit(__doc__)
@@ -110,31 +158,20 @@ def main():
         os.environ["RECORD_PATHS_NAMESPACE"] = "1"
         os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
     folder, wanted = os.path.realpath(sys.argv[1]), sys.argv[2:]
-    for name in [word for word in wanted if word.endswith(".txt")]:
-        with open(name) as file:
-            lines = [l.rstrip("\n") for l in file if not l.startswith(("<", "="))]
-        oracle = Oracle(folder)
-        print(*Player(oracle).play(lines), sep="\n")
-        oracle.close()
-    if wanted and all(word.endswith(".txt") for word in wanted):
-        return
-    frames_in = 0
-    for name, write in every().items():
-        if wanted and name not in wanted:
-            continue
-        scenario = Scenario(name)
-        write(scenario)
-        oracle = Oracle(folder)
-        release = oracle.must("uname -r")[0]
-        played = list(Player(oracle).play([*scenario.head(release), *scenario.lines]))
-        oracle.close()
-        with open(os.path.join(HERE, "paths", f"{name}.txt"), "w") as file:
-            file.write("\n".join(played) + "\n")
-        count = sum(line.startswith(">") for line in played)
-        frames_in += count
-        print(f"{name}: {count} frames, {sum(l.startswith('<') for l in played)} came out",
-              flush=True)
-    print(f"{frames_in} frames in all")
+    captures = [word for word in wanted if word.endswith(".txt")]
+    scenarios = every()
+    if unknown := set(wanted) - set(captures) - set(scenarios):
+        sys.exit(f"no such scenario: {' '.join(sorted(unknown))}")
+    different = 0
+    for name in captures:
+        lines = check(folder, name)
+        different += bool(lines)
+        print(f"{name}: {'different' if lines else 'the same'}", *lines, sep="\n", flush=True)
+    for name in scenarios:
+        if name in wanted or not wanted:
+            sent, came = record(folder, name, scenarios[name])
+            print(f"{name}: {sent} frames, {came} came out", flush=True)
+    sys.exit(bool(different))
 
 
 main()

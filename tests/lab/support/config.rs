@@ -20,7 +20,11 @@ pub(crate) struct Config {
     pub(crate) neighbours: Vec<(String, String, String)>,
     /// Lines of ipvsadm's language.
     pub(crate) services: Vec<String>,
-    /// Further keys, a line each.
+    /// Whether the VIP stands under `vips`.
+    pub(crate) owns_vip: bool,
+    /// Further keys of every port, such as `kernel: true`.
+    pub(crate) port_keys: Vec<String>,
+    /// Further keys at the top level.
     pub(crate) keys: Vec<String>,
 }
 
@@ -35,6 +39,8 @@ impl Config {
             routes: Vec::new(),
             neighbours: Vec::new(),
             services: Vec::new(),
+            owns_vip: true,
+            port_keys: Vec::new(),
             keys: Vec::new(),
         }
     }
@@ -114,10 +120,15 @@ impl Config {
             for (_, mtu) in self.mtus.iter().filter(|(port, _)| port == name) {
                 writeln!(text, "    mtu: {mtu}")?;
             }
+            for key in &self.port_keys {
+                writeln!(text, "    {key}")?;
+            }
         }
-        writeln!(text, "vips: [{VIP}]")?;
-        for line in &self.keys {
-            writeln!(text, "{line}")?;
+        for key in &self.keys {
+            writeln!(text, "{key}")?;
+        }
+        if self.owns_vip {
+            writeln!(text, "vips: [{VIP}]")?;
         }
         if !self.routes.is_empty() {
             writeln!(text, "routes:")?;

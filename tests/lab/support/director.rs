@@ -104,6 +104,11 @@ impl<'lab> Director<'lab> {
         self.ask("sluicectl", line).successful(line)
     }
 
+    /// How `sluicectl` ends with a subcommand, whatever comes of it.
+    pub(crate) fn try_ctl(&self, line: &str) -> Reply {
+        self.ask("sluicectl", line)
+    }
+
     fn ask(&self, name: &str, line: &str) -> Reply {
         // A director that hangs must fail the test, not hang it.
         let mut command = Command::new("timeout");
@@ -231,7 +236,8 @@ fn reply(command: &mut Command) -> Reply {
     }
 }
 
-fn program(name: &str) -> PathBuf {
+/// Where a program of ours is.
+pub(crate) fn program(name: &str) -> PathBuf {
     if let Some(folder) = std::env::var_os("SLUICE_PROGRAMS") {
         return Path::new(&folder).join(name);
     }

@@ -15,6 +15,7 @@ fn switches_and_limits_have_defaults_and_values() {
         nat_icmp_send: false,
         sloppy_tcp: false,
         sloppy_sctp: false,
+        icmp_msgs_per_sec: 1000,
     };
     assert_eq!(config.settings, settings);
     let text = "\
@@ -22,7 +23,7 @@ ip_forward: false
 own_service_addresses: false
 fragments: { max: 0, queue: 0 }
 settings: { conn_reuse_mode: 0, expire_nodest_conn: 1, pmtu_disc: 0, nat_icmp_send: 1,
-            sloppy_tcp: 1, sloppy_sctp: 1 }
+            sloppy_tcp: 1, sloppy_sctp: 1, icmp_msgs_per_sec: 5 }
 tunnel: { source_spread: true }
 kernel: { rate: 0, take: [tcp 22, \"proto 112\"] }
 arp: { max: 0 }
@@ -37,6 +38,7 @@ arp: { max: 0 }
         nat_icmp_send: true,
         sloppy_tcp: true,
         sloppy_sctp: true,
+        icmp_msgs_per_sec: 5,
     };
     assert_eq!(config.settings, settings);
     let taken =
@@ -71,6 +73,10 @@ fn switches_and_limits_are_what_they_can_be() {
             ),
         );
     }
+    assert_mistake(
+        "settings: { icmp_msgs_per_sec: 10/s }\n",
+        "2:32: settings.icmp_msgs_per_sec: `10/s` is not a whole number; write a number from 0 to 10000000",
+    );
     assert_mistake(
         "settings: { pmtu_dics: 1 }\n",
         "2:13: settings: unknown key `pmtu_dics`; did you mean `pmtu_disc`?",

@@ -369,6 +369,16 @@ impl MemoryFrame {
         buffer.resize(end + tail_room, 0xee);
         Self { buffer, start: head_room, end }
     }
+
+    /// Copies `bytes` behind the usual head room of the same buffer, as a device does.
+    ///
+    /// # Panics
+    ///
+    /// If the buffer is too small.
+    pub fn refill(&mut self, bytes: &[u8]) {
+        (self.start, self.end) = (Self::HEAD_ROOM, Self::HEAD_ROOM + bytes.len());
+        self.buffer[self.start..self.end].copy_from_slice(bytes);
+    }
 }
 
 impl Frame for MemoryFrame {

@@ -3,6 +3,7 @@
 Addresses say the family. An end is `10.0.1.2:1001` or `[fd00:1::2]:1001`. What builds a packet
 takes the IP header's fields as `ip=dict(ttl=1)`. Wrong lengths and checksums can be asked for.
 """
+
 import ipaddress, struct
 
 MACS = {"lan0": bytes.fromhex("020000000061"), "lan1": bytes.fromhex("020000000161")}
@@ -41,19 +42,43 @@ def pattern(length):
 
 
 def put(data, at, more):
-    return data[:at] + more + data[at + len(more):]
+    return data[:at] + more + data[at + len(more) :]
 
 
 # --- headers -----------------------------------------------------------------------------------
 
-def ip4(src, dst, protocol, body, ttl=64, tos=0, ident=0x1234, df=True, mf=False, offset=0,
-        options=b"", total=None, check=None, ihl=None, version=4):
+
+def ip4(
+    src,
+    dst,
+    protocol,
+    body,
+    ttl=64,
+    tos=0,
+    ident=0x1234,
+    df=True,
+    mf=False,
+    offset=0,
+    options=b"",
+    total=None,
+    check=None,
+    ihl=None,
+    version=4,
+):
     options += b"\0" * (-len(options) % 4)
     length = 20 + len(options)
     bits = (0x4000 if df else 0) | (0x2000 if mf else 0) | offset // 8
     head = struct.pack(
-        "!BBHHHBBH", version << 4 | (length // 4 if ihl is None else ihl), tos,
-        length + len(body) if total is None else total, ident, bits, ttl, protocol, 0)
+        "!BBHHHBBH",
+        version << 4 | (length // 4 if ihl is None else ihl),
+        tos,
+        length + len(body) if total is None else total,
+        ident,
+        bits,
+        ttl,
+        protocol,
+        0,
+    )
     head += packed(src) + packed(dst) + options
     return put(head, 10, struct.pack("!H", checksum(head) if check is None else check)) + body
 
@@ -62,10 +87,16 @@ def ip6(src, dst, next_header, body, ttl=64, tos=0, flow=0, length=None, chain=(
     """`chain`: extension headers in front of the body, as (number, bytes behind "next header")."""
     numbers = [number for number, _ in chain] + [next_header]
     extension = b"".join(
-        bytes([following]) + data for (_, data), following in zip(chain, numbers[1:]))
+        bytes([following]) + data for (_, data), following in zip(chain, numbers[1:])
+    )
     body = extension + body
-    head = struct.pack("!IHBB", 6 << 28 | tos << 20 | flow,
-                       len(body) if length is None else length, numbers[0], ttl)
+    head = struct.pack(
+        "!IHBB",
+        6 << 28 | tos << 20 | flow,
+        len(body) if length is None else length,
+        numbers[0],
+        ttl,
+    )
     return head + packed(src) + packed(dst) + body
 
 
@@ -81,8 +112,20 @@ def pseudo(src, dst, protocol, length):
 
 # --- what is in them ---------------------------------------------------------------------------
 
-def segment(src, dst, flags="S", seq=1000, ack=0, data=b"", options=b"", window=8192, urgent=0,
-            check=None, offset=None):
+
+def segment(
+    src,
+    dst,
+    flags="S",
+    seq=1000,
+    ack=0,
+    data=b"",
+    options=b"",
+    window=8192,
+    urgent=0,
+    check=None,
+    offset=None,
+):
     (source, sport), (destination, dport) = end(src), end(dst)
     options += b"\0" * (-len(options) % 4)
     bits = sum(1 << FLAGS.index(flag) for flag in flags if flag != "-")
@@ -100,8 +143,7 @@ def tcp(src, dst, flags="S", ip=None, **fields):
 
 def datagram(src, dst, data=b"data", check=None, length=None):
     (source, sport), (destination, dport) = end(src), end(dst)
-    body = struct.pack(
-        "!HHHH", sport, dport, 8 + len(data) if length is None else length, 0) + data
+    body = struct.pack("!HHHH", sport, dport, 8 + len(data) if length is None else length, 0) + data
     if check is None:
         check = checksum(pseudo(source, destination, 17, len(body)) + body) or 0xFFFF
     return put(body, 6, struct.pack("!H", check))
@@ -136,12 +178,15 @@ def icmp(src, dst, kind, code=0, rest=0, body=b"", ip=None, check=None):
 
 def fragments(whole, *cuts, ident=0x7701):
     """An IPv4 packet in pieces; `cuts` are offsets in its payload."""
-    header, body = whole[:(whole[0] & 15) * 4], whole[(whole[0] & 15) * 4:]
+    header, body = whole[: (whole[0] & 15) * 4], whole[(whole[0] & 15) * 4 :]
     pieces = []
     for start, stop in zip((0, *cuts), (*cuts, len(body))):
         bits = start // 8 | (0x2000 if stop < len(body) else 0)
-        head = put(put(header, 2, struct.pack("!H", len(header) + stop - start)), 4,
-                   struct.pack("!HH", ident, bits))
+        head = put(
+            put(header, 2, struct.pack("!H", len(header) + stop - start)),
+            4,
+            struct.pack("!HH", ident, bits),
+        )
         head = put(head, 10, b"\0\0")
         pieces.append(put(head, 10, struct.pack("!H", checksum(head))) + body[start:stop])
     return pieces
@@ -163,8 +208,11 @@ def mac(interface, address):
     """Whoever sends with this address: on the link, or the router."""
     number = int(interface[3])
     raw = packed(address)
-    near = raw[:3] == bytes([10, 0, number + 1]) if len(raw) == 4 else (
-        raw[:8] == packed(f"fd00:{number + 1}::")[:8])
+    near = (
+        raw[:3] == bytes([10, 0, number + 1])
+        if len(raw) == 4
+        else (raw[:8] == packed(f"fd00:{number + 1}::")[:8])
+    )
     return bytes([2, 0, 0, 0, number + 1, raw[-1] if near else 254])
 
 
@@ -176,6 +224,7 @@ def frame(interface, payload, padding=b"", sender=None):
 
 
 # --- words from frames -------------------------------------------------------------------------
+
 
 def describe(whole):
     """One line about a frame: for people, not for programs."""
@@ -193,7 +242,7 @@ def describe(whole):
 def about4(data, inside=False):
     length = (data[0] & 15) * 4
     total, ident, bits = struct.unpack("!HHH", data[2:8])
-    src, dst = (str(ipaddress.ip_address(data[at:at + 4])) for at in (12, 16))
+    src, dst = (str(ipaddress.ip_address(data[at : at + 4])) for at in (12, 16))
     words = [f"len={total}"]
     words += [f"tos={data[1]:#x}"] * (data[1] != 0) + [f"id={ident:#x}"] * (ident != 0x1234)
     words += ["DF"] * bool(bits & 0x4000) + ["MF"] * bool(bits & 0x2000)
@@ -210,13 +259,13 @@ def about4(data, inside=False):
 
 def about6(data, inside=False):
     first, length, following, hops = struct.unpack("!IHBB", data[:8])
-    src, dst = (str(ipaddress.ip_address(data[at:at + 16])) for at in (8, 24))
+    src, dst = (str(ipaddress.ip_address(data[at : at + 16])) for at in (8, 24))
     words = [f"len={length}"]
     words += [f"tos={first >> 20 & 255:#x}"] * bool(first >> 20 & 255)
     words += [f"flow={first & 0xFFFFF:#x}"] * bool(first & 0xFFFFF) + [f"ttl={hops}"]
     trailer = len(data) - 40 - length
     words += [f"trailer={trailer}"] * (trailer > 0 and not inside)
-    body, has_head, complete = data[40:40 + length], True, len(data) >= 40 + length
+    body, has_head, complete = data[40 : 40 + length], True, len(data) >= 40 + length
     while following in (0, 43, 44, 60) and len(body) >= 8:
         if following == 44:
             bits, ident = struct.unpack("!HI", body[2:8])
@@ -224,8 +273,10 @@ def about6(data, inside=False):
             has_head, complete = bits < 8, complete and bits == 0
             following, body = body[0], body[8:]
         else:
-            words += [{0: "hop-by-hop", 43: f"routing {body[2]}/{body[3]}", 60: "options"}[following]]
-            following, body = body[0], body[8 + body[1] * 8:]
+            words += [
+                {0: "hop-by-hop", 43: f"routing {body[2]}/{body[3]}", 60: "options"}[following]
+            ]
+            following, body = body[0], body[8 + body[1] * 8 :]
     return f"{about(following, src, dst, body, has_head, complete)} ({' '.join(words)})"
 
 
@@ -235,18 +286,18 @@ def about(protocol, src, dst, body, has_head, complete):
         return f"{name} {src} > {dst} later fragment"
     wrong = ""
     if complete and protocol in (6, 17, 58):
-        wrong = " WRONG-CHECKSUM" * (
-            checksum(pseudo(src, dst, protocol, len(body)) + body) != 0)
+        wrong = " WRONG-CHECKSUM" * (checksum(pseudo(src, dst, protocol, len(body)) + body) != 0)
         wrong = wrong if protocol != 17 or body[6:8] != b"\0\0" else " no checksum"
     if complete and protocol == 1:
         wrong = " WRONG-CHECKSUM" * (checksum(body) != 0)
     if complete and protocol == 132:
         wrong = " WRONG-CHECKSUM" * (
-            struct.pack("<I", crc32c(put(body, 8, bytes(4)))) != body[8:12])
+            struct.pack("<I", crc32c(put(body, 8, bytes(4)))) != body[8:12]
+        )
     if protocol in (4, 41):
         return f"{src} > {dst} tunnel [{(about4 if protocol == 4 else about6)(body)}]"
     if protocol == 47:
-        kind, = struct.unpack("!H", body[2:4])
+        (kind,) = struct.unpack("!H", body[2:4])
         skip = 8 if body[0] & 0x80 else 4
         inner = (about4 if kind == 0x800 else about6)(body[skip:])
         return f"{src} > {dst} gre {body[:skip].hex()} [{inner}]"
@@ -269,8 +320,8 @@ def about(protocol, src, dst, body, has_head, complete):
         seq, ack = struct.unpack("!II", body[4:12])
         text += f" [{flags}] seq={seq} ack={ack} data={len(body) - (body[12] >> 4) * 4}"
     if protocol == 17 and dport == 6080 and len(body) > 32 and body[8:9] == b"\0":
-        inner = body[12:]
-        return f"{text} gue {body[8:12].hex()}{wrong} [{(about4 if inner[0] >> 4 == 4 else about6)(inner)}]"
+        inner = (about4 if body[12] >> 4 == 4 else about6)(body[12:])
+        return f"{text} gue {body[8:12].hex()}{wrong} [{inner}]"
     if protocol == 132 and len(body) > 12:
         text += f" chunk={body[12]}"
     return text + wrong

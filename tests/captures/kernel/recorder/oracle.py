@@ -3,6 +3,7 @@
 `FOLDER` holds `linux.uml` and `root/lib/modules`, as Debian's package user-mode-linux has them.
 The kernel sees this machine's files, so its ip, ipvsadm and python3 are the ones of this machine.
 """
+
 import array, fcntl, os, socket, struct, subprocess, sys, tempfile, time
 
 INTERFACES = ("lan0", "lan1")
@@ -47,10 +48,14 @@ sysctl -qw net.ipv4.vs.run_estimation=1
 
 
 def offloads_off(name):
-    """Frames on the wire are whole, finished and as they were sent."""
-    ethtool_rxcsum, txcsum, tso, gso, gro = 0x15, 0x17, 0x1F, 0x24, 0x2C
+    """Frames on the wire are whole, finished and as they were sent.
+
+    Scattered frames have to go too: the vector driver says that it sends them, and leaves out what
+    is in the list of a reassembled packet.
+    """
+    ethtool_rxcsum, txcsum, scatter, tso, gso, gro = 0x15, 0x17, 0x19, 0x1F, 0x24, 0x2C
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        for command in (ethtool_rxcsum, txcsum, tso, gso, gro):
+        for command in (ethtool_rxcsum, txcsum, tso, gso, gro, scatter):
             value = array.array("B", struct.pack("II", command, 0))
             request = struct.pack("16sP", name.encode(), value.buffer_info()[0])
             try:
@@ -88,14 +93,22 @@ class Oracle:
             self.senders[name] = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             self.senders[name].bind((name, 0))
         words = [
-            os.path.join(folder, "linux.uml"), "mem=256M", "rootfstype=hostfs", "ro",
-            f"init={self.init}", "con=null", "con0=fd:0,fd:1",
-            "vec0:transport=raw,ifname=uml0,depth=128", "vec1:transport=raw,ifname=uml1,depth=128",
-            f"ORACLE={folder}", f"PYTHON={os.path.realpath(sys.executable)}",
+            os.path.join(folder, "linux.uml"),
+            "mem=256M",
+            "rootfstype=hostfs",
+            "ro",
+            f"init={self.init}",
+            "con=null",
+            "con0=fd:0,fd:1",
+            "vec0:transport=raw,ifname=uml0,depth=128",
+            "vec1:transport=raw,ifname=uml1,depth=128",
+            f"ORACLE={folder}",
+            f"PYTHON={os.path.realpath(sys.executable)}",
             f"OFFLOADS={os.path.realpath(__file__)}",
         ]
         self.process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         self.log = []
         self.until("READY")
         for line in NETWORK.strip().split("\n"):

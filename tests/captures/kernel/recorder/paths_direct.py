@@ -1,4 +1,5 @@
 """DR: IPv4 and IPv6, near and behind a router, and what is too large."""
+
 from frames import fragments, pattern, sctp, chunk, tcp, udp
 from scenario import CLIENT, CLIENT6, SERVER, SERVER6, VIP, VIP6, scenario
 
@@ -18,7 +19,9 @@ def life(s, client, vip, server, port, six=False):
 @scenario
 def dr_4(s):
     """DR, IPv4: near servers, one behind a router, hops, options; replies that pass here."""
-    s.network("ip route add 10.0.9.0/24 via 10.0.2.99", "ip route add 192.168.7.0/24 via 10.0.1.254")
+    s.network(
+        "ip route add 10.0.9.0/24 via 10.0.2.99", "ip route add 192.168.7.0/24 via 10.0.1.254"
+    )
     for protocol in ("tcp", "udp", "sctp"):
         s.service(protocol, f"{VIP}:80", f"{SERVER} -g")
         s.service(protocol, f"{VIP}:81", "10.0.9.9 -g")
@@ -31,9 +34,18 @@ def dr_4(s):
     s.client(sctp(c, f"{VIP}:80", [chunk(1, bytes(16))], tag=0))
     s.client(sctp(c, f"{VIP}:80", [chunk(10, bytes(4))], crc=0xBEEF))
     s.title("TTL, TOS, options, DF, identification 0.")
-    for ip in (dict(ttl=255), dict(ttl=2), dict(ttl=1), dict(ttl=0), dict(tos=0xBB),
-               dict(options=b"\1\1\1\0"), dict(options=bytes([7, 11, 4] + [0] * 9)),
-               dict(options=b"\x94\4\0\0"), dict(df=False), dict(df=False, ident=0)):
+    for ip in (
+        dict(ttl=255),
+        dict(ttl=2),
+        dict(ttl=1),
+        dict(ttl=0),
+        dict(tos=0xBB),
+        dict(options=b"\1\1\1\0"),
+        dict(options=bytes([7, 11, 4] + [0] * 9)),
+        dict(options=b"\x94\4\0\0"),
+        dict(df=False),
+        dict(df=False, ident=0),
+    ):
         s.client(tcp(c, f"{VIP}:80", "S", ip=ip))
     s.title("A client that is far; a client on the servers' side.")
     s.client(tcp("192.168.7.7:1001", f"{VIP}:80", "S"))
@@ -64,13 +76,21 @@ def dr_4_mtu(s):
             s.client(udp(c, v, pattern(length - 28), ip=dict(df=df)))
             s.client(udp(c, v, pattern(length - 28), ip=dict(df=df), check=0))
     s.title("With options: copied into every piece or not.")
-    for words in (b"\x94\4\0\0", b"\1\1\1\0", bytes([7, 11, 4] + [0] * 9), b"\x94\4\0\0\x07\x07\4\0\0\0\0\0"):
+    for words in (
+        b"\x94\4\0\0",
+        b"\1\1\1\0",
+        bytes([7, 11, 4] + [0] * 9),
+        b"\x94\4\0\0\x07\x07\4\0\0\0\0\0",
+    ):
         s.client(udp(c, v, pattern(1200), ip=dict(df=False, options=words)))
     s.title("TTL 1; TOS and identification 0.")
     s.client(udp(c, v, pattern(1200), ip=dict(df=False, ttl=1)))
     s.client(udp(c, v, pattern(1200), ip=dict(df=False, tos=0xB8, ident=0)))
     s.title("What comes in fragments, larger ones than the next link carries.")
-    s.client(*fragments(udp(c, v, pattern(2000)), 1480), *fragments(udp(c, v, pattern(2000)), 800, 1600, ident=2))
+    s.client(
+        *fragments(udp(c, v, pattern(2000)), 1480),
+        *fragments(udp(c, v, pattern(2000)), 800, 1600, ident=2),
+    )
     s.do("connections", "stats")
 
 
@@ -87,8 +107,14 @@ def dr_6(s):
     life(s, CLIENT6, VIP6, "fd00:9::9", 81, six=True)
     s.title("Hop limit, traffic class, flow label.")
     c, v = f"[{CLIENT6}]:1001", f"[{VIP6}]:80"
-    for ip in (dict(ttl=255), dict(ttl=2), dict(ttl=1), dict(ttl=0), dict(tos=0xBB),
-               dict(flow=0xABCDE)):
+    for ip in (
+        dict(ttl=255),
+        dict(ttl=2),
+        dict(ttl=1),
+        dict(ttl=0),
+        dict(tos=0xBB),
+        dict(flow=0xABCDE),
+    ):
         s.client(tcp(c, v, "S", ip=ip))
     s.title("Replies that pass here.")
     s.server(tcp(v, c, "SA"), udp(v, c), tcp(f"[{SERVER6}]:80", c, "SA"))
@@ -134,4 +160,71 @@ def limits(s):
     s.service("tcp", f"{VIP}:83", "192.168.9.9:83 -i")
     for port in (81, 82, 83):
         s.client(tcp(f"{CLIENT}:1001", f"{VIP}:{port}", "S"))
+    s.do("connections", "stats")
+
+
+@scenario
+def behind_a_router(s):
+    """Servers behind a router for NAT and tunnels, clients behind another; IPv4 and IPv6."""
+    s.network(
+        "ip route add 10.0.9.0/24 via 10.0.2.99",
+        "ip route add fd00:9::/64 via fd00:2::63",
+        "ip route add 192.168.7.0/24 via 10.0.1.254",
+        "ip route add 2001:db8::/64 via fd00:1::fe",
+    )
+    for vip, real, client in (
+        (VIP, "10.0.9.9", "192.168.7.7"),
+        (f"[{VIP6}]", "[fd00:9::9]", "[2001:db8::7]"),
+    ):
+        s.service("tcp", f"{vip}:80", f"{real}:8080 -m")
+        s.service("tcp", f"{vip}:81", f"{real}:81 -i")
+        s.service("tcp", f"{vip}:82", f"{real}:82 -i --tun-type gue --tun-port 6080")
+        s.service("tcp", f"{vip}:83", f"{real}:83 -g")
+        s.title(f"A client at {client}.")
+        s.client(*(tcp(f"{client}:1001", f"{vip}:{port}", "S") for port in (80, 81, 82, 83)))
+        s.server(tcp(f"{real}:8080", f"{client}:1001", "SA"))
+        s.title("No server has weight; a closed port; TTL 1.")
+        s.service("udp", f"{vip}:84")
+        s.client(udp(f"{client}:1001", f"{vip}:84"), udp(f"{client}:1001", f"{vip}:85"))
+        s.client(tcp(f"{client}:1001", f"{vip}:85", "S"))
+        s.client(tcp(f"{client}:1002", f"{vip}:80", "S", ip=dict(ttl=1)))
+    s.do("connections", "stats")
+
+
+@scenario
+def one_arm(s):
+    """Servers on the clients' link: everything comes in and leaves by one interface."""
+    for vip, real, client in (
+        (VIP, "10.0.1.20", CLIENT),
+        (f"[{VIP6}]", "[fd00:1::14]", f"[{CLIENT6}]"),
+    ):
+        s.service("tcp", f"{vip}:80", f"{real}:8080 -m")
+        s.service("tcp", f"{vip}:81", f"{real}:81 -i")
+        s.service("tcp", f"{vip}:82", f"{real}:82 -g")
+        s.title(f"A client at {client}.")
+        s.client(*(tcp(f"{client}:1001", f"{vip}:{port}", "S") for port in (80, 81, 82)))
+        s.title("Its reply comes back here, because it was told to.")
+        s.client(tcp(f"{real}:8080", f"{client}:1001", "SA"))
+        s.title("Too large.")
+        s.client(tcp(f"{client}:1001", f"{vip}:81", "A", data=pattern(1440)))
+    s.do("connections", "stats")
+
+
+@scenario
+def local_server(s):
+    """A server that is the director itself: at an address of an interface."""
+    for vip, real, client in (
+        (VIP, "10.0.1.1", CLIENT),
+        (f"[{VIP6}]", "[fd00:1::1]", f"[{CLIENT6}]"),
+    ):
+        s.title(f"{real}: NAT with another port, DR, tunnel; TCP is refused, UDP too.")
+        for protocol in ("tcp", "udp"):
+            s.service(protocol, f"{vip}:80", f"{real}:8080 -m")
+            s.service(protocol, f"{vip}:81", f"{real}:81 -g")
+            s.service(protocol, f"{vip}:82", f"{real}:82 -i")
+        for port in (80, 81, 82):
+            s.client(
+                tcp(f"{client}:1001", f"{vip}:{port}", "S"), udp(f"{client}:1001", f"{vip}:{port}")
+            )
+            s.client(udp(f"{client}:1002", f"{vip}:{port}", ip=dict(ttl=1)))
     s.do("connections", "stats")

@@ -1,11 +1,22 @@
 """ICMP over IPv4: errors in every direction, and what a host answers."""
-from frames import (
-    chunk, datagram, fragments, icmp, ip4, pattern, put, sctp, segment, tcp, udp)
+
+from frames import chunk, datagram, fragments, icmp, ip4, pattern, put, sctp, tcp, udp
 from scenario import CLIENT, SERVER, VIP, scenario
 
 ROUTER, FAR_ROUTER, BEHIND = "10.0.1.77", "192.168.7.7", "10.0.2.99"
 KINDS = [(3, code) for code in (0, 1, 2, 3, 5, 9, 10, 13, 15)] + [
-    (4, 0), (5, 0), (5, 1), (11, 0), (11, 1), (12, 0), (12, 1), (6, 0), (1, 0), (30, 0), (255, 0)]
+    (4, 0),
+    (5, 0),
+    (5, 1),
+    (11, 0),
+    (11, 1),
+    (12, 0),
+    (12, 1),
+    (6, 0),
+    (1, 0),
+    (30, 0),
+    (255, 0),
+]
 
 
 def error(src, dst, about, kind=(3, 1), keep=28, rest=0, **more):
@@ -28,10 +39,21 @@ def lengths(s, send, src, dst, about):
 
 def about_headers(s, send, src, dst, ends, make):
     """Errors about packets with unusual headers."""
-    for ip in (dict(options=b"\1\1\1\0"), dict(options=bytes(40)), dict(ttl=0, tos=0xB8),
-               dict(df=False, mf=True), dict(df=False, offset=8), dict(check=0xBEEF),
-               dict(total=20), dict(total=24), dict(total=4000), dict(ihl=4), dict(ihl=15),
-               dict(version=6), dict(ident=0)):
+    for ip in (
+        dict(options=b"\1\1\1\0"),
+        dict(options=bytes(40)),
+        dict(ttl=0, tos=0xB8),
+        dict(df=False, mf=True),
+        dict(df=False, offset=8),
+        dict(check=0xBEEF),
+        dict(total=20),
+        dict(total=24),
+        dict(total=4000),
+        dict(ihl=4),
+        dict(ihl=15),
+        dict(version=6),
+        dict(ident=0),
+    ):
         packet = make(*ends, ip=ip)
         send(error(src, dst, packet, keep=28 + len(ip.get("options", b""))))
 
@@ -53,8 +75,12 @@ def icmp_nat_client(s):
     kinds(s, lambda p: s.client(p), ROUTER, VIP, reply)
     s.title("From the client itself; from a router that is far; TTL 2 and 1; TOS.")
     s.client(error(CLIENT, VIP, reply), error(FAR_ROUTER, VIP, reply))
-    for ip in (dict(ttl=2), dict(ttl=1), dict(tos=0xC0, df=False, ident=0),
-               dict(options=b"\x94\4\0\0")):
+    for ip in (
+        dict(ttl=2),
+        dict(ttl=1),
+        dict(tos=0xC0, df=False, ident=0),
+        dict(options=b"\x94\4\0\0"),
+    ):
         s.client(error(ROUTER, VIP, reply, ip=ip))
     s.title("Wrong ICMP checksums.")
     for check in (0xBEEF, 0, 0xFFFF):
@@ -112,8 +138,12 @@ def icmp_nat_server(s):
     kinds(s, lambda p: s.server(p), SERVER, CLIENT, request)
     s.title("From a router on the way; TTL 2 and 1; TOS, options.")
     s.server(error(BEHIND, CLIENT, request, (11, 0)))
-    for ip in (dict(ttl=2), dict(ttl=1), dict(tos=0xC0, df=False, ident=0),
-               dict(options=b"\x94\4\0\0")):
+    for ip in (
+        dict(ttl=2),
+        dict(ttl=1),
+        dict(tos=0xC0, df=False, ident=0),
+        dict(options=b"\x94\4\0\0"),
+    ):
         s.server(error(SERVER, CLIENT, request, ip=ip))
     s.title("Wrong ICMP checksums.")
     for check in (0xBEEF, 0, 0xFFFF):
@@ -173,9 +203,12 @@ def icmp_dr(s):
 def icmp_tunnel(s):
     """Tunnels: errors about what is inside, and about the tunnel's own packets."""
     kinds_of = (
-        ("", 80, 11), (" --tun-type gue --tun-port 6080", 81, 12),
-        (" --tun-type gue --tun-port 6080 --tun-csum", 82, 13), (" --tun-type gre", 83, 14),
-        (" --tun-type gre --tun-csum", 84, 15))
+        ("", 80, 11),
+        (" --tun-type gue --tun-port 6080", 81, 12),
+        (" --tun-type gue --tun-port 6080 --tun-csum", 82, 13),
+        (" --tun-type gre", 83, 14),
+        (" --tun-type gre --tun-csum", 84, 15),
+    )
     for words, port, last in kinds_of:
         s.service("tcp", f"{VIP}:{port}", f"10.0.2.{last}:{port} -i{words}")
     c = f"{CLIENT}:1001"
@@ -193,10 +226,22 @@ def icmp_tunnel(s):
         inner = tcp(c, f"{VIP}:{port}", "A", data=pattern(200), ip=dict(ttl=63))
         heads = {
             80: (4, b""),
-            81: (17, put(datagram("10.0.2.1:50000", "10.0.2.12:6080", bytes(4) + inner)[:12], 6,
-                         b"\0\0\0\4\0\0")),
-            82: (17, put(datagram("10.0.2.1:50000", "10.0.2.13:6080", bytes(4) + inner)[:12], 8,
-                         b"\0\4\0\0")),
+            81: (
+                17,
+                put(
+                    datagram("10.0.2.1:50000", "10.0.2.12:6080", bytes(4) + inner)[:12],
+                    6,
+                    b"\0\0\0\4\0\0",
+                ),
+            ),
+            82: (
+                17,
+                put(
+                    datagram("10.0.2.1:50000", "10.0.2.13:6080", bytes(4) + inner)[:12],
+                    8,
+                    b"\0\4\0\0",
+                ),
+            ),
             83: (47, b"\0\0\x08\0"),
             84: (47, b"\x80\0\x08\0\xbe\xef\0\0"),
         }
@@ -204,12 +249,33 @@ def icmp_tunnel(s):
         outer = ip4("10.0.2.1", f"10.0.2.{last}", protocol, head + inner, ident=0, ttl=63)
         bare = 20 + len(head)
         s.title(f"Port {port}: a router on the way to the server says something of the tunnel.")
-        for kind in ((3, 0), (3, 1), (3, 2), (3, 3), (3, 13), (4, 0), (5, 1), (11, 0), (11, 1),
-                     (12, 0)):
+        for kind in (
+            (3, 0),
+            (3, 1),
+            (3, 2),
+            (3, 3),
+            (3, 13),
+            (4, 0),
+            (5, 1),
+            (11, 0),
+            (11, 1),
+            (12, 0),
+        ):
             s.server(error(BEHIND, "10.0.2.1", outer, kind, keep=200))
         s.title("With less and less of the packet inside.")
-        for keep in (len(outer), bare + 40, bare + 28, bare + 27, bare + 24, bare + 20, bare + 19,
-                     bare, bare - 1, 20, 8):
+        for keep in (
+            len(outer),
+            bare + 40,
+            bare + 28,
+            bare + 27,
+            bare + 24,
+            bare + 20,
+            bare + 19,
+            bare,
+            bare - 1,
+            20,
+            8,
+        ):
             s.server(error(BEHIND, "10.0.2.1", outer, (3, 1), keep=keep))
         s.title("Wrong checksum; from the server; to another of the director's addresses; TTL 1.")
         s.server(error(BEHIND, "10.0.2.1", outer, keep=200, check=0xBEEF))
@@ -217,21 +283,35 @@ def icmp_tunnel(s):
         s.server(error(BEHIND, "10.0.1.1", outer, keep=200))
         s.server(error(BEHIND, "10.0.2.1", outer, keep=200, ip=dict(ttl=1)))
         s.title("About no tunnel of ours: another server, another type, an unknown connection.")
-        s.server(error(BEHIND, "10.0.2.1", ip4(
-            "10.0.2.1", "10.0.2.18", protocol, head + inner), keep=200))
-        s.server(error(BEHIND, "10.0.2.1", ip4(
-            "10.0.2.1", "10.0.2.17", 4, inner), keep=200))
+        s.server(
+            error(
+                BEHIND, "10.0.2.1", ip4("10.0.2.1", "10.0.2.18", protocol, head + inner), keep=200
+            )
+        )
+        s.server(error(BEHIND, "10.0.2.1", ip4("10.0.2.1", "10.0.2.17", 4, inner), keep=200))
         stranger = tcp(f"{CLIENT}:9999", f"{VIP}:{port}", "A", ip=dict(ttl=63))
-        s.server(error(BEHIND, "10.0.2.1", ip4(
-            "10.0.2.1", f"10.0.2.{last}", protocol, head + stranger), keep=200))
+        s.server(
+            error(
+                BEHIND,
+                "10.0.2.1",
+                ip4("10.0.2.1", f"10.0.2.{last}", protocol, head + stranger),
+                keep=200,
+            )
+        )
         s.title("Too big: twice, with the packets that follow; then smaller; then nonsense.")
         for mtu in (1400, 1400, 1300, 0, 60):
             s.server(error(BEHIND, "10.0.2.1", outer, (3, 4), keep=200, rest=mtu))
             s.client(tcp(c, f"{VIP}:{port}", "A", data=pattern(1390)))
             s.client(tcp(c, f"{VIP}:{port}", "A", data=pattern(1200)))
         s.title("Too big, but inside DF is clear.")
-        loose = ip4("10.0.2.1", f"10.0.2.{last}", protocol, head + tcp(
-            c, f"{VIP}:{port}", "A", ip=dict(ttl=63, df=False)), ident=0, ttl=63)
+        loose = ip4(
+            "10.0.2.1",
+            f"10.0.2.{last}",
+            protocol,
+            head + tcp(c, f"{VIP}:{port}", "A", ip=dict(ttl=63, df=False)),
+            ident=0,
+            ttl=63,
+        )
         s.server(error(BEHIND, "10.0.2.1", loose, (3, 4), keep=200, rest=1200))
         s.client(tcp(c, f"{VIP}:{port}", "A", data=pattern(1390), ip=dict(df=False)))
     s.do("connections", "stats")
@@ -245,10 +325,18 @@ def host_answers(s):
     s.title("Echo at the VIP: sizes, TOS, TTL, no DF, options, code.")
     for body in (b"", b"x", b"ping", pattern(56), pattern(1472)):
         s.client(icmp(CLIENT, VIP, 8, rest=0x12340001, body=body))
-    for ip in (dict(tos=0xB8), dict(tos=3), dict(ttl=1), dict(ttl=0), dict(ttl=255),
-               dict(df=False, ident=0), dict(options=b"\1\1\1\0"), dict(options=b"\x94\4\0\0"),
-               dict(options=bytes([7, 11, 4] + [0] * 9)),
-               dict(options=bytes([7, 11, 8, 10, 0, 1, 99] + [0] * 5))):
+    for ip in (
+        dict(tos=0xB8),
+        dict(tos=3),
+        dict(ttl=1),
+        dict(ttl=0),
+        dict(ttl=255),
+        dict(df=False, ident=0),
+        dict(options=b"\1\1\1\0"),
+        dict(options=b"\x94\4\0\0"),
+        dict(options=bytes([7, 11, 4] + [0] * 9)),
+        dict(options=bytes([7, 11, 8, 10, 0, 1, 99] + [0] * 5)),
+    ):
         s.client(icmp(CLIENT, VIP, 8, rest=0x12340002, body=b"ping", ip=ip))
     s.client(icmp(CLIENT, VIP, 8, 5, rest=0x12340003, body=b"ping"))
     s.title("Wrong checksum: none.")
@@ -289,8 +377,13 @@ def host_answers(s):
         s.client(udp(f"{CLIENT}:1001", f"{address}:999", length=7))
         s.client(udp(f"{CLIENT}:1001", f"{address}:999", length=10))
         s.client(udp(f"{CLIENT}:1001", f"{address}:999", length=13))
-        for ip in (dict(tos=0xB8), dict(ttl=1), dict(options=b"\1\1\1\0"),
-                   dict(options=bytes([7, 11, 4] + [0] * 9)), dict(df=False, ident=0)):
+        for ip in (
+            dict(tos=0xB8),
+            dict(ttl=1),
+            dict(options=b"\1\1\1\0"),
+            dict(options=bytes([7, 11, 4] + [0] * 9)),
+            dict(df=False, ident=0),
+        ):
             s.client(udp(f"{CLIENT}:1001", f"{address}:999", ip=ip))
         s.title(f"TCP to a closed port of {address}.")
         for flags in ("S", "A", "FA", "PA", "F", "-", "R", "RA", "SA", "SF", "SR", "SFRPAUEC"):
@@ -300,8 +393,13 @@ def host_answers(s):
         s.client(tcp(f"{CLIENT}:1001", f"{address}:999", "S", check=0xBEEF))
         s.client(tcp(f"{CLIENT}:1001", f"{address}:999", "S", offset=4))
         s.client(tcp(f"{CLIENT}:1001", f"{address}:999", "S", offset=15))
-        for ip in (dict(tos=0xBA), dict(ttl=1), dict(options=b"\1\1\1\0"),
-                   dict(options=bytes([7, 11, 4] + [0] * 9)), dict(df=False)):
+        for ip in (
+            dict(tos=0xBA),
+            dict(ttl=1),
+            dict(options=b"\1\1\1\0"),
+            dict(options=bytes([7, 11, 4] + [0] * 9)),
+            dict(df=False),
+        ):
             s.client(tcp(f"{CLIENT}:1001", f"{address}:999", "S", ip=ip))
         s.title(f"Other protocols to {address}.")
         for protocol in (0, 2, 4, 41, 47, 50, 51, 89, 99, 132, 136, 253, 255):

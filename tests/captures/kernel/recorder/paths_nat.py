@@ -1,5 +1,6 @@
 """NAT over IPv4: headers, checksums, hops, sizes."""
-from frames import icmp, pattern, tcp, udp, put
+
+from frames import icmp, pattern, tcp, udp
 from scenario import CLIENT, SERVER, VIP, scenario
 
 
@@ -141,7 +142,9 @@ def nat_routed(s):
     s.server(udp("10.0.2.12:7", "192.168.9.9:3002"))
     s.title("Back out where it came from: both are on one link.")
     s.client(udp(f"{CLIENT}:3002", "10.0.1.3:7"))
-    s.title("A request on the servers' side from a server itself (hairpin), the reply through here.")
+    s.title(
+        "A request on the servers' side from a server itself (hairpin), the reply through here."
+    )
     s.server(tcp("10.0.2.12:3003", f"{VIP}:80", "S"))
     s.server(tcp(f"{SERVER}:8080", "10.0.2.12:3003", "SA"))
     s.server(tcp("10.0.2.12:3003", f"{VIP}:80", "A"))
@@ -153,12 +156,30 @@ def nat_routed(s):
     s.title("Source port 20 is never scheduled.")
     s.client(tcp(f"{CLIENT}:20", f"{VIP}:80", "S"), udp(f"{CLIENT}:20", f"{VIP}:53"))
     s.title("Sources that nobody has: the director's own, multicast, broadcast, 0, loopback.")
-    for source in ("10.0.1.1", VIP, "224.0.0.1", "255.255.255.255", "0.0.0.0", "127.0.0.1",
-                   "240.0.0.1", "10.0.1.255", "10.0.2.1", "0.1.2.3"):
+    for source in (
+        "10.0.1.1",
+        VIP,
+        "224.0.0.1",
+        "255.255.255.255",
+        "0.0.0.0",
+        "127.0.0.1",
+        "240.0.0.1",
+        "10.0.1.255",
+        "10.0.2.1",
+        "0.1.2.3",
+    ):
         s.client(tcp(f"{source}:3006", f"{VIP}:80", "S"))
     s.title("Destinations that are not routed.")
-    for destination in ("224.0.0.5", "255.255.255.255", "10.0.1.255", "10.0.2.255", "0.0.0.0",
-                        "127.0.0.1", "240.0.0.1", "169.254.1.1"):
+    for destination in (
+        "224.0.0.5",
+        "255.255.255.255",
+        "10.0.1.255",
+        "10.0.2.255",
+        "0.0.0.0",
+        "127.0.0.1",
+        "240.0.0.1",
+        "169.254.1.1",
+    ):
         s.client(udp(f"{CLIENT}:3007", f"{destination}:7"))
     s.do("connections")
 
@@ -186,17 +207,27 @@ def larger_than(s, request, reply):
     s.client(udp(c, f"{VIP}:53", pattern(1472), ip=dict(df=False), check=0))
     s.title("With IP options: those that are copied into every piece, and those that are not.")
     s.client(udp(c, f"{VIP}:53", pattern(1200), ip=dict(df=False, options=b"\x94\4\0\0")))
-    s.client(udp(c, f"{VIP}:53", pattern(1200),
-                 ip=dict(df=False, options=bytes([7, 11, 4] + [0] * 8 + [1]))))
+    s.client(
+        udp(
+            c,
+            f"{VIP}:53",
+            pattern(1200),
+            ip=dict(df=False, options=bytes([7, 11, 4] + [0] * 8 + [1])),
+        )
+    )
     s.client(udp(c, f"{VIP}:53", pattern(1200), ip=dict(df=True, options=b"\x94\4\0\0")))
     s.title("Identification 0, TOS; TTL 1 and too large: what is said.")
     s.client(udp(c, f"{VIP}:53", pattern(1200), ip=dict(df=False, ident=0, tos=0xB8)))
     s.client(udp(c, f"{VIP}:53", pattern(1200), ip=dict(ttl=1)))
     s.title("Routed without a service: DF set, clear.")
-    s.client(udp(c, "10.0.2.12:7", pattern(1200)), udp(c, "10.0.2.12:7", pattern(1200),
-                                                       ip=dict(df=False)))
-    s.server(udp("10.0.2.12:7", c, pattern(1200)), udp("10.0.2.12:7", c, pattern(1200),
-                                                       ip=dict(df=False)))
+    s.client(
+        udp(c, "10.0.2.12:7", pattern(1200)),
+        udp(c, "10.0.2.12:7", pattern(1200), ip=dict(df=False)),
+    )
+    s.server(
+        udp("10.0.2.12:7", c, pattern(1200)),
+        udp("10.0.2.12:7", c, pattern(1200), ip=dict(df=False)),
+    )
     s.do("connections", "stats")
 
 

@@ -1,9 +1,23 @@
-"""SCTP, AH and ESP, the FTP helper, and packets that are odd."""
+"""SCTP, AH and ESP, persistence, and packets that are odd."""
+
 import struct
 
 from frames import (
-    FLAGS, chunk, datagram, fragments, frame, icmp, ip4, packet, pattern, put, sctp, sctp_body, segment,
-    tcp, udp)
+    FLAGS,
+    checksum,
+    chunk,
+    datagram,
+    fragments,
+    ip4,
+    packet,
+    pattern,
+    put,
+    sctp,
+    sctp_body,
+    segment,
+    tcp,
+    udp,
+)
 from scenario import CLIENT, CLIENT6, SERVER, SERVER6, VIP, VIP6, scenario
 
 DATA, INIT, INIT_ACK, SACK, HEARTBEAT, HEARTBEAT_ACK, ABORT = 0, 1, 2, 3, 4, 5, 6
@@ -38,7 +52,13 @@ def sctp_cases(s, client, vip, server):
         s.client(sctp(f"{c}:1002", f"{v}:{port}", [chunk(INIT, bytes(16))], tag=0))
         s.client(sctp(f"{c}:1002", f"{v}:{port}", [chunk(ABORT)]))
         s.client(sctp(f"{c}:1003", f"{v}:{port}", [chunk(INIT, bytes(16))], tag=0))
-        s.client(sctp(f"{c}:1003", f"{v}:{port}", [chunk(COOKIE_ECHO, pattern(24)), chunk(DATA, bytes(20), 3)]))
+        s.client(
+            sctp(
+                f"{c}:1003",
+                f"{v}:{port}",
+                [chunk(COOKIE_ECHO, pattern(24)), chunk(DATA, bytes(20), 3)],
+            )
+        )
         s.server(sctp(f"{r}:{real}", f"{c}:1003", [chunk(ABORT)]))
         s.do("connections")
         s.title("Wrong checksums: of a request that begins, of a later one, of a reply; 0.")
@@ -57,7 +77,9 @@ def sctp_cases(s, client, vip, server):
         s.client(sctp(f"{c}:1007", f"{v}:{port}", [struct.pack("!BBH", INIT, 0, 0)], tag=0))
         s.title("TTL 1; TOS.")
         s.client(sctp(f"{c}:1008", f"{v}:{port}", [chunk(INIT, bytes(16))], tag=0, ip=dict(ttl=1)))
-        s.client(sctp(f"{c}:1008", f"{v}:{port}", [chunk(INIT, bytes(16))], tag=0, ip=dict(tos=0xBA)))
+        s.client(
+            sctp(f"{c}:1008", f"{v}:{port}", [chunk(INIT, bytes(16))], tag=0, ip=dict(tos=0xBA))
+        )
     s.do("connections", "stats")
 
 
@@ -66,7 +88,9 @@ def sctp_nat(s):
     """SCTP by NAT, with another port at the server (a new checksum) and with the same."""
     sctp_cases(s, CLIENT, VIP, SERVER)
     s.title("In fragments.")
-    whole = sctp(f"{CLIENT}:1010", f"{VIP}:90", [chunk(INIT, bytes(16)), chunk(ERROR, pattern(200))], tag=0)
+    whole = sctp(
+        f"{CLIENT}:1010", f"{VIP}:90", [chunk(INIT, bytes(16)), chunk(ERROR, pattern(200))], tag=0
+    )
     s.client(*fragments(whole, 104))
 
 
@@ -88,12 +112,15 @@ def ipsec_cases(s, client, vip, servers):
         s.client(udp(f"{c}:500", f"{v}:500", b"ike"))
         s.client(packet(client, vip, 50, esp), packet(client, vip, 51, ah))
         s.client(packet(client, vip, 50, esp[:4]), packet(client, vip, 50, b""))
-        s.client(packet(client, vip, 50, esp, ip=dict(ttl=1)), packet(client, vip, 50, esp, ip=dict(tos=0xB8)))
+        s.client(
+            packet(client, vip, 50, esp, ip=dict(ttl=1)),
+            packet(client, vip, 50, esp, ip=dict(tos=0xB8)),
+        )
         s.title("From the server.")
         s.server(packet(server, client, 50, esp), packet(server, client, 51, ah))
         s.title("Another client; another port.")
         s.client(packet(first, vip, 50, esp))
-        s.client(udp(f"{c}:4500", f"{v}:500", b"ike"), udp(f"{c if ':' not in c else c}:501", f"{v}:500", b"ike"))
+        s.client(udp(f"{c}:4500", f"{v}:500", b"ike"), udp(f"{c}:501", f"{v}:500", b"ike"))
         s.do("connections", "stats", f"-D -u {v}:500")
         client, c = second, f"[{second}]" if ":" in second else second
 
@@ -101,9 +128,16 @@ def ipsec_cases(s, client, vip, servers):
 @scenario
 def ipsec(s):
     """AH and ESP follow the UDP connection from port 500 to port 500."""
-    ipsec_cases(s, CLIENT, VIP, [
-        ((SERVER, "-m"), ("10.0.1.9", "10.0.1.3")), (("10.0.2.12", "-g"), ("10.0.1.9", "10.0.1.4")),
-        (("10.0.2.13", "-i"), ("10.0.1.9", "10.0.1.5"))])
+    ipsec_cases(
+        s,
+        CLIENT,
+        VIP,
+        [
+            ((SERVER, "-m"), ("10.0.1.9", "10.0.1.3")),
+            (("10.0.2.12", "-g"), ("10.0.1.9", "10.0.1.4")),
+            (("10.0.2.13", "-i"), ("10.0.1.9", "10.0.1.5")),
+        ],
+    )
     s.title("In fragments.")
     s.service("udp", f"{VIP}:500", f"{SERVER}:500 -m")
     s.client(udp("10.0.1.5:500", f"{VIP}:500", b"ike"))
@@ -115,172 +149,15 @@ def ipsec(s):
 @scenario
 def ipsec_6(s):
     """AH and ESP over IPv6."""
-    ipsec_cases(s, CLIENT6, VIP6, [
-        ((SERVER6, "-m"), ("fd00:1::9", "fd00:1::3")), (("fd00:2::c", "-g"), ("fd00:1::9", "fd00:1::4"))])
-
-
-class Control:
-    """A control connection of FTP, with the numbers that both ends count for themselves."""
-
-    def __init__(self, s, client, vip, server, port):
-        self.s = s
-        c, v, r = (f"[{a}]" if ":" in a else a for a in (client, vip, server))
-        self.c, self.v, self.r = f"{c}:{port}", f"{v}:21", f"{r}:21"
-        # What each end thinks: next of the client, next of the server as either sees it.
-        self.client_seq, self.server_seq, self.shift, self.client_shift = 1001, 5001, 0, 0
-        s.client(tcp(self.c, self.v, "S"))
-        s.server(tcp(self.r, self.c, "SA", seq=5000, ack=1001))
-        s.client(tcp(self.c, self.v, "A", seq=1001, ack=5001))
-
-    def says(self, text, **fields):
-        data = text.encode() + b"\r\n"
-        self.s.client(tcp(self.c, self.v, "PA", seq=self.client_seq, data=data,
-                          ack=self.server_seq + self.shift, **fields))
-        self.client_seq += len(data)
-
-    def hears(self, text, grows=0, **fields):
-        data = text.encode() + b"\r\n"
-        self.s.server(tcp(self.r, self.c, "PA", seq=self.server_seq, data=data, ack=self.client_seq, **fields))
-        self.server_seq += len(data)
-        self.shift += grows
-        # The client acknowledges what it saw.
-        self.s.client(tcp(self.c, self.v, "A", seq=self.client_seq, ack=self.server_seq + self.shift))
-
-    def again(self, text):
-        """The server says once more what it said last."""
-        data = text.encode() + b"\r\n"
-        self.s.server(tcp(self.r, self.c, "PA", seq=self.server_seq - len(data), data=data, ack=self.client_seq))
-
-
-@scenario
-def ftp(s):
-    """FTP by NAT with the helper: passive, active, extended, lengths that change, SACK."""
-    s.network("modprobe ip_vs_ftp")
-    s.service("tcp", f"{VIP}:21", f"{SERVER}:21 -m")
-    control = Control(s, CLIENT, VIP, SERVER, 30001)
-    s.do("connections")
-    s.title("Passive: the answer grows by one byte.")
-    control.says("PASV")
-    control.hears("227 Entering Passive Mode (10,0,2,11,200,10)", grows=1)
-    s.do("connections")
-    s.client(tcp(f"{CLIENT}:40001", f"{VIP}:51210", "S"))
-    s.server(tcp(f"{SERVER}:51210", f"{CLIENT}:40001", "SA", seq=7000, ack=1001))
-    s.client(tcp(f"{CLIENT}:40001", f"{VIP}:51210", "A", seq=1001, ack=7001))
-    s.do("connections")
-    s.title("Afterwards, on the control connection: numbers are moved both ways.")
-    control.hears("150 ok")
-    control.says("NOOP")
-    control.hears("200 NOOP ok.")
-    s.title("The answer is sent again.")
-    control.again("200 NOOP ok.")
-    s.title("SACK in the client's acknowledgement; two blocks; timestamps in front.")
-    at = control.server_seq + control.shift
-    for blocks in (1, 2):
-        words = b"\1\1" + bytes([5, 2 + 8 * blocks]) + b"".join(
-            struct.pack("!II", at + 100 * i, at + 100 * i + 50) for i in range(1, blocks + 1))
-        s.client(tcp(control.c, control.v, "A", seq=control.client_seq, ack=at, options=words))
-        s.client(tcp(control.c, control.v, "A", seq=control.client_seq, ack=at, options=(
-            b"\1\1\x08\x0a" + bytes(8) + words)))
-        s.server(tcp(control.r, control.c, "A", seq=control.server_seq, ack=control.client_seq,
-                     options=b"\1\1" + bytes([5, 10]) + struct.pack(
-                         "!II", control.client_seq + 10, control.client_seq + 20)))
-    s.title("A second passive answer grows again.")
-    control.says("PASV")
-    control.hears("227 Entering Passive Mode (10,0,2,11,200,11).", grows=1)
-    control.hears("150 ok")
-    s.client(tcp(f"{CLIENT}:40002", f"{VIP}:51211", "S"))
-    s.do("connections")
-    s.title("Extended passive: only a port, which stays.")
-    control.says("EPSV")
-    control.hears("229 Entering Extended Passive Mode (|||51300|)")
-    s.do("connections")
-    s.client(tcp(f"{CLIENT}:40003", f"{VIP}:51300", "S"))
-    s.server(tcp(f"{SERVER}:51300", f"{CLIENT}:40003", "SA", seq=7000, ack=1001))
-    s.title("Active: PORT, then the server begins from port 20.")
-    control.says("PORT 10,0,1,2,156,70")
-    s.do("connections")
-    s.server(tcp(f"{SERVER}:20", f"{CLIENT}:40006", "S"))
-    s.client(tcp(f"{CLIENT}:40006", f"{VIP}:20", "SA", ack=1001))
-    s.do("connections")
-    s.title("Extended active.")
-    control.says("EPRT |1|10.0.1.2|40007|")
-    s.server(tcp(f"{SERVER}:20", f"{CLIENT}:40007", "S"))
-    s.do("connections")
-    s.title("A checksum that is wrong: with a helper it is dropped.")
-    s.client(tcp(control.c, control.v, "A", seq=control.client_seq, ack=at, check=0xBEEF))
-    s.server(tcp(control.r, control.c, "A", seq=control.server_seq, ack=control.client_seq, check=0xBEEF))
-    s.title("Other addresses and forms: not ours, too long, no end, small letters, spaces.")
-    for text in ("PORT 10,0,1,3,156,80", "port 10,0,1,2,156,81", "PORT 10,0,1,2,156", "PORT 1,2,3,4,5,6,7",
-                 "PORT 10,0,1,2,256,1", "EPRT |2|fd00:1::2|40010|", "EPRT |1|10.0.1.2|99999|", "  PORT 10,0,1,2,156,83",
-                 "EPRT !1!10.0.1.2!40011!", "PORT 10,0,1,2,0,80"):
-        control.says(text)
-    s.do("connections")
-    for text in ("227 Entering Passive Mode (10,0,2,12,200,20)", "227 Entering Passive Mode 10,0,2,11,200,21",
-                 "227 =10,0,2,11,200,22", "229 Entering Extended Passive Mode (|||0|)",
-                 "229 Extended (!!!51301!)", "229 Entering (|1|10.0.2.11|51302|)", "227 nothing"):
-        control.hears(text)
-    s.do("connections")
-    s.title("The control connection ends.")
-    s.client(tcp(control.c, control.v, "FA", seq=control.client_seq, ack=control.server_seq + control.shift))
-    s.server(tcp(control.r, control.c, "FA", seq=control.server_seq, ack=control.client_seq + 1))
-    s.do("connections", "stats")
-
-
-@scenario
-def ftp_shrinks(s):
-    """FTP by NAT: the passive answer gets shorter; answers in two segments."""
-    s.network("modprobe ip_vs_ftp", "ip neigh add 10.0.2.211 lladdr 02:00:00:00:02:d3 dev lan1 nud permanent",
-              "ip addr add 10.0.0.1/32 dev lo")
-    s.service("tcp", "10.0.0.1:21", "10.0.2.211:21 -m")
-    control = Control(s, CLIENT, "10.0.0.1", "10.0.2.211", 30001)
-    control.says("PASV")
-    control.hears("227 Entering Passive Mode (10,0,2,211,200,10)", grows=-2)
-    control.hears("150 ok")
-    control.says("NOOP")
-    s.client(tcp(f"{CLIENT}:40001", "10.0.0.1:51210", "S"))
-    s.do("connections")
-    s.title("The answer comes in two segments.")
-    control.says("PASV")
-    for part in (b"227 Entering Passive Mode (10,0,2,", b"211,200,11)\r\n"):
-        s.server(tcp(control.r, control.c, "PA", seq=control.server_seq, data=part, ack=control.client_seq))
-        control.server_seq += len(part)
-    s.do("connections")
-    s.title("Two answers in one segment.")
-    control.hears("200 ok\r\n227 Entering Passive Mode (10,0,2,211,200,12)", grows=-2)
-    control.hears("227 Entering Passive Mode (10,0,2,211,200,13)\r\n150 ok", grows=-2)
-    s.do("connections", "stats")
-
-
-@scenario
-def ftp_6(s):
-    """FTP by NAT over IPv6: the extended forms only."""
-    s.network("modprobe ip_vs_ftp")
-    s.service("tcp", f"[{VIP6}]:21", f"[{SERVER6}]:21 -m")
-    control = Control(s, CLIENT6, VIP6, SERVER6, 30001)
-    control.says("EPSV")
-    control.hears("229 Entering Extended Passive Mode (|||51300|)")
-    s.do("connections")
-    s.client(tcp(f"[{CLIENT6}]:40001", f"[{VIP6}]:51300", "S"))
-    s.server(tcp(f"[{SERVER6}]:51300", f"[{CLIENT6}]:40001", "SA", seq=7000, ack=1001))
-    control.says("EPRT |2|fd00:1::2|40007|")
-    s.do("connections")
-    s.server(tcp(f"[{SERVER6}]:20", f"[{CLIENT6}]:40007", "S"))
-    control.says("PASV")
-    control.hears("227 Entering Passive Mode (10,0,2,11,200,10)")
-    control.says("PORT 10,0,1,2,156,70")
-    control.hears("200 ok")
-    s.do("connections", "stats")
-
-
-@scenario
-def ftp_without_helper(s):
-    """FTP by NAT without the helper: nothing is looked into."""
-    s.service("tcp", f"{VIP}:21", f"{SERVER}:21 -m")
-    control = Control(s, CLIENT, VIP, SERVER, 30001)
-    control.says("PASV")
-    control.hears("227 Entering Passive Mode (10,0,2,11,200,10)")
-    s.client(tcp(f"{CLIENT}:40001", f"{VIP}:51210", "S"))
-    s.do("connections")
+    ipsec_cases(
+        s,
+        CLIENT6,
+        VIP6,
+        [
+            ((SERVER6, "-m"), ("fd00:1::9", "fd00:1::3")),
+            (("fd00:2::c", "-g"), ("fd00:1::9", "fd00:1::4")),
+        ],
+    )
 
 
 @scenario
@@ -305,11 +182,16 @@ def odd_tcp(s):
     s.title("Ports 0 and 65535; window 0; the largest numbers.")
     s.client(tcp(f"{CLIENT}:0", v, "S"), tcp(f"{CLIENT}:65535", v, "S"), tcp(c, f"{VIP}:0", "S"))
     s.client(tcp(f"{CLIENT}:1002", v, "S", window=0, seq=0xFFFFFFFF, ack=0xFFFFFFFF))
-    s.title("The header's length: less than five words, more than there is; options that are wrong.")
+    s.title(
+        "The header's length: less than five words, more than there is; options that are wrong."
+    )
     for offset in (0, 4, 6, 15):
         s.client(tcp(f"{CLIENT}:{1100 + offset}", v, "S", offset=offset))
         s.client(tcp(c, v, "A", offset=offset))
-    s.client(tcp(f"{CLIENT}:1120", v, "S", options=b"\x02\0\0\0"), tcp(f"{CLIENT}:1121", v, "S", options=b"\x02\x28\0\0"))
+    s.client(
+        tcp(f"{CLIENT}:1120", v, "S", options=b"\x02\0\0\0"),
+        tcp(f"{CLIENT}:1121", v, "S", options=b"\x02\x28\0\0"),
+    )
     s.title("Cut off: 0, 1, 3, 4, 8, 12, 13, 14, 18, 19 bytes of TCP; both ways.")
     whole, reply = segment(f"{CLIENT}:1200", v, "S"), segment(r, c, "A")
     for length in (0, 1, 3, 4, 8, 12, 13, 14, 18, 19):
@@ -340,12 +222,14 @@ def odd_ip(s):
         s.client(udp(c, v, ip=dict(ihl=ihl)))
     s.title("Version; header checksum, wrong, 0, ffff; the reserved bit.")
     for version in (0, 5, 6, 15):
-        s.raw("lan0", bytes.fromhex("0200000000610200000001020800") + udp(c, v, ip=dict(version=version)))
+        s.raw(
+            "lan0",
+            bytes.fromhex("0200000000610200000001020800") + udp(c, v, ip=dict(version=version)),
+        )
     for check in (0xBEEF, 0, 0xFFFF):
         s.client(udp(c, v, ip=dict(check=check)))
     whole = put(udp(c, v), 6, b"\x80\0")
     whole = put(whole, 10, b"\0\0")
-    from frames import checksum
     s.client(put(whole, 10, struct.pack("!H", checksum(whole[:20]))))
     s.title("Frames that end within IP, within UDP.")
     for length in (1, 10, 19, 20, 24, 27, 28, 31):
@@ -367,13 +251,31 @@ def odd_ip(s):
     s.title("UDP length that is wrong, for DR and for a tunnel.")
     for port in (54, 55):
         for length in (0, 7, 8, 11, 13, 65535):
-            s.client(udp(c, f"{VIP}:{port}", length=length), udp(c, f"{VIP}:{port}", length=length, check=0))
+            s.client(
+                udp(c, f"{VIP}:{port}", length=length),
+                udp(c, f"{VIP}:{port}", length=length, check=0),
+            )
     s.title("Ports 0.")
     s.client(udp(f"{CLIENT}:0", v), udp(c, f"{VIP}:0"))
     s.title("Options that take the whole header; an option that runs over its end; unknown ones.")
-    for words in (bytes(40), b"\1" * 40, b"\x07\x27\x04" + bytes(37), b"\x07\x05\4\0", b"\x07\x02\4\0", b"\x07\x0b\x03" + bytes(9), b"\x44\x0c\x05\x03" + bytes(8),
-                  b"\x44\x0c\x0d\xf0" + bytes(8), b"\x44\x0c\x05\x01" + bytes(8), b"\x86\x04\0\0", b"\x9e\x04\0\0", b"\x1e\x04\0\0", b"\x88\x04\0\0",
-                  b"\x07\x01\0\0", b"\x83\x07\x08\x0a\0\2\x63\0", b"\x89\x07\4\x0a\0\2\x63\0"):
+    for words in (
+        bytes(40),
+        b"\1" * 40,
+        b"\x07\x27\x04" + bytes(37),
+        b"\x07\x05\4\0",
+        b"\x07\x02\4\0",
+        b"\x07\x0b\x03" + bytes(9),
+        b"\x44\x0c\x05\x03" + bytes(8),
+        b"\x44\x0c\x0d\xf0" + bytes(8),
+        b"\x44\x0c\x05\x01" + bytes(8),
+        b"\x86\x04\0\0",
+        b"\x9e\x04\0\0",
+        b"\x1e\x04\0\0",
+        b"\x88\x04\0\0",
+        b"\x07\x01\0\0",
+        b"\x83\x07\x08\x0a\0\2\x63\0",
+        b"\x89\x07\4\x0a\0\2\x63\0",
+    ):
         s.client(udp(c, v, ip=dict(options=words)))
     s.do("connections", "stats")
 
@@ -386,12 +288,18 @@ def persistence(s):
     s.service("udp", f"{VIP}:53", f"{SERVER}:53 -m", "10.0.2.12:53 -m", more=" -o")
     for client in ("10.0.1.2", "10.0.1.3", "10.0.1.4"):
         for port in (1001, 1002):
-            s.client(tcp(f"{client}:{port}", f"{VIP}:80", "S"), tcp(f"{client}:{port}", f"{VIP}:8000", "S"))
+            s.client(
+                tcp(f"{client}:{port}", f"{VIP}:80", "S"),
+                tcp(f"{client}:{port}", f"{VIP}:8000", "S"),
+            )
     s.do("connections")
     s.title("Port 0 keeps the port; replies.")
     for server in (SERVER, "10.0.2.12"):
         for client in ("10.0.1.2", "10.0.1.3", "10.0.1.4"):
-            s.server(tcp(f"{server}:8000", f"{client}:1001", "SA"), tcp(f"{server}:80", f"{client}:1001", "SA"))
+            s.server(
+                tcp(f"{server}:8000", f"{client}:1001", "SA"),
+                tcp(f"{server}:80", f"{client}:1001", "SA"),
+            )
     s.title("One packet each; the reply is nobody's.")
     for _ in range(4):
         s.client(udp(f"{CLIENT}:1001", f"{VIP}:53"))

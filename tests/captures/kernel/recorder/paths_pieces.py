@@ -1,10 +1,12 @@
 """Fragments: IPv4 and IPv6, of requests and replies, in every order."""
-from frames import fragments, fragments6, icmp, ip4, pattern, put, tcp, udp
+
+from frames import fragments, fragments6, ip4, pattern, put, tcp, udp
 from scenario import CLIENT, CLIENT6, SERVER, SERVER6, VIP, VIP6, scenario
 
 
 def orders(s, send, whole, cut):
     """The usual lot of a packet; `cut` makes the pieces."""
+
     def pieces(*cuts):
         return cut(whole, *cuts, ident=s.ident() & 0xFFFF)
 
@@ -36,6 +38,7 @@ def orders(s, send, whole, cut):
 
 def overlaps(s, send, whole, cut, head):
     """Pieces that overlap, have a hole, end twice or go on behind the end."""
+
     def pieces(*cuts):
         return cut(whole, *cuts, ident=s.ident() & 0xFFFF)
 
@@ -73,16 +76,28 @@ def fragments_nat(s):
     orders(s, s.client, tcp(c, f"{VIP}:80", "S", data=pattern(188)), fragments)
     orders(s, s.server, tcp(f"{SERVER}:8080", c, "A", data=pattern(188)), fragments)
     s.title("UDP without a checksum, with a wrong one; TOS, TTL 2, TTL 1.")
-    for more in (dict(check=0), dict(check=0xBEEF), dict(ip=dict(tos=0xB8)), dict(ip=dict(ttl=2)),
-                 dict(ip=dict(ttl=1))):
+    for more in (
+        dict(check=0),
+        dict(check=0xBEEF),
+        dict(ip=dict(tos=0xB8)),
+        dict(ip=dict(ttl=2)),
+        dict(ip=dict(ttl=1)),
+    ):
         s.client(*fragments(udp(c, v, pattern(200), **more), 104, ident=s.ident()))
         s.server(*fragments(udp(r, c, pattern(200), **more), 104, ident=s.ident()))
     s.title("With options.")
-    s.client(*fragments(udp(c, v, pattern(200), ip=dict(options=b"\x94\4\0\0")), 104, ident=s.ident()))
-    s.client(*fragments(udp(c, v, pattern(200), ip=dict(options=b"\1\1\1\0")), 104, ident=s.ident()))
+    s.client(
+        *fragments(udp(c, v, pattern(200), ip=dict(options=b"\x94\4\0\0")), 104, ident=s.ident())
+    )
+    s.client(
+        *fragments(udp(c, v, pattern(200), ip=dict(options=b"\1\1\1\0")), 104, ident=s.ident())
+    )
     s.title("DF set in every piece, in the first only.")
     first, last = fragments(udp(c, v, pattern(200)), 104, ident=s.ident())
-    df = [ip4(CLIENT, VIP, 17, p[20:], ident=0x7777, mf=bool(p[6] & 0x20), offset=(p[7] * 8)) for p in (first, last)]
+    df = [
+        ip4(CLIENT, VIP, 17, p[20:], ident=0x7777, mf=bool(p[6] & 0x20), offset=(p[7] * 8))
+        for p in (first, last)
+    ]
     s.client(*df)
     first, last = fragments(udp(c, v, pattern(200)), 104, ident=0x7778)
     s.client(ip4(CLIENT, VIP, 17, first[20:], ident=0x7778, mf=True), last)
@@ -90,8 +105,22 @@ def fragments_nat(s):
     for tos in ((0, 2), (1, 2), (2, 3), (0, 3), (0x10, 0x20)):
         ident = s.ident()
         pieces = fragments(udp(c, v, pattern(200)), 104, ident=ident)
-        s.client(*(ip4(CLIENT, VIP, 17, p[20:], ident=ident, df=False, tos=t, mf=bool(p[6] & 0x20),
-                       offset=p[7] * 8) for p, t in zip(pieces, tos)))
+        s.client(
+            *(
+                ip4(
+                    CLIENT,
+                    VIP,
+                    17,
+                    p[20:],
+                    ident=ident,
+                    df=False,
+                    tos=t,
+                    mf=bool(p[6] & 0x20),
+                    offset=p[7] * 8,
+                )
+                for p, t in zip(pieces, tos)
+            )
+        )
     s.title("Two datagrams in turn; the same identification from two clients.")
     a = fragments(udp(c, v, pattern(200)), 104, ident=501)
     b = fragments(udp(c, v, pattern(100)), 64, ident=502)
@@ -111,7 +140,9 @@ def fragments_nat(s):
     s.client(*fragments(udp(c, f"{VIP}:999", pattern(200)), 104, ident=s.ident()))
     s.client(*fragments(tcp(c, f"{VIP}:999", "S", data=pattern(100)), 64, ident=s.ident()))
     s.client(*fragments(udp(c, "10.0.1.1:999", pattern(200)), 104, ident=s.ident()))
-    s.title("Routed: a reply of nothing known, a request without a service; both orders, a lone piece.")
+    s.title(
+        "Routed: a reply of nothing known, a request without a service; both orders, a lone piece."
+    )
     s.server(*fragments(udp(f"{SERVER}:7", c, pattern(200)), 104, ident=s.ident()))
     s.server(*reversed(fragments(udp(f"{SERVER}:7", c, pattern(200)), 104, ident=s.ident())))
     s.server(fragments(udp(f"{SERVER}:7", c, pattern(200)), 104, ident=s.ident())[1])
@@ -162,7 +193,9 @@ def fragments_6(s):
     whole = udp(c, v, pattern(200), ip=dict(chain=[(0, hop)]))
     s.client(*fragments6(whole, 104, ident=s.ident(), head=48))
     s.client(*fragments6(udp(c, v, pattern(200), ip=dict(ttl=1)), 104, ident=s.ident()))
-    s.client(*fragments6(udp(c, v, pattern(200), ip=dict(tos=0xB8, flow=0xABCDE)), 104, ident=s.ident()))
+    s.client(
+        *fragments6(udp(c, v, pattern(200), ip=dict(tos=0xB8, flow=0xABCDE)), 104, ident=s.ident())
+    )
     s.title("Large; a piece whose length is no multiple of eight; beyond the largest packet.")
     s.client(*fragments6(udp(c, v, pattern(3000)), 1448, 2896, ident=s.ident()))
     s.server(*fragments6(udp(r, c, pattern(3000)), 1448, 2896, ident=s.ident()))

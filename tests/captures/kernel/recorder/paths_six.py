@@ -1,7 +1,8 @@
 """IPv6: NAT, DR and tunnels, extension headers, ICMPv6 in every direction, the host's answers."""
+
 import struct
 
-from frames import chunk, datagram, fragments6, icmp, ip6, packet, pattern, sctp, segment, tcp, udp
+from frames import chunk, fragments6, icmp, ip6, packet, pattern, sctp, tcp, udp
 from scenario import CLIENT6, SERVER6, VIP6, scenario
 
 C, V, R = f"[{CLIENT6}]", f"[{VIP6}]", f"[{SERVER6}]"
@@ -68,7 +69,17 @@ def error(src, dst, about, kind=(1, 0), keep=1 << 16, rest=0, **more):
 
 
 KINDS = [(1, code) for code in range(8)] + [
-    (3, 0), (3, 1), (4, 0), (4, 1), (4, 2), (5, 0), (100, 0), (101, 0), (127, 0), (0, 0)]
+    (3, 0),
+    (3, 1),
+    (4, 0),
+    (4, 1),
+    (4, 2),
+    (5, 0),
+    (100, 0),
+    (101, 0),
+    (127, 0),
+    (0, 0),
+]
 
 
 def kinds(s, send, src, dst, about):
@@ -121,7 +132,16 @@ def six_nat(s):
     s.title("Hairpin.")
     s.server(tcp("[fd00:2::c]:3003", f"{V}:80", "S"), tcp(f"{R}:8080", "[fd00:2::c]:3003", "SA"))
     s.title("Sources that nobody has.")
-    for source in ("::", "::1", "ff02::1", "fe80::2", VIP6, DIRECTOR, "2001:db8::1", "::ffff:1.2.3.4"):
+    for source in (
+        "::",
+        "::1",
+        "ff02::1",
+        "fe80::2",
+        VIP6,
+        DIRECTOR,
+        "2001:db8::1",
+        "::ffff:1.2.3.4",
+    ):
         s.client(tcp(f"[{source}]:3006", f"{V}:80", "S"))
     s.title("Where no route is; link-local, multicast.")
     for destination in ("2001:db8::2", "fe80::2", "ff02::1", "ff05::2", "::", "::1"):
@@ -288,7 +308,9 @@ def six_host(s):
         s.title(f"Other next headers to {address}.")
         for protocol in (4, 41, 47, 50, 51, 59, 89, 99, 132, 136, 253, 255, 1):
             s.client(packet(CLIENT6, address, protocol, pattern(24)))
-    s.title("Other ICMPv6: reply, unknown informational, unknown error, packet too big, node query.")
+    s.title(
+        "Other ICMPv6: reply, unknown informational, unknown error, packet too big, node query."
+    )
     for kind in (129, 0, 5, 100, 127, 138, 139, 140, 144, 200, 255):
         s.client(icmp(CLIENT6, VIP6, kind, rest=0x12340003, body=bytes(12)))
     s.title("Echo to multicast, from link-local, from nobody.")
@@ -298,7 +320,9 @@ def six_host(s):
     s.client(icmp("ff02::1", VIP6, 128, rest=1, body=b"ping"))
     s.client(icmp("2001:db8::1", VIP6, 128, rest=1, body=b"ping"))
     s.title("Closed ports by multicast and from nobody; routed without a way.")
-    s.client(udp(f"{C}:1", "[ff02::1]:999"), udp("[::]:1", f"{V}:999"), udp(f"{C}:1", "[2001:db8::9]:9"))
+    s.client(
+        udp(f"{C}:1", "[ff02::1]:999"), udp("[::]:1", f"{V}:999"), udp(f"{C}:1", "[2001:db8::9]:9")
+    )
     s.client(udp("[fe80::2]:1", f"{R}:9"))
     s.title("From the servers' side.")
     s.server(icmp(SERVER6, VIP6, 128, rest=1, body=b"ping"))

@@ -1,4 +1,5 @@
 """Tunnels: every encapsulation, IPv4 and IPv6, inside and outside."""
+
 from frames import fragments, fragments6, pattern, tcp, udp
 from scenario import CLIENT, CLIENT6, SERVER, SERVER6, VIP, VIP6, scenario
 

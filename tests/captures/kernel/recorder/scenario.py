@@ -1,4 +1,5 @@
 """What a scenario is made of: lines of a capture without what came out."""
+
 import frames
 
 SCENARIOS = {}
@@ -16,7 +17,8 @@ def scenario(function):
 
 def every():
     import importlib
-    for name in ("nat", "tunnels", "icmp_errors", "six", "direct", "pieces", "other"):
+
+    for name in ("nat", "tunnels", "icmp_errors", "six", "direct", "pieces", "ftp", "other"):
         try:
             importlib.import_module(f"paths_{name}")
         except ModuleNotFoundError as error:
@@ -33,7 +35,11 @@ class Scenario:
     def head(self, release):
         about = [f"# {line.strip()}" for line in self.about.split("\n")]
         return [
-            *about, f"# Recorded by record-paths.py from Linux {release}.", *self.surroundings, ""]
+            *about,
+            f"# Recorded by record-paths.py from Linux {release}.",
+            *self.surroundings,
+            "",
+        ]
 
     def ident(self):
         """An identification for fragments that was not used yet."""
