@@ -6,7 +6,7 @@
 //! answer, and publishes each change into the slots of the destinations that depend on it. Others
 //! (a client on the link that replies go to) are wanted by packets; of these there is a limit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use crate::clock::{TICKS_PER_SECOND, Tick};
@@ -120,6 +120,8 @@ pub struct Neighbours {
     /// How many may be kept because packets wanted them.
     wanted_max: usize,
     wanted: usize,
+    /// Those that packets wanted, in that order; some have answered since.
+    unanswered: VecDeque<Hop>,
     /// What is known differs from what [`Neighbours::take_changed`] last told of.
     is_changed: bool,
 }
@@ -127,7 +129,14 @@ pub struct Neighbours {
 impl Neighbours {
     /// No neighbours yet.
     pub const fn new(patience: Patience, wanted_max: usize) -> Self {
-        Self { patience, table: BTreeMap::new(), wanted_max, wanted: 0, is_changed: true }
+        Self {
+            patience,
+            table: BTreeMap::new(),
+            wanted_max,
+            wanted: 0,
+            unanswered: VecDeque::new(),
+            is_changed: true,
+        }
     }
 
     /// A configured neighbour.
@@ -144,14 +153,38 @@ impl Neighbours {
         self.entry(hop).interest = Interest::Configured;
     }
 
-    /// A packet waits for this neighbour. Not known yet and the limit reached: nothing happens,
-    /// and the packet waits in vain.
+    /// A packet waits for this neighbour. Not known yet and the limit reached: it takes the place
+    /// of the oldest one that was asked and did not answer, so that a scan of addresses that do
+    /// not exist keeps nobody out (RFC 6583). Where all have answered, or were not asked yet,
+    /// nothing happens, and the packet waits in vain.
     pub fn want(&mut self, hop: Hop) {
-        if self.table.contains_key(&hop) || self.wanted >= self.wanted_max {
+        if self.table.contains_key(&hop) || (self.wanted >= self.wanted_max && !self.make_room()) {
             return;
         }
         self.entry(hop).interest = Interest::Packets;
         self.wanted += 1;
+        self.unanswered.push_back(hop);
+    }
+
+    fn make_room(&mut self) -> bool {
+        while let Some(&hop) = self.unanswered.front() {
+            let silent = self.table.get(&hop).filter(|neighbour| {
+                neighbour.state == State::Incomplete
+                    && neighbour.interest == Interest::Packets
+                    && neighbour.users.is_empty()
+            });
+            if silent.is_some_and(|neighbour| neighbour.attempts == 0) {
+                return false;
+            }
+            let is_silent = silent.is_some();
+            self.unanswered.pop_front();
+            if is_silent {
+                self.table.remove(&hop);
+                self.wanted -= 1;
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether what is known changed since the last call.
@@ -235,6 +268,7 @@ impl Neighbours {
     /// Who was only wanted by packets and does not answer is forgotten: the next packet wants it
     /// anew.
     fn forget_silent(&mut self) {
+        let before = self.wanted;
         let wanted = &mut self.wanted;
         self.table.retain(|_, neighbour| {
             let is_over = neighbour.state == State::Failed
@@ -243,6 +277,9 @@ impl Neighbours {
             *wanted -= usize::from(is_over);
             !is_over
         });
+        if self.wanted < before {
+            self.unanswered.retain(|hop| self.table.contains_key(hop));
+        }
     }
 
     /// All neighbours, by interface and address.
@@ -422,5 +459,33 @@ mod tests {
         assert_eq!(neighbours.rows().map(|row| row.hop).collect::<Vec<_>>(), [hop(1)]);
         neighbours.want(hop(3));
         assert_eq!(neighbours.rows().count(), 2, "there is room again");
+    }
+
+    /// Those that answered are in no scanner's way, nor is who comes after the scan.
+    #[test]
+    fn silent_neighbours_make_room_for_new_ones() {
+        let slots = DestinationSlots::new(1);
+        let patience = Patience { retry_ticks: 8, attempts: 30, reachable_ticks: 100 };
+        let mut neighbours = Neighbours::new(patience, 2);
+        let hop = |last: u8| Hop {
+            interface: InterfaceId(0),
+            neighbour: IpAddr::from([10, 0, 10, last]),
+        };
+        let known = |neighbours: &Neighbours| -> Vec<Hop> {
+            neighbours.rows().map(|row| row.hop).collect()
+        };
+        neighbours.want(HOP);
+        neighbours.want(hop(1));
+        neighbours.want(hop(2));
+        assert_eq!(known(&neighbours), [hop(1), HOP], "nobody was asked yet");
+        neighbours.questions(Tick(0), &slots);
+        neighbours.seen(&answer(7), Tick(1), &slots);
+        neighbours.want(hop(3));
+        assert_eq!(known(&neighbours), [hop(3), HOP], "the silent one gave way");
+        neighbours.want(hop(4));
+        assert_eq!(known(&neighbours), [hop(3), HOP], "3 has its chance first");
+        neighbours.questions(Tick(8), &slots);
+        neighbours.want(hop(4));
+        assert_eq!(known(&neighbours), [hop(4), HOP]);
     }
 }
