@@ -64,8 +64,8 @@ fn large_datagrams_pass_tunnels() {
     }
 }
 
-/// The network of the servers is narrower than the clients': the director fragments what may be, and
-/// tells the senders of all else.
+/// The network of the servers is narrower than the clients': the director fragments what may be,
+/// and tells the senders of all else.
 #[test]
 fn a_narrow_port_fragments_or_tells() {
     let lab = Lab::two_segments().with_web_at(8080);
@@ -178,7 +178,7 @@ fn echo(lab: &Lab, own: &str, to: &str, size: usize) -> bool {
         let socket = UdpSocket::bind(own).expect("a port is free");
         socket.set_read_timeout(Some(PATIENCE / 5)).expect("not zero");
         socket.connect(to).expect("there is a route");
-        let sent: Vec<u8> = (0..size).map(|number| (number % 251) as u8).collect();
+        let sent: Vec<u8> = (0..=250).cycle().take(size).collect();
         socket.send(&sent).expect("the client's kernel takes it");
         let mut got = vec![0; 65_535];
         socket.recv(&mut got).is_ok_and(|length| got[..length] == sent)

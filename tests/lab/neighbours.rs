@@ -129,12 +129,12 @@ fn a_static_neighbour_needs_no_arp() {
 }
 
 /// Whoever sends packets to many addresses that do not exist cannot fill the table: those of real
-/// servers come on top of its limit.
+/// servers come on top of its limit, and a client that is answered takes the place of a silent one.
 #[test]
 fn a_scan_does_not_keep_servers_from_being_found() {
     let lab = Lab::two_segments().with_web_at(8080);
     lab.sh("lab_run client ip route add 10.0.20.0/24 via 10.0.10.61");
-    let config = Config::two_ports().with_key("arp: { max: 16, queue: 32 }").with(
+    let config = Config::two_ports().with_key("arp: { max: 16, queue: 32, attempts: 30 }").with(
         &format!("-t {VIP}:80"),
         "rr",
         &["10.0.20.83:8080 -m"],
