@@ -16,6 +16,7 @@ mod support {
 }
 
 mod connections; // half-closed, reset and reused connections; servers that go away
+mod daemons; // BIRD and keepalived beside the director
 mod ipv6; // neighbour discovery, and services of the other family
 mod jumbo; // packets larger than 1500 bytes
 mod kernel; // interfaces of the host's kernel, and addresses that come and go
