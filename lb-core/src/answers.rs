@@ -1,5 +1,6 @@
 //! What the sender of a refused packet is told, where IPVS, or the host that the director is to
-//! it, would tell it something. The frame becomes the answer and goes back the way it came.
+//! it, would tell it something. The frame becomes the answer and goes back the way it came, if the
+//! sender is one that a route leads to.
 
 use std::net::IpAddr;
 
@@ -11,14 +12,16 @@ use crate::parse::Packet;
 use crate::reply::icmp_error::IcmpError;
 use crate::reply::icmp6_error::IcmpError6;
 use crate::reply::{self, Refusal, icmp_error, icmp6_error, reset, reset6};
+use crate::ways::Way;
 use crate::wire::ipv4::protocol;
 use crate::wire::ipv6::protocol::NO_NEXT;
 use crate::wire::ipv6_options::Problem;
 use crate::wire::{checksum, ipv6, udp};
 use crate::worker::Verdict;
 
-/// Protocols of RFC 3376 and RFC 3828.
+/// Protocols of RFC 3376, RFC 7761 and RFC 3828.
 const IGMP: u8 = 2;
+const PIM: u8 = 103;
 const UDP_LITE: u8 = 136;
 
 /// What a refused packet's sender is told.
@@ -74,11 +77,9 @@ impl Burst<'_> {
         limiter: &mut Limiter,
     ) -> Verdict {
         self.counters.drop_packets(reason, 1);
-        let Some(answer) =
-            answer.filter(|_| limiter.allows(self.now, self.snapshot.settings.icmp_msgs_per_sec))
-        else {
-            return Verdict::Drop(reason);
-        };
+        let may_answer = self.has_way_back(packet)
+            && limiter.allows(self.now, self.snapshot.settings.icmp_msgs_per_sec);
+        let Some(answer) = answer.filter(|_| may_answer) else { return Verdict::Drop(reason) };
         let made = if packet.is_v4() {
             self.answer_v4(answer, frame, packet, limiter)
         } else {
@@ -188,6 +189,13 @@ impl Burst<'_> {
         Some(icmp6_error::answer_from(frame, offset, source, error))
     }
 
+    /// Whether a route leads to the sender of a packet: to others the kernel says nothing.
+    /// Link-local senders are on the link.
+    pub(crate) fn has_way_back(&self, packet: &Packet) -> bool {
+        let is_near = |address| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        self.ways.to(packet.source) != Way::None || is_near(packet.source.to_ip())
+    }
+
     /// The address that the sender of a packet hears from: the one that it spoke to, or, where
     /// that is another host's, the director's on this link.
     pub(crate) fn answers_from(&self, packet: &Packet) -> Option<IpAddr> {
@@ -236,6 +244,7 @@ fn answer_to(packet: &Packet, reason: DropReason) -> Option<Answer> {
         },
         // A host speaks these, and says nothing where nobody listens.
         DropReason::ProtocolUnknown if matches!(packet.protocol, IGMP | UDP_LITE | NO_NEXT) => None,
+        DropReason::ProtocolUnknown if packet.is_v4() && packet.protocol == PIM => None,
         DropReason::NoDestination | DropReason::NatServerStray => Some(Answer::PortUnreachable),
         DropReason::ProtocolUnknown => Some(Answer::ProtocolUnreachable),
         DropReason::Ipv4Options | DropReason::Ipv6Options => Some(Answer::ParameterProblem),

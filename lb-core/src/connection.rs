@@ -12,6 +12,7 @@ use crate::slots::{DestinationId, DestinationSlot};
 use crate::snapshot::{RealServer, Snapshot};
 use crate::state::{Direction, SctpEvent, SctpState, TcpState};
 use crate::transition::{first_state, follow, keeps_established, timeout_s};
+use crate::ways::Way;
 use crate::wire::sctp;
 use crate::wire::tcp::Flags;
 
@@ -99,14 +100,16 @@ impl Connections {
         let &Burst { director, snapshot, counters, now, .. } = burst;
         if packet.ttl <= 1 {
             // The kernel's router looks before IPVS does.
-            return if snapshot.settings.ip_forward {
-                Decision::Drop(DropReason::TtlExpired)
-            } else {
-                Decision::Route
-            };
+            return Decision::Route;
         }
         let Some(id) = find_reply(director, packet) else { return Decision::Route };
         let entry = director.flows.entry(id);
+        if entry.way_back(burst.ways.generation()).is_none()
+            && burst.ways.to(packet.destination) == Way::None
+        {
+            // So it does here.
+            return Decision::Route;
+        }
         if director.is_over(id, now) {
             let _by_us = director.end_connection(id, &mut self.limbo, counters);
             return Decision::Route;

@@ -241,6 +241,10 @@ impl Burst<'_> {
         if snapshot.is_confined(packet) {
             return Outcome::Refused(DropReason::Broadcast);
         }
+        let way = self.ways.to(packet.destination);
+        if way == Way::None {
+            return Outcome::Refused(DropReason::NoRoute);
+        }
         if packet.ttl <= 1 {
             return Outcome::Refused(DropReason::TtlExpired);
         }
@@ -249,8 +253,7 @@ impl Burst<'_> {
             let _ = forward::hop(frame.bytes_mut(), &packet.layout());
             return Outcome::Refused(DropReason::NatServerStray);
         }
-        let way = self.next_hop(self.ways.to(packet.destination));
-        self.route_by(way, frame, packet, surroundings, |bytes, packet| {
+        self.route_by(self.next_hop(way), frame, packet, surroundings, |bytes, packet| {
             forward::hop(bytes, &packet.layout())
         })
     }

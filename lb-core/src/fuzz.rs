@@ -219,7 +219,7 @@ impl PacketPath {
         seen.iter().for_each(|seen| self.control.neighbour_seen(seen));
         wanted.iter().for_each(|&hop| self.control.neighbour_wanted(hop));
         mtus.iter().for_each(|&(server, mtu)| self.control.path_mtu_seen(server, mtu));
-        self.control.publish();
+        let _asked_and_announced = self.control.tick(self.now);
     }
 
     /// Frames received, and the sum of all that can become of a frame.

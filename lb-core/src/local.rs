@@ -35,17 +35,28 @@ pub(crate) fn handle<F: Frame>(
         Class::LaterFragment => burst.later_fragment(frame, packet, bench, surroundings),
         Class::Group => punt(burst, packet, frame, bench, DropReason::Broadcast),
         Class::Local(reason) => punt(burst, packet, frame, bench, reason),
-        Class::Portless if burst.snapshot.is_local(packet.destination) => {
-            Outcome::Refused(if packet.is_fragment {
-                DropReason::FragmentTiny
-            } else {
-                DropReason::TransportTruncated
-            })
-        }
+        Class::Truncated if burst.is_wanted(packet) => Outcome::Refused(if packet.is_fragment {
+            DropReason::FragmentTiny
+        } else {
+            DropReason::TransportTruncated
+        }),
         _ if burst.snapshot.is_local(packet.destination) => {
             punt(burst, packet, frame, bench, DropReason::ProtocolUnknown)
         }
         _ => burst.route(frame, packet, surroundings),
+    }
+}
+
+impl Burst<'_> {
+    /// Whether somebody here would take a packet if its header were whole: the director, or a
+    /// connection that leads through NAT.
+    fn is_wanted(&self, packet: &Packet) -> bool {
+        let reply = Packet { is_reply: true, ..*packet };
+        let (protocol, client, port) = reply.client();
+        let flows = &self.director.flows;
+        let hash = flows.hash(protocol, client, port);
+        self.snapshot.is_local(packet.destination)
+            || flows.find_reply(hash, &reply.reply_key()).is_some()
     }
 }
 
@@ -179,7 +190,9 @@ fn icmp<F: Frame>(
     if packet.has_extensions() && burst.problem(frame, packet).is_some() {
         return Outcome::Refused(DropReason::Ipv6Options);
     }
-    if !bench.limiter.allows(burst.now, burst.snapshot.settings.icmp_msgs_per_sec) {
+    if !burst.has_way_back(packet)
+        || !bench.limiter.allows(burst.now, burst.snapshot.settings.icmp_msgs_per_sec)
+    {
         return Outcome::Refused(DropReason::EchoRefused);
     }
     let offset = usize::from(packet.network_offset);

@@ -11,7 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::wire::ethernet::EtherType;
 use crate::wire::field::window;
 use crate::wire::ipv4::protocol;
-use crate::wire::ports::{PORTS_LEN, Ports};
+use crate::wire::ports::Ports;
 use crate::wire::{ethernet, icmpv6, ipv4, ipv6, sctp, tcp, udp, vlan};
 
 /// Length of the IPv6 header, as a part of a packet's length.
@@ -40,8 +40,8 @@ pub enum Class {
     Group,
     /// For one host, of a protocol that has no connections.
     Other,
-    /// The same, of a protocol that has: but the packet ends before its ports.
-    Portless,
+    /// The same, of a protocol that has: but the packet ends before its header does.
+    Truncated,
     /// For the director, and no service wants it; the reason counts if nobody else does either.
     Local(DropReason),
     Drop(DropReason),
@@ -414,15 +414,15 @@ impl Packet {
             ipv6::protocol::ICMPV6 if !self.is_v4() => return Ok(Class::Icmp),
             _ => return Ok(Class::Other),
         };
-        if payload.len() < PORTS_LEN {
-            // Without ports there is no connection, whose packet it could be.
-            return Ok(Class::Portless);
-        }
-        if payload.len() < least {
-            return Err(truncated);
-        }
-        let ports = Ports::over(window(payload, 0).ok_or(truncated)?);
+        let Some(ports) = window(payload, 0).map(Ports::over) else {
+            // Of no connection, whoever it is for.
+            (self.source_port, self.destination_port) = (0, 0);
+            return Ok(Class::Truncated);
+        };
         (self.source_port, self.destination_port) = (ports.source(), ports.destination());
+        if payload.len() < least {
+            return if self.is_fragment { Err(truncated) } else { Ok(Class::Truncated) };
+        }
         match self.protocol {
             protocol::TCP => {
                 let header = tcp::Header::over(window(payload, 0).ok_or(truncated)?);

@@ -16,6 +16,7 @@ mod support {
 }
 
 mod connections; // half-closed, reset and reused connections; servers that go away
+mod daemons; // BIRD and keepalived beside the director
 mod fragments; // of datagrams that are larger than the wire allows
 mod ftp; // whose data connections the director must foresee
 mod icmp; // echo, and errors of all kinds

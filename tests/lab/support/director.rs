@@ -49,7 +49,12 @@ pub(crate) struct ConnectionLine {
 impl<'lab> Director<'lab> {
     /// Starts a director in the lab's host `director` and waits until it forwards.
     pub(crate) fn start(lab: &'lab Lab, config: &Config) -> Self {
-        let mut director = Self::spawn(lab, config);
+        Self::start_in(lab, "director", config)
+    }
+
+    /// The same in any host.
+    pub(crate) fn start_in(lab: &'lab Lab, host: &str, config: &Config) -> Self {
+        let mut director = Self::spawn(lab, host, config);
         eventually(Duration::from_secs(60), "\"sluiced: ready\"", || {
             let text = director.messages();
             if let Ok(Some(status)) = director.child.try_wait() {
@@ -60,15 +65,15 @@ impl<'lab> Director<'lab> {
         director
     }
 
-    fn spawn(lab: &'lab Lab, config: &Config) -> Self {
-        let socket = socket_of(lab);
+    fn spawn(lab: &'lab Lab, host: &str, config: &Config) -> Self {
+        let socket = socket_in(lab, host);
         let yaml = config.yaml(&socket);
-        let path = lab.dir().join("sluice.yaml");
+        let path = lab.dir().join(format!("{host}.yaml"));
         std::fs::write(&path, yaml).expect("the lab's folder is writable");
-        let log = lab.dir().join("sluiced.log");
+        let log = lab.dir().join(format!("{host}-sluiced.log"));
         let both = File::create(&log).expect("the lab's folder is writable");
         let child = lab
-            .command("director", program("sluiced"))
+            .command(host, program("sluiced"))
             .arg("--config")
             .arg(&path)
             .stdin(Stdio::null())
@@ -218,7 +223,12 @@ pub(crate) fn run_sluiced(lab: &Lab, yaml: &str, arguments: &[&str]) -> Reply {
 
 /// The control socket of the lab's director.
 pub(crate) fn socket_of(lab: &Lab) -> PathBuf {
-    lab.dir().join("control.sock")
+    socket_in(lab, "director")
+}
+
+/// The control socket of the director in a host.
+pub(crate) fn socket_in(lab: &Lab, host: &str) -> PathBuf {
+    lab.dir().join(format!("{host}.sock"))
 }
 
 /// Sends a signal to a process that the test started.
