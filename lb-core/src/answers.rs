@@ -243,8 +243,10 @@ fn answer_to(packet: &Packet, reason: DropReason) -> Option<Answer> {
             _ => Some(Answer::ProtocolUnreachable),
         },
         // A host speaks these, and says nothing where nobody listens.
-        DropReason::ProtocolUnknown if matches!(packet.protocol, IGMP | UDP_LITE | NO_NEXT) => None,
-        DropReason::ProtocolUnknown if packet.is_v4() && packet.protocol == PIM => None,
+        DropReason::ProtocolUnknown if matches!(packet.protocol, UDP_LITE | NO_NEXT) => None,
+        DropReason::ProtocolUnknown if packet.is_v4() && matches!(packet.protocol, IGMP | PIM) => {
+            None
+        }
         DropReason::NoDestination | DropReason::NatServerStray => Some(Answer::PortUnreachable),
         DropReason::ProtocolUnknown => Some(Answer::ProtocolUnreachable),
         DropReason::Ipv4Options | DropReason::Ipv6Options => Some(Answer::ParameterProblem),

@@ -18,7 +18,17 @@ def scenario(function):
 def every():
     import importlib
 
-    for name in ("nat", "tunnels", "icmp_errors", "six", "direct", "pieces", "ftp", "other"):
+    for name in (
+        "nat",
+        "tunnels",
+        "icmp_errors",
+        "six",
+        "direct",
+        "pieces",
+        "ftp",
+        "other",
+        "random",
+    ):
         try:
             importlib.import_module(f"paths_{name}")
         except ModuleNotFoundError as error:
