@@ -5,9 +5,12 @@
 //! [`worker::Worker::process`] takes a burst of frames through its stages; each is a file:
 //! [`parse`] says what a frame is, [`hash`] and [`flow`] find its connection, [`connection`] moves
 //! the connection's [`state`] or begins a new one (the [`snapshot`] knows the services, a
-//! scheduler of [`sched`] picks the real server), [`forward`] rewrites the frame, [`local`] and
-//! [`reply`] answer what is for the director itself. What does not go on has a reason in
-//! [`drops`].
+//! scheduler of [`sched`] picks the real server), `egress` sends the packet to the real server,
+//! back to the client, or on its route, as [`forward`] rewrites it and [`ways`] says where it goes
+//! out. Aside of that way: [`fragment`] makes later fragments follow the first one's [`course`],
+//! [`ftp`] reads control connections, `related` takes ICMP errors to whom they concern, `options`
+//! are carried out, [`local`] and [`reply`] answer what is for the director itself, `answers` tells
+//! the senders of what is refused. What does not go on has a reason in [`drops`].
 //!
 //! # A command's way
 //!
