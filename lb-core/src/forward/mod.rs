@@ -1,6 +1,6 @@
 //! Forwarding methods: what a packet looks like when it leaves for its real server.
 //!
-//! [`direct`], [`masquerade`] and [`tunnel`] are the three methods; [`icmp`] and [`tunnel_error`]
+//! `direct`, [`masquerade`] and [`tunnel`] are the three methods; [`icmp`] and [`tunnel_error`]
 //! are what they do to ICMP errors about packets that they rewrote before. [`address_link`] is the
 //! last step of all.
 
