@@ -104,6 +104,7 @@ impl Burst<'_> {
         limiter: &mut Limiter,
     ) -> Option<Result<(), Refusal>> {
         let offset = usize::from(packet.network_offset);
+        let mut embedded_max = usize::MAX;
         let mut options = None;
         if packet.has_options() {
             options = Some(self.echoed(frame, packet)?);
@@ -125,7 +126,7 @@ impl Burst<'_> {
                 IcmpError::ParameterProblem { pointer }
             }
             Answer::ClosedPort => {
-                check_datagram(frame, packet)?;
+                embedded_max = check_datagram(frame, packet)?;
                 IcmpError::PortUnreachable
             }
             Answer::PortUnreachable => IcmpError::PortUnreachable,
@@ -137,7 +138,8 @@ impl Burst<'_> {
         };
         let IpAddr::V4(source) = self.answers_from(packet)? else { return None };
         let identification = limiter.identification();
-        let made = icmp_error::answer_from(frame, offset, source, error, identification);
+        let made = icmp_error::answer_from(frame, offset, source, error, identification)
+            .and_then(|()| icmp_error::shorten(frame, offset, embedded_max));
         Some(match options {
             Some((now, echoed)) => made.and_then(|()| {
                 let (now, echoed) = (now.bytes(), echoed.bytes());
@@ -154,6 +156,7 @@ impl Burst<'_> {
         packet: &Packet,
     ) -> Option<Result<(), Refusal>> {
         let offset = usize::from(packet.network_offset);
+        let mut embedded_max = usize::MAX;
         // What the host that the packet is for says, it says of what it comes to first.
         let is_hosts = matches!(
             answer,
@@ -172,7 +175,7 @@ impl Burst<'_> {
             Answer::ParameterProblem => return None,
             Answer::Reset => return Some(reset6::answer(frame, offset)),
             Answer::ClosedPort => {
-                check_datagram(frame, packet)?;
+                embedded_max = check_datagram(frame, packet)?;
                 IcmpError6::PortUnreachable
             }
             Answer::PortUnreachable => IcmpError6::PortUnreachable,
@@ -186,7 +189,8 @@ impl Burst<'_> {
             Answer::TooLarge { mtu } => IcmpError6::PacketTooBig { mtu: u32::from(mtu) },
         };
         let IpAddr::V6(source) = self.answers_from(packet)? else { return None };
-        Some(icmp6_error::answer_from(frame, offset, source, error))
+        let made = icmp6_error::answer_from(frame, offset, source, error);
+        Some(made.and_then(|()| icmp6_error::shorten(frame, offset, embedded_max)))
     }
 
     /// Whether a route leads to the sender of a packet: to others the kernel says nothing.
@@ -207,30 +211,32 @@ impl Burst<'_> {
 }
 
 /// What a host does before it looks for a listener (`__udp4_lib_rcv`): a datagram whose length or
-/// checksum is wrong is none. First fragments pass.
-fn check_datagram(frame: &impl Frame, packet: &Packet) -> Option<()> {
+/// checksum is wrong is none. First fragments pass. The result is how much of the packet an error
+/// embeds: a host cuts a packet to the length of its datagram, whose checksum may be right before
+/// that or behind it.
+fn check_datagram(frame: &impl Frame, packet: &Packet) -> Option<usize> {
     let start = usize::from(packet.transport_offset);
     let end = usize::from(packet.network_offset) + packet.length as usize;
     let payload = frame.bytes().get(start..end)?;
     if packet.is_fragment {
-        return Some(());
+        return Some(usize::MAX);
     }
     let datagram = udp::Datagram::check(payload).ok()?;
     let length = usize::from(datagram.header.length());
-    let bytes = payload.get(..length)?;
-    let is_right = match (packet.source.to_ip(), packet.destination.to_ip()) {
+    let checksum = datagram.header.checksum();
+    let (from, to) = (packet.source.to_ip(), packet.destination.to_ip());
+    let is_right = |bytes: &[u8]| match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
-            datagram.header.checksum() == 0
-                || checksum::verify_transport_v4(from, to, packet.protocol, bytes)
+            checksum == 0 || checksum::verify_transport_v4(from, to, packet.protocol, bytes)
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {
             // RFC 8200 section 8.1: there is always one.
-            datagram.header.checksum() != 0
-                && checksum::verify_transport_v6(from, to, packet.protocol, bytes)
+            checksum != 0 && checksum::verify_transport_v6(from, to, packet.protocol, bytes)
         }
         _ => false,
     };
-    is_right.then_some(())
+    let headers = start.saturating_sub(usize::from(packet.network_offset));
+    (is_right(payload) || is_right(payload.get(..length)?)).then_some(headers + length)
 }
 
 /// The answer that a drop reason calls for, if any.

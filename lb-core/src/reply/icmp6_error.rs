@@ -103,6 +103,31 @@ pub fn answer_from(
     Ok(())
 }
 
+/// Cuts what an error that was made embeds to `embedded_length` bytes, if it is longer.
+pub fn shorten(
+    frame: &mut impl Frame,
+    network_offset: usize,
+    embedded_length: usize,
+) -> Result<(), Refusal> {
+    let length = (network_offset + HEADERS_LEN).saturating_add(embedded_length);
+    if length >= frame.bytes().len() {
+        return Ok(());
+    }
+    if !frame.resize(length) {
+        return Err(Refusal::NoRoom);
+    }
+    let (_, packet) =
+        frame.bytes_mut().split_at_mut_checked(network_offset).ok_or(Malformed::Truncated)?;
+    let (ip, message) = packet.split_first_chunk_mut().ok_or(Malformed::Truncated)?;
+    let mut header = ipv6::Header::over(ip);
+    let payload_length = u16::try_from(message.len()).map_err(|_| Malformed::TotalLength)?;
+    header.set_payload_length(payload_length);
+    let (source, destination) = (header.source(), header.destination());
+    let (window, body) = message.split_first_chunk_mut().ok_or(Malformed::Truncated)?;
+    icmpv6::Header::over(window).fill_checksum(source, destination, body);
+    Ok(())
+}
+
 /// Whether the packet may be answered by an error (RFC 4443 section 2.4 (e)). Later fragments
 /// are not, as with IPv4: the first one tells all. Where the headers lead to nothing, that is no
 /// error (the kernel's `is_ineligible`).

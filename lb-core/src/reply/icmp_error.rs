@@ -105,6 +105,31 @@ pub fn answer_from(
     Ok(())
 }
 
+/// Cuts what an error that was made embeds to `embedded_length` bytes, if it is longer.
+pub fn shorten(
+    frame: &mut impl Frame,
+    network_offset: usize,
+    embedded_length: usize,
+) -> Result<(), Refusal> {
+    let length = (network_offset + HEADERS_LEN).saturating_add(embedded_length);
+    if length >= frame.bytes().len() {
+        return Ok(());
+    }
+    if !frame.resize(length) {
+        return Err(Refusal::NoRoom);
+    }
+    let (_, packet) =
+        frame.bytes_mut().split_at_mut_checked(network_offset).ok_or(Malformed::Truncated)?;
+    let total_length = u16::try_from(packet.len()).map_err(|_| Malformed::TotalLength)?;
+    let (ip, message) = packet.split_first_chunk_mut().ok_or(Malformed::Truncated)?;
+    let mut header = ipv4::Header::over(ip);
+    header.set_total_length(total_length);
+    header.fill_checksum(&[]);
+    let (window, body) = message.split_first_chunk_mut().ok_or(Malformed::Truncated)?;
+    icmp::Header::over(window).fill_checksum(body);
+    Ok(())
+}
+
 /// Whether the packet may be answered by an error (RFC 1122 section 3.2.2).
 fn check(frame: &[u8], network_offset: usize) -> Result<ipv4::Packet<'_>, Refusal> {
     let packet = check_unicast(frame, network_offset)?;
