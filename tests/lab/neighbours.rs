@@ -142,15 +142,12 @@ fn a_scan_does_not_keep_servers_from_being_found() {
     let director = Director::start(&lab, &config);
     let client = lab.inside("client", || UdpSocket::bind("10.0.10.1:0")).expect("a port is free");
 
-    for _ in 0..3 {
+    // A busy machine loses some of a burst before the director sees it, so it goes on until it has.
+    eventually(Duration::from_secs(20), "the scan is dropped", || {
         for last in (1..=254).filter(|last| ![61, 83, 84].contains(last)) {
             client.send_to(b"scan", format!("10.0.20.{last}:9")).expect("the kernel takes it");
         }
-    }
-
-    // A busy machine loses some of a burst before the director sees it: a third is enough by far.
-    eventually(Duration::from_secs(10), "the scan is dropped", || {
-        (director.drops("neighbour_unresolved") >= 250).then_some(())
+        (director.drops("neighbour_unresolved") >= 700).then_some(())
     });
     let learnt =
         director.ctl("neigh").lines().filter(|line| line.contains("real-servers 0")).count();

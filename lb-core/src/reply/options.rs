@@ -1,7 +1,7 @@
 //! IPv4 options of answers: put into an answer that is there already, since hardly any has some
 //! (RFC 1122 section 3.2.1.8).
 
-use super::Refusal;
+use super::{Refusal, icmp_error};
 use crate::frame::Frame;
 use crate::wire::field::window_mut;
 use crate::wire::{Malformed, icmp, ipv4};
@@ -47,20 +47,10 @@ pub fn attach_to_error(
     embedded: &[u8],
     options: &[u8],
 ) -> Result<(), Refusal> {
+    let room = ERROR_LEN_MAX.saturating_sub(icmp_error::HEADERS_LEN + options.len());
+    icmp_error::shorten(frame, network_offset, room)?;
     let message_at = network_offset + ipv4::HEADER_LEN;
-    let room = (network_offset + ERROR_LEN_MAX).saturating_sub(options.len());
-    let length = frame.bytes().len().min(room);
-    // Shorter than it was, or as long.
-    if !frame.resize(length) {
-        return Err(Refusal::NoRoom);
-    }
-    let bytes = frame.bytes_mut();
-    let total_length = u16::try_from(length.saturating_sub(network_offset)).unwrap_or(u16::MAX);
-    let header = window_mut(bytes, network_offset).ok_or(Malformed::Truncated)?;
-    let mut header = ipv4::Header::over(header);
-    header.set_total_length(total_length);
-    header.fill_checksum(&[]);
-    let message = bytes.get_mut(message_at..).ok_or(Malformed::Truncated)?;
+    let message = frame.bytes_mut().get_mut(message_at..).ok_or(Malformed::Truncated)?;
     let (window, body) = message.split_first_chunk_mut().ok_or(Malformed::Truncated)?;
     for (to, from) in body.iter_mut().skip(ipv4::HEADER_LEN).zip(embedded) {
         *to = *from;
