@@ -8,10 +8,12 @@ use crate::drops::DropReason;
 use crate::flow::{EntryCache, FlowId, FlowKey, FlowState, Inserted, Limbo, NewFlow};
 use crate::parse::Packet;
 use crate::protocol::Protocol;
+use crate::sched::Request;
 use crate::slots::{DestinationId, DestinationSlot};
-use crate::snapshot::{RealServer, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::state::{Direction, SctpEvent, SctpState, TcpState};
 use crate::transition::{first_state, follow, keeps_established, timeout_s};
+use crate::virtual_service::RealServer;
 use crate::ways::Way;
 use crate::wire::sctp;
 use crate::wire::tcp::Flags;
@@ -320,17 +322,26 @@ fn find_reply(director: &Director, packet: &Packet) -> Option<FlowId> {
 /// The real server for a packet without a connection, or why there is none
 /// (`ip_vs_try_to_schedule`).
 fn pick(burst: &Burst<'_>, packet: &Packet) -> Picked {
-    let &Burst { director, snapshot, .. } = burst;
+    let &Burst { director, snapshot, now, .. } = burst;
     if snapshot.is_martian(packet) {
         return Err(Decision::Drop(DropReason::MartianSource));
     }
     let service = snapshot
-        .service(packet.protocol, packet.destination, packet.destination_port)
+        .services
+        .find(0, packet.protocol, packet.destination, packet.destination_port)
         .ok_or(Decision::Local(DropReason::NoService))?;
     if !may_begin(packet, snapshot) {
         return Err(Decision::Local(DropReason::NoConnection));
     }
-    service.schedule(&director.slots).ok_or(Decision::Drop(DropReason::NoDestination))
+    let request = Request {
+        client: packet.source,
+        client_port: packet.source_port,
+        destination: packet.destination,
+        flags: service.scheduler_flags,
+        now,
+        settings: &snapshot.settings,
+    };
+    service.schedule(&request, &director.slots).ok_or(Decision::Drop(DropReason::NoDestination))
 }
 
 /// Whether the packet is one that begins anew on a connection that is as good as over
