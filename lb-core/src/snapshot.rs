@@ -7,6 +7,7 @@ use crate::address::Address;
 use crate::destination::ForwardingMethod;
 use crate::hash::FlowHasher;
 use crate::interface::{Interface, InterfaceAddress, InterfaceId};
+use crate::marks::Marks;
 use crate::parse::Packet;
 use crate::protocol::Protocol;
 use crate::punt::PuntRules;
@@ -60,6 +61,7 @@ pub struct Contents<S, L> {
     pub timeouts: Timeouts,
     pub settings: Settings,
     pub punt_rules: PuntRules,
+    pub marks: Arc<Marks>,
     /// Packets for others are to be told from packets for the director before they are looked up:
     /// they may be of NAT connections, or for an address that the director has no more.
     pub tells_apart: bool,
@@ -77,6 +79,7 @@ pub struct Snapshot {
     pub timeouts: Timeouts,
     pub settings: Settings,
     pub punt_rules: PuntRules,
+    pub marks: Arc<Marks>,
     pub tells_apart: bool,
 }
 
@@ -87,8 +90,16 @@ impl Snapshot {
         S: Iterator<Item = Arc<VirtualService>>,
         L: Iterator<Item = Address>,
     {
-        let Contents { services, local, interfaces, timeouts, settings, punt_rules, tells_apart } =
-            contents;
+        let Contents {
+            services,
+            local,
+            interfaces,
+            timeouts,
+            settings,
+            punt_rules,
+            marks,
+            tells_apart,
+        } = contents;
         let mut by_key = HashMap::with_hasher(hasher);
         for service in services {
             let key = service_key(service.protocol.number(), service.address, service.port);
@@ -111,6 +122,7 @@ impl Snapshot {
             timeouts,
             settings,
             punt_rules,
+            marks,
             tells_apart,
         }
     }
@@ -125,6 +137,7 @@ impl Snapshot {
             timeouts: Timeouts::default(),
             settings: Settings::default(),
             punt_rules: PuntRules::default(),
+            marks: Arc::default(),
             tells_apart: false,
         };
         Self::new(FlowHasher::new([1, 2, 3]), contents)
@@ -156,6 +169,12 @@ impl Snapshot {
         self.is_local(packet.destination)
             && self.interface(packet.interface).has_kernel
             && self.punt_rules.take(packet)
+    }
+
+    /// The mark that the rules give to a packet; 0 is none.
+    #[inline]
+    pub fn mark(&self, packet: &Packet) -> u32 {
+        self.marks.mark(packet)
     }
 
     /// Whether a packet claims to come from the director itself. IPv4 refuses that
