@@ -60,16 +60,23 @@ impl Connections {
     /// The order of questions is `ip_vs_in_hook`'s.
     #[inline]
     pub fn decide(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
-        let &Burst { director, snapshot, counters, now, .. } = burst;
+        let &Burst { director, snapshot, .. } = burst;
         if !snapshot.punt_rules.is_empty() && snapshot.punts(packet) {
             return Decision::Local(DropReason::NoService);
         }
         if packet.is_reply {
             return self.decide_reply(burst, packet);
         }
-        let Some(id) = find(director, packet) else {
-            return self.decide_unknown(burst, packet);
-        };
+        match find(director, packet) {
+            Some(id) => self.decide_known(burst, packet, id),
+            None => self.decide_unknown(burst, packet),
+        }
+    }
+
+    /// A packet from the client of a connection.
+    #[inline]
+    fn decide_known(&mut self, burst: &Burst<'_>, packet: &mut Packet, id: FlowId) -> Decision {
+        let &Burst { director, snapshot, counters, now, .. } = burst;
         let entry = director.flows.entry(id);
         let state = entry.state();
         let server = entry.destination();
@@ -100,22 +107,46 @@ impl Connections {
     /// merely on its way.
     #[inline]
     fn decide_reply(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
+        self.find_way_back(burst, packet).unwrap_or_else(|| self.pass_on(burst, packet))
+    }
+
+    /// A packet for another host that is of no NAT connection. One whose mark is intercepted is
+    /// taken as if it were for the director.
+    #[cold]
+    fn pass_on(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
+        let &Burst { director, snapshot, .. } = burst;
+        if !snapshot.marks.intercepts() || !snapshot.marks.is_intercepted(snapshot.mark(packet)) {
+            return Decision::Route;
+        }
+        packet.is_reply = false;
+        packet.flow = FlowId::NONE;
+        let (protocol, client, port) = packet.client();
+        packet.hash = director.flows.hash(protocol, client, port);
+        match find(director, packet) {
+            Some(id) => self.decide_known(burst, packet, id),
+            None => self.begin(burst, packet, Occasion::Packet),
+        }
+    }
+
+    /// The connection of a packet from a NAT server, moved; `None` where there is none.
+    #[inline]
+    fn find_way_back(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Option<Decision> {
         let &Burst { director, snapshot, counters, now, .. } = burst;
         if packet.ttl <= 1 {
             // The kernel's router looks before IPVS does.
-            return Decision::Route;
+            return None;
         }
-        let Some(id) = find_reply(director, packet) else { return Decision::Route };
+        let id = find_reply(director, packet)?;
         let entry = director.flows.entry(id);
         if entry.way_back(burst.ways.generation()).is_none()
             && burst.ways.to(packet.destination) == Way::None
         {
             // So it does here.
-            return Decision::Route;
+            return None;
         }
         if director.is_over(id, now) {
             let _by_us = director.end_connection(id, &mut self.limbo, counters);
-            return Decision::Route;
+            return None;
         }
         let (state, server) = (entry.state(), entry.destination());
         entry.set_deadline(if keeps_established(state, packet) {
@@ -128,7 +159,7 @@ impl Connections {
         tally.packets_out.add(1);
         tally.bytes_out.add(u64::from(packet.length));
         packet.flow = id;
-        Decision::Return
+        Some(Decision::Return)
     }
 
     /// No connection by its source. Where the director is asked, a new one may begin.
@@ -143,7 +174,8 @@ impl Connections {
             let (protocol, client, port) = reply.client();
             reply.hash = director.flows.hash(protocol, client, port);
             let decision = self.decide_reply(burst, &mut reply);
-            packet.flow = reply.flow;
+            // An intercepted packet is a request after all.
+            (packet.flow, packet.server, packet.hash) = (reply.flow, reply.server, reply.hash);
             return decision;
         }
         if director.flows.lacking_client_port() > 0

@@ -54,6 +54,7 @@ pub mod interface;
 pub mod ipvsadm;
 pub mod limiter;
 pub mod local;
+pub mod marks;
 pub mod neighbour;
 pub mod operations;
 mod options;

@@ -89,7 +89,8 @@ impl Burst<'_> {
         };
         let (protocol, client, port) = request.client();
         request.hash = self.director.flows.hash(protocol, client, port);
-        match bench.connections.begin(self, &mut request, Occasion::Error) {
+        let occasion = Occasion::Error { mark: self.snapshot.mark(packet) };
+        match bench.connections.begin(self, &mut request, occasion) {
             Decision::Forward => Some(Ok(request.flow)),
             Decision::Drop(reason) => Some(Err(Outcome::Refused(reason))),
             _ => None,

@@ -34,8 +34,8 @@ const UNKNOWN_STATE_S: u32 = 3;
 pub(crate) enum Occasion {
     /// A packet of its own.
     Packet,
-    /// An ICMP error about a packet that it would have had; see `schedule_icmp`.
-    Error,
+    /// An ICMP error, with that mark, about a packet that it would have had; see `schedule_icmp`.
+    Error { mark: u32 },
 }
 
 /// Where a new connection goes.
@@ -98,9 +98,13 @@ impl Connections {
         if occasion == Occasion::Packet && snapshot.is_martian(packet) {
             return Err(Decision::Drop(DropReason::MartianSource));
         }
+        let mark = match occasion {
+            Occasion::Error { mark } => mark,
+            Occasion::Packet => snapshot.mark(packet),
+        };
         let service = snapshot
             .services
-            .find(0, packet.protocol, packet.destination, packet.destination_port)
+            .find(mark, packet.protocol, packet.destination, packet.destination_port)
             .ok_or(Decision::Local(DropReason::NoService))?;
         if packet.source_port == FTP_DATA_PORT
             || occasion == Occasion::Packet && !may_begin(packet, snapshot)
@@ -177,7 +181,7 @@ pub(crate) fn request<'a>(
 fn first_entry(burst: &Burst<'_>, packet: &Packet, plan: &Plan) -> NewFlow {
     let &Burst { director, snapshot, now, .. } = burst;
     let (state, lives_s) = match plan.occasion {
-        Occasion::Error => (FlowState::new(0, plan.method, false), UNKNOWN_STATE_S),
+        Occasion::Error { .. } => (FlowState::new(0, plan.method, false), UNKNOWN_STATE_S),
         Occasion::Packet => {
             let direction = match plan.method {
                 ForwardingMethod::Masquerading => Direction::ClientToServer,
