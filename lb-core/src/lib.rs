@@ -5,8 +5,8 @@
 //! [`worker::Worker::process`] takes a burst of frames through its stages; each is a file:
 //! [`parse`] says what a frame is, [`hash`] and [`flow`] find its connection, [`connection`] moves
 //! the connection's [`state`], `schedule` begins a new one ([`services`] knows for whom, a
-//! scheduler of [`sched`] picks the real server, or `persistence` remembers it), `egress` sends the packet to the real server,
-//! back to the client, or on its route, as [`forward`] rewrites it and [`ways`] says where it goes
+//! scheduler of [`sched`] picks the real server, or `persistence` remembers it), `egress` sends the packet
+//! to the real server, back to the client, or on its route, as [`forward`] rewrites it and [`ways`] says where it goes
 //! out. Aside of that way: [`fragment`] makes later fragments follow the first one's [`course`],
 //! [`ftp`] reads control connections, `related` takes ICMP errors to whom they concern, `options`
 //! are carried out, [`local`] and [`reply`] answer what is for the director itself, `answers` tells
