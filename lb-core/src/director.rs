@@ -13,6 +13,7 @@ use crate::fragment::Tracker;
 use crate::ftp::Sessions;
 use crate::hash::FlowHasher;
 use crate::quiescence::Epochs;
+use crate::sip::Calls;
 use crate::slots::{DestinationId, DestinationSlots};
 use crate::snapshot::Snapshot;
 use crate::ways::Ways;
@@ -53,6 +54,8 @@ pub struct Director {
     pub fragments: Tracker<Course>,
     /// FTP control connections under NAT.
     pub ftp: Sessions,
+    /// Templates of SIP calls.
+    pub calls: Calls,
 }
 
 impl Director {
@@ -76,6 +79,7 @@ impl Director {
             ways: Arc::new(ArcSwap::new(ways)),
             fragments: Tracker::new(limits.datagrams_max, hasher),
             ftp: Sessions::default(),
+            calls: Calls::default(),
         }
     }
 
@@ -161,6 +165,9 @@ impl Director {
         self.control(self.flows.cold(id).controller(), false);
         if last.is_ftp() {
             self.ftp.forget(id);
+        }
+        if self.flows.is_salted(id) {
+            self.calls.forget(id);
         }
         limbo.retire(&self.flows, id);
         counters.flows_removed.add(1);
