@@ -12,6 +12,7 @@ use crate::flow::{FlowId, FlowTable, Limbo};
 use crate::fragment::Tracker;
 use crate::ftp::Sessions;
 use crate::hash::FlowHasher;
+use crate::overload::DropRate;
 use crate::quiescence::Epochs;
 use crate::slots::DestinationSlots;
 use crate::snapshot::Snapshot;
@@ -50,6 +51,8 @@ pub struct Director {
     pub fragments: Tracker<Course>,
     /// FTP control connections under NAT.
     pub ftp: Sessions,
+    /// Of how many packets that would begin a connection one is dropped.
+    pub drop_rate: DropRate,
 }
 
 impl Director {
@@ -72,6 +75,7 @@ impl Director {
             ways: Arc::new(ArcSwap::new(ways)),
             fragments: Tracker::new(limits.datagrams_max, hasher),
             ftp: Sessions::default(),
+            drop_rate: DropRate::default(),
         }
     }
 

@@ -58,6 +58,7 @@ pub mod neighbour;
 pub mod operations;
 mod options;
 mod outcome;
+pub mod overload;
 pub mod parse;
 mod prefetch;
 pub mod protocol;

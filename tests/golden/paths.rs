@@ -12,7 +12,7 @@ use lb_core::control::Network;
 use lb_core::interface::{InterfaceAddress, InterfaceId};
 use lb_core::ipvsadm::{Numeric, execute, restore_words};
 use lb_core::route::Route;
-use lb_core::settings::Settings;
+use lb_core::settings::{Settings, Switch};
 use lb_core::wire::show;
 
 use crate::bed::{Bed, captured_network};
@@ -134,14 +134,9 @@ impl Replay {
 
     fn sysctl(&mut self, setting: &str) {
         let (name, value) = setting.split_once('=').expect("NAME=VALUE");
-        let on = value != "0";
-        match name.rsplit('.').next().unwrap_or_default() {
-            "pmtu_disc" => self.settings.pmtu_disc = on,
-            "nat_icmp_send" => self.settings.nat_icmp_send = on,
-            "expire_nodest_conn" => self.settings.expire_nodest_conn = on,
-            "schedule_icmp" => {}
-            other => panic!("no sysctl {other}"),
-        }
+        let name = name.rsplit('.').next().unwrap_or_default();
+        let switch = Switch::named(name).unwrap_or_else(|| panic!("no sysctl {name}"));
+        switch.set_text(&mut self.settings, value).expect("a value of its own");
         let settings = self.settings;
         self.bed().control.set_settings(settings);
     }
