@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::counters::sum_destination;
 use crate::destination::{Destination, ForwardingMethod};
 use crate::director::Director;
+use crate::flow::FlowState;
 use crate::operations::{
     ConnectionRow, DestinationRow, OperationError, Operations, Rates, ServiceRow, Stats,
     TimeoutSettings,
@@ -404,7 +405,7 @@ impl Operations for Control {
             ConnectionRow {
                 protocol: key.protocol,
                 expires_s: entry.deadline().seconds_since(self.now),
-                state: state_name(key.protocol, entry.state().number()),
+                state: state_name(key.protocol, entry.state()),
                 client: (key.client.to_ip(), key.client_port),
                 virtual_end: (key.virtual_address.to_ip(), key.virtual_port),
                 destination: (flows.server(id).to_ip(), entry.server_port()),
@@ -419,8 +420,11 @@ impl Operations for Control {
     }
 }
 
-fn state_name(protocol: u8, number: u8) -> &'static str {
+fn state_name(protocol: u8, state: FlowState) -> &'static str {
+    if state.is_template() {
+        return if state.number() == FlowState::ASSURED { "ASSURED" } else { "NONE" };
+    }
     Protocol::from_number(protocol)
-        .and_then(|protocol| State::from_number(protocol, number))
+        .and_then(|protocol| State::from_number(protocol, state.number()))
         .map_or("?", State::name)
 }
