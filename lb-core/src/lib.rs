@@ -39,6 +39,7 @@ pub mod counters;
 pub mod course;
 pub mod destination;
 pub mod director;
+mod drop_entry;
 pub mod drops;
 mod egress;
 pub mod expiry;

@@ -1,4 +1,5 @@
-//! The defence against more connections than there is room for (`update_defense_level`).
+//! The defence against more connections than there is room for (`update_defense_level` and
+//! `ip_vs_todrop`).
 //!
 //! The kernel looks at free memory. Here all memory is taken at start, so what runs out is room in
 //! the flow table, and that is what is looked at.
@@ -42,9 +43,47 @@ impl DropRate {
     }
 }
 
+/// Which of the packets that would begin a connection are dropped. Each worker counts its own: the
+/// share is the same, and nobody waits for a counter.
+#[derive(Debug, Default)]
+pub(crate) struct Dropper {
+    left: i32,
+}
+
+impl Dropper {
+    /// Whether this packet is dropped, with one in `rate` of them.
+    pub(crate) fn drops(&mut self, rate: i32) -> bool {
+        if rate == 0 {
+            return false;
+        }
+        // The rate may have fallen since: what is left of a long wait ends with it.
+        self.left = self.left.min(rate).saturating_sub(1);
+        if self.left > 0 {
+            return false;
+        }
+        self.left = rate;
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `packet-path.txt`, "drop_packet=3 am_droprate=3".
+    #[test]
+    fn one_packet_in_so_many_is_dropped_and_the_first_is_one() {
+        let dropped = |rates: &[i32]| {
+            let mut dropper = Dropper::default();
+            rates.iter().map(|&rate| dropper.drops(rate)).map(u8::from).collect::<Vec<_>>()
+        };
+        assert_eq!(dropped(&[3; 12]), [1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0]);
+        assert_eq!(dropped(&[1; 3]), [1; 3], "rate 1 drops all");
+        assert_eq!(dropped(&[-7; 3]), [1; 3], "and so does what is less");
+        assert_eq!(dropped(&[0; 3]), [0; 3], "without a rate nothing is dropped");
+        assert_eq!(dropped(&[1000, 2, 2, 2]), [1, 0, 1, 0], "a new rate counts at once");
+        assert_eq!(dropped(&[i32::MIN; 2]), [1; 2]);
+    }
 
     #[test]
     fn the_less_room_there_is_the_more_is_dropped() {

@@ -82,10 +82,11 @@ impl Connections {
         (server, real): (DestinationId, RealServer),
     ) -> Option<FlowId> {
         let &Burst { director, counters, now, .. } = burst;
+        let template = FlowState::template(real.method);
         let has_port = packet.destination_port == service.port() && service.port() != FTP_PORT;
         let flow = NewFlow {
             key: wanted.key,
-            state: FlowState::template(real.method),
+            state: if service.one_packet { template.alone() } else { template },
             deadline: now.plus_seconds(persistence.timeout_s),
             destination: server,
             server: real.address,

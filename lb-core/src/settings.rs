@@ -303,7 +303,6 @@ switches! {
 /// Switches that the kernel has and the director does not, and why. They are refused by name: what
 /// would have no effect is not accepted in silence.
 pub const REFUSED: &[(&str, &str)] = &[
-    ("backup_only", "this director does not synchronise connections"),
     ("conn_lfactor", "the flow table has the size of `flows.max` from the start"),
     ("conntrack", "there is no connection tracking beside the flow table"),
     ("debug_level", "the director has no debugging output; see `sluicectl drops`"),
@@ -313,6 +312,7 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("run_estimation", "counters cost the same whether anybody reads them or not"),
     ("snat_reroute", "replies of NAT servers are always routed by their new source"),
     ("svc_lfactor", "the table of services has the size that it needs"),
+    ("backup_only", "this director does not synchronise connections"),
     ("sync_persist_mode", "this director does not synchronise connections"),
     ("sync_ports", "this director does not synchronise connections"),
     ("sync_qlen_max", "this director does not synchronise connections"),

@@ -15,7 +15,7 @@
 //! | `time +5s` | seconds pass | |
 //! | `arp-out` | | the ARP that the control plane wanted to have sent |
 //! | `take A`, `withdraw A` | a VIP comes or goes | nothing, or the error |
-//! | `set NAME=VALUE` | sysctl | |
+//! | `set NAME=VALUE`, `get NAME` | sysctl | nothing, or the value |
 //! | `vip A`, `mtu IF N`, `route A/N via G`, `vlan-interface IF ID A/N`, `kernel IF`, `punt PROTOCOL PORT`, `table FLOWS SERVERS` | only before the rest; `kernel` gives an interface the host's kernel, which gets `punt` before any service does | |
 
 use std::fmt::Write as _;
@@ -141,6 +141,10 @@ impl Run {
             ["arp-out"] => arp_out(self.bed()),
             ["take", address] => self.own(address, true),
             ["withdraw", address] => self.own(address, false),
+            ["get", name] => {
+                let switch = Switch::named(name).unwrap_or_else(|| panic!("no switch {name}"));
+                vec![switch.get(self.bed().control.settings()).to_string()]
+            }
             ["set", setting] => {
                 let (name, value) = setting.split_once('=').expect("NAME=VALUE");
                 let mut settings = *self.bed().control.settings();
@@ -324,7 +328,7 @@ fn every_case() {
         }
     }
     assert!(wrong.is_empty(), "{}\nREGENERATE=1 rewrites what is expected", wrong.join("\n"));
-    assert_eq!(files.len(), 62, "cases found");
+    assert_eq!(files.len(), 64, "cases found");
 }
 
 fn first_difference(expected: &str, happened: &str) -> String {
