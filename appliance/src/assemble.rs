@@ -118,21 +118,13 @@ pub fn network(config: &Config, interfaces: Vec<Interface>) -> Network {
     }
 }
 
-/// The switches of the packet path.
+/// The switches and limits, wherever they stand in the file.
 pub fn settings(config: &Config) -> Settings {
-    let of = &config.settings;
     Settings {
-        conn_reuse_mode: i32::from(of.conn_reuse_mode),
-        expire_nodest_conn: of.expire_nodest_conn,
-        pmtu_disc: of.pmtu_disc,
-        nat_icmp_send: of.nat_icmp_send,
-        sloppy_tcp: of.sloppy_tcp,
-        sloppy_sctp: of.sloppy_sctp,
         ip_forward: config.ip_forward,
         tunnel_source_spread: config.tunnel.source_spread,
-        icmp_msgs_per_sec: of.icmp_msgs_per_sec,
         kernel_rate: config.kernel.rate,
-        ..Settings::default()
+        ..config.settings
     }
 }
 

@@ -12,6 +12,7 @@ use crate::flow::{FlowId, FlowState, FlowTable, Limbo};
 use crate::fragment::Tracker;
 use crate::ftp::Sessions;
 use crate::hash::FlowHasher;
+use crate::overload::DropRate;
 use crate::quiescence::Epochs;
 use crate::sip::Calls;
 use crate::slots::{DestinationId, DestinationSlots};
@@ -56,6 +57,8 @@ pub struct Director {
     pub ftp: Sessions,
     /// Templates of SIP calls.
     pub calls: Calls,
+    /// Of how many packets that would begin a connection one is dropped.
+    pub drop_rate: DropRate,
 }
 
 impl Director {
@@ -80,6 +83,7 @@ impl Director {
             fragments: Tracker::new(limits.datagrams_max, hasher),
             ftp: Sessions::default(),
             calls: Calls::default(),
+            drop_rate: DropRate::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::clock::{TICKS_PER_SECOND, Tick};
 use crate::director::Director;
+use crate::drop_entry::Thinner;
 use crate::flow::Limbo;
 
 /// Entries that one step looks at, at the least.
@@ -12,6 +13,7 @@ const STEP_MIN: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Sweeper {
     position: usize,
+    thinner: Thinner,
     limbo: Limbo,
 }
 
@@ -25,8 +27,11 @@ impl Sweeper {
             self.position = 0;
         }
         let upto = self.position.saturating_add(budget).min(end);
-        let ended = self.end_expired(director, now, self.position..upto);
+        let mut ended = self.end_expired(director, now, self.position..upto);
         self.position = upto;
+        if director.snapshot.load().settings.drop_entry.is_on() {
+            ended += self.thinner.step(director, now, &mut self.limbo);
+        }
         self.limbo.release(&director.flows, &director.epochs);
         ended
     }

@@ -24,6 +24,8 @@ pub struct Persistence {
     pub timeout_s: u32,
     /// What of a client's address counts.
     mask: u128,
+    /// The connections of its templates are of one packet.
+    pub one_packet: bool,
 }
 
 impl Persistence {
@@ -35,7 +37,7 @@ impl Persistence {
             Family::V4 => u128::MAX << 32 | u128::from(service.netmask),
             Family::V6 => u128::MAX.unbounded_shl(128_u32.saturating_sub(service.netmask)),
         };
-        Some(Self { timeout_s, mask })
+        Some(Self { timeout_s, mask, one_packet: service.one_packet })
     }
 
     /// The client as its template has it.

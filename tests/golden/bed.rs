@@ -154,20 +154,19 @@ impl Bed {
         assert_eq!(counters.received.get(), fates + self.waiting + held + dropped);
     }
 
-    /// Lets a moment pass: less than a second.
+    /// Lets a moment pass, less than a second, with the regular work that falls into it.
     pub(crate) fn pass_moment(&mut self) {
         self.now = Tick(self.now.0 + 1);
         self.neighbours_out.extend(self.control.tick(self.now));
+        self.worker.boundary();
+        self.sweeper.step(&self.director, self.now);
     }
 
-    /// Lets seconds pass, with all the regular work that falls into them.
+    /// Lets seconds pass.
     pub(crate) fn pass(&mut self, seconds: u32) {
         let end = self.now.plus_seconds(seconds);
         while self.now.is_before(end) {
-            self.now = Tick(self.now.0 + 1);
-            self.neighbours_out.extend(self.control.tick(self.now));
-            self.worker.boundary();
-            self.sweeper.step(&self.director, self.now);
+            self.pass_moment();
         }
     }
 

@@ -39,11 +39,11 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub use error::{ConfigError, ConfigErrors, Position};
-pub use keys::{Fallback, KEYS, Key, Kind, markdown_table};
+pub use keys::{Fallback, Key, Kind, keys, markdown_table};
 pub use settings::{
     ArpConfig, Config, ControlConfig, Device, EalConfig, FragmentsConfig, Hugepages, IdleConfig,
     IdleMode, InterfaceAddress, InterfaceConfig, KernelConfig, Mbufs, PortConfig, Route,
-    SettingsConfig, StaticNeighbour, Subnet, TakenProtocol, TunnelConfig, VlanConfig, Workers,
+    StaticNeighbour, Subnet, TakenProtocol, TunnelConfig, VlanConfig, Workers,
 };
 
 /// Longest configuration file that is read: 16 MiB, which is some 300,000 service lines.
