@@ -27,6 +27,16 @@ pub struct Settings {
     /// `net.ipv4.icmp_msgs_per_sec`: resets, ICMP errors and echo replies that a worker sends a
     /// second at most.
     pub icmp_msgs_per_sec: u32,
+    /// `lblc_expiration`: seconds without a connection after which lblc forgets where it sent an
+    /// address.
+    pub lblc_expiration: u32,
+    /// `lblcr_expiration`: the same for lblcr, and seconds without a change after which the servers
+    /// of an address become fewer.
+    pub lblcr_expiration: u32,
+    /// Not a switch of the kernel's: the load figure of lc, wlc, lblc, lblcr and twos is
+    /// 256 * active + all connections, as in kernels since 2026 (6.1.192, for one), and not
+    /// 256 * active + inactive, as in those before.
+    pub load_counts_all: bool,
     /// Packets a second that a worker gives to the host's kernel at most.
     pub kernel_rate: u32,
 }
@@ -43,6 +53,9 @@ impl Default for Settings {
             ip_forward: true,
             tunnel_source_spread: false,
             icmp_msgs_per_sec: 1000,
+            lblc_expiration: 24 * 60 * 60,
+            lblcr_expiration: 24 * 60 * 60,
+            load_counts_all: false,
             kernel_rate: 20_000,
         }
     }

@@ -64,12 +64,12 @@ impl Replay {
     }
 
     /// Sends a packet; says where it came out, as the recordings do.
-    fn packet(&mut self, client_port: &str, flags: &str) -> String {
+    fn packet(&mut self, src: &str, flags: &str) -> String {
         let link = Link { destination: MacAddress([2, 0, 0, 0, 0, 0x61]), ..Link::default() };
-        let (src, dst) = (format!("10.0.1.2:{client_port}"), format!("{VIP}:{}", self.port));
+        let dst = format!("{VIP}:{}", self.port);
         let frame = match self.protocol {
-            Protocol::Tcp => Tcp { src: &src, dst: &dst, flags, ..Tcp::default() }.frame(&link),
-            _ => Udp { src: &src, dst: &dst, ..Udp::default() }.frame(&link),
+            Protocol::Tcp => Tcp { src, dst: &dst, flags, ..Tcp::default() }.frame(&link),
+            _ => Udp { src, dst: &dst, ..Udp::default() }.frame(&link),
         };
         let outcome = self.bed.process(InterfaceId(0), &frame);
         match outcome.verdict {
@@ -83,6 +83,8 @@ impl Replay {
             Verdict::Drop(DropReason::DestinationRemoved | DropReason::NoConnection) => {
                 "nothing".to_owned()
             }
+            // The answer would leave for a client that no route leads to here.
+            Verdict::Drop(DropReason::NoDestination) => "icmp".to_owned(),
             other => panic!("{other:?}"),
         }
     }
@@ -114,7 +116,7 @@ impl Replay {
             // One second for the sweeper to come round.
             ["wait", seconds] => self.bed.pass(seconds.parse().expect("seconds")),
             ["packet", client_port, flags, ">", _] => {
-                return Some(self.packet(client_port, flags));
+                return Some(self.packet(&format!("10.0.1.2:{client_port}"), flags));
             }
             _ => panic!("operation {words:?}"),
         }
@@ -147,32 +149,67 @@ fn every_pick_of_random_operations() {
     assert_eq!((operations, packets, picks), (8193, 6733, 5959), "the recording is complete");
 }
 
-/// Only the first packets of a TCP run are determined for lc and wlc: the recording does not say
-/// when connections ended after that.
+/// Where a packet comes out by the golden file: the last part of a server's address.
+fn expected(pick: &Value) -> &str {
+    pick.as_str().map_or("icmp", |address| address.rsplit('.').next().expect("a part"))
+}
+
+fn add_servers(replay: &mut Replay, run: &Value) {
+    let servers = run["servers"].as_array().expect("servers");
+    let weights = run["weights_in_add_order"].as_array().expect("weights");
+    for (server, weight) in servers.iter().zip(weights) {
+        let address = server.as_str().expect("address").split(':').next().expect("a part");
+        let last = address.rsplit('.').next().expect("a part");
+        replay.server_command("-a", last, &format!("-w {weight}"));
+    }
+}
+
+/// Only the first packets of a TCP run are determined where the load counts: the recording does
+/// not say when connections ended after that.
 #[test]
 fn every_pick_of_undisturbed_services() {
     let golden: Value = serde_json::from_str(GOLDEN).expect("JSON");
     let mut picks = 0;
-    for scheduler in ["rr", "wrr", "lc", "wlc"] {
+    for scheduler in ["rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf"] {
         for (place, run) in golden[scheduler].as_array().expect("runs").iter().enumerate() {
             let protocol = run["proto"].as_str().expect("proto");
             let mut replay = Replay::new(protocol, 80, scheduler);
-            let servers = run["servers"].as_array().expect("servers");
-            let weights = run["weights_in_add_order"].as_array().expect("weights");
-            for (server, weight) in servers.iter().zip(weights) {
-                let last = server.as_str().expect("address").rsplit('.').next().expect("a part");
-                replay.server_command("-a", last, &format!("-w {weight}"));
-            }
-            let determined = protocol == "udp" || scheduler.ends_with("rr");
+            add_servers(&mut replay, run);
+            let determined = protocol == "udp" || ["rr", "wrr", "fo"].contains(&scheduler);
             let recorded = run["picked"].as_array().expect("picks");
+            let servers = run["servers"].as_array().expect("servers");
             let count = if determined { recorded.len() } else { servers.len() };
             for (client, pick) in recorded[..count].iter().enumerate() {
-                let out = replay.packet(&(10_000 + client).to_string(), "S");
-                let expected = pick.as_str().expect("address");
-                assert_eq!(format!("10.0.2.{out}"), expected, "{scheduler} {place} pick {client}");
+                let out = replay.packet(&format!("10.0.1.2:{}", 10_000 + client), "S");
+                assert_eq!(out, expected(pick), "{scheduler} {place} pick {client}");
                 picks += 1;
             }
         }
     }
-    assert_eq!(picks, 882, "the recording is complete");
+    assert_eq!(picks, 1615, "the recording is complete");
+}
+
+#[test]
+fn every_pick_by_the_clients_address() {
+    let golden: Value = serde_json::from_str(GOLDEN).expect("JSON");
+    let mut picks = 0;
+    for scheduler in ["sh", "mh"] {
+        for (place, run) in golden[scheduler].as_array().expect("runs").iter().enumerate() {
+            let port = run["service_port"].as_u64().and_then(|port| u16::try_from(port).ok());
+            let flags = run["flags"].as_str().expect("flags");
+            let mut replay =
+                Replay::new("udp", port.expect("a port"), &format!("{scheduler} {flags}"));
+            add_servers(&mut replay, run);
+            for client in run["map"].as_array().expect("clients") {
+                let [address, port, pick] = &client.as_array().expect("a client")[..] else {
+                    panic!("{client}")
+                };
+                let out =
+                    replay.packet(&format!("{}:{port}", address.as_str().expect("text")), "S");
+                assert_eq!(out, expected(pick), "{scheduler} {place} client {client}");
+                picks += 1;
+            }
+        }
+    }
+    assert_eq!(picks, 3255, "the recording is complete");
 }

@@ -277,6 +277,9 @@ impl Operations for Control {
         self.check_service(&service)?;
         let record = &mut self.services[place];
         let same_scheduler = record.service.scheduler == service.scheduler;
+        if !same_scheduler {
+            support::check_count(&service, record.destinations.len())?;
+        }
         record.service = service;
         // A scheduler that stays is not told of `-E`.
         let tell = if same_scheduler { Tell::Nothing } else { Tell::Start };
@@ -312,6 +315,7 @@ impl Operations for Control {
         let record = self.slot_for(place, &destination)?;
         let slot = self.director.slots.get(record.id);
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
+        slot.forget_last_weight();
         slot.configure(weight, upper_threshold, lower_threshold);
         self.publish_path(&destination, record.id, record.hop);
         if let Some(hop) = record.hop {

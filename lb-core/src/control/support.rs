@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::destination::{Destination, ForwardingMethod};
 use crate::operations::OperationError;
-use crate::sched;
+use crate::sched::{self, Maglev};
 use crate::service::{Family, Service, ServiceKey};
 
 /// Which commands are accepted.
@@ -47,6 +47,13 @@ pub(super) fn check_service(service: &Service) -> Result<(), OperationError> {
         _ => return Ok(()),
     };
     Err(OperationError::NotSupported(format!("{missing} not supported yet")))
+}
+
+/// `EINVAL` of the kernel: mh does not begin with more real servers than it has slots
+/// (`ip_vs_mh_reassign`). Those that are added later are accepted.
+pub(super) fn check_count(service: &Service, destinations: usize) -> Result<(), OperationError> {
+    let fits = service.scheduler != "mh" || destinations <= Maglev::DESTINATIONS_MAX;
+    if fits { Ok(()) } else { Err(OperationError::Invalid) }
 }
 
 /// Refuses real servers that no packet would reach.

@@ -5,8 +5,17 @@
 //! (rr and wrr) lives in atomics of the service's snapshot; a change of the destinations makes a
 //! new memory from the old one, as the kernel's scheduler is told of each change.
 
+mod address_hash;
+mod dh;
+mod fo;
 mod lc;
+mod least;
+mod mh;
+mod nq;
+mod ovf;
 mod rr;
+mod sed;
+mod sh;
 mod wlc;
 mod wrr;
 
@@ -17,7 +26,11 @@ use crate::settings::Settings;
 use crate::slots::{DestinationId, DestinationSlot, DestinationSlots};
 use crate::virtual_service::RealServer;
 
+pub use dh::DestinationHash;
+use least::first_least;
+pub use mh::Maglev;
 pub use rr::RoundRobin;
+pub use sh::SourceHash;
 pub use wrr::WeightedRoundRobin;
 
 /// What a scheduler may ask about the packet that begins a connection.
@@ -53,8 +66,39 @@ impl<'a> Candidates<'a> {
     /// Whether the destination may get a new connection: weight above 0, not overloaded.
     #[inline]
     fn is_usable(&self, place: usize) -> bool {
-        let slot = self.slot(place);
-        slot.weight() > 0 && !slot.is_overloaded()
+        self.slot(place).is_usable()
+    }
+
+    /// Whether any destination may get one.
+    fn any_usable(&self) -> bool {
+        (0..self.ids.len()).any(|place| self.is_usable(place))
+    }
+}
+
+/// Schedulers that look for the least ratio of a load to a weight, and differ in what those are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    LeastConnection,
+    WeightedLeastConnection,
+    ShortestExpectedDelay,
+    NeverQueue,
+    WeightedFailover,
+    WeightedOverflow,
+}
+
+impl Measure {
+    #[inline]
+    fn pick(self, settings: &Settings, candidates: Candidates<'_>) -> Option<usize> {
+        match self {
+            Self::LeastConnection => first_least(candidates, |slot| lc::ratio(slot, settings)),
+            Self::WeightedLeastConnection => {
+                first_least(candidates, |slot| wlc::ratio(slot, settings))
+            }
+            Self::ShortestExpectedDelay => first_least(candidates, sed::ratio),
+            Self::NeverQueue => first_least(candidates, nq::ratio),
+            Self::WeightedFailover => first_least(candidates, fo::ratio),
+            Self::WeightedOverflow => first_least(candidates, ovf::ratio),
+        }
     }
 }
 
@@ -63,18 +107,20 @@ impl<'a> Candidates<'a> {
 pub enum Scheduler {
     RoundRobin(RoundRobin),
     WeightedRoundRobin(WeightedRoundRobin),
-    LeastConnection,
-    WeightedLeastConnection,
+    Least(Measure),
+    DestinationHash(DestinationHash),
+    SourceHash(SourceHash),
+    Maglev(Maglev),
     /// `-s none`: no connection is ever scheduled.
     None,
 }
 
-/// Names of the schedulers that this director has.
-pub const NAMES: &[&str] = &["rr", "wrr", "lc", "wlc", "none"];
+/// Names of the schedulers.
+pub const NAMES: &[&str] =
+    &["rr", "wrr", "lc", "wlc", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "none"];
 
 /// Names of IPVS's schedulers that are not here yet.
-pub const NAMES_MISSING: &[&str] =
-    &["lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos"];
+pub const NAMES_MISSING: &[&str] = &["lblc", "lblcr", "twos"];
 
 impl Scheduler {
     /// The scheduler of that name at the start of a service.
@@ -82,8 +128,15 @@ impl Scheduler {
         Some(match name {
             "rr" => Self::RoundRobin(RoundRobin::default()),
             "wrr" => Self::WeightedRoundRobin(WeightedRoundRobin::start(candidates)),
-            "lc" => Self::LeastConnection,
-            "wlc" => Self::WeightedLeastConnection,
+            "lc" => Self::Least(Measure::LeastConnection),
+            "wlc" => Self::Least(Measure::WeightedLeastConnection),
+            "sed" => Self::Least(Measure::ShortestExpectedDelay),
+            "nq" => Self::Least(Measure::NeverQueue),
+            "fo" => Self::Least(Measure::WeightedFailover),
+            "ovf" => Self::Least(Measure::WeightedOverflow),
+            "dh" => Self::DestinationHash(DestinationHash),
+            "sh" => Self::SourceHash(SourceHash::new(candidates)),
+            "mh" => Self::Maglev(Maglev::new(candidates)),
             "none" => Self::None,
             _ => return None,
         })
@@ -96,20 +149,24 @@ impl Scheduler {
         match self {
             Self::RoundRobin(rr) => Self::RoundRobin(rr.changed(before, now.ids)),
             Self::WeightedRoundRobin(wrr) => Self::WeightedRoundRobin(wrr.changed(now)),
-            Self::LeastConnection => Self::LeastConnection,
-            Self::WeightedLeastConnection => Self::WeightedLeastConnection,
+            &Self::Least(measure) => Self::Least(measure),
+            &Self::DestinationHash(dh) => Self::DestinationHash(dh),
+            Self::SourceHash(_) => Self::SourceHash(SourceHash::new(now)),
+            Self::Maglev(_) => Self::Maglev(Maglev::new(now)),
             Self::None => Self::None,
         }
     }
 
     /// The place in the list of the destination for a new connection; `None` if no destination
     /// can take one.
-    pub fn pick(&self, _request: &Request<'_>, candidates: Candidates<'_>) -> Option<usize> {
+    pub fn pick(&self, request: &Request<'_>, candidates: Candidates<'_>) -> Option<usize> {
         match self {
             Self::RoundRobin(rr) => rr.pick(candidates),
             Self::WeightedRoundRobin(wrr) => wrr.pick(candidates),
-            Self::LeastConnection => lc::pick(candidates),
-            Self::WeightedLeastConnection => wlc::pick(candidates),
+            Self::Least(measure) => measure.pick(request.settings, candidates),
+            Self::DestinationHash(_) => DestinationHash::pick(request, candidates),
+            Self::SourceHash(sh) => sh.pick(request, candidates),
+            Self::Maglev(mh) => mh.pick(request, candidates),
             Self::None => None,
         }
     }
