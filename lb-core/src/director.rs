@@ -50,6 +50,8 @@ pub struct Director {
     pub fragments: Tracker<Course>,
     /// FTP control connections under NAT.
     pub ftp: Sessions,
+    /// With secrets of this process.
+    pub(crate) hasher: FlowHasher,
 }
 
 impl Director {
@@ -72,6 +74,7 @@ impl Director {
             ways: Arc::new(ArcSwap::new(ways)),
             fragments: Tracker::new(limits.datagrams_max, hasher),
             ftp: Sessions::default(),
+            hasher,
         }
     }
 

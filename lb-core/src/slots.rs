@@ -108,6 +108,10 @@ struct LoadLine {
     weight: AtomicI32,
     overloaded: AtomicBool,
     persistent: AtomicI32,
+    /// Where it is in its service's list, at least lately.
+    place: AtomicU32,
+    /// Memories of schedulers that name it.
+    references: AtomicU32,
 }
 
 /// Active and inactive connections in one word, so that a change between them is one operation:
@@ -271,7 +275,28 @@ impl DestinationSlot {
 
     /// Whether nothing refers to the destination.
     pub fn is_idle(&self) -> bool {
-        self.active() == 0 && self.inactive() == 0 && self.persistent() == 0
+        self.active() == 0
+            && self.inactive() == 0
+            && self.persistent() == 0
+            && self.load.references.load(Ordering::Relaxed) == 0
+    }
+
+    /// A scheduler remembers the destination from now on, or does no more: the slot stays its own
+    /// for so long.
+    pub fn refer(&self, begins: bool) {
+        let change = if begins { 1 } else { u32::MAX };
+        self.load.references.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// Where it was in its service's list when that was made last: to be checked.
+    #[inline]
+    pub fn place(&self) -> usize {
+        self.load.place.load(Ordering::Relaxed) as usize
+    }
+
+    /// Its service's list is made.
+    pub fn set_place(&self, place: u32) {
+        self.load.place.store(place, Ordering::Relaxed);
     }
 
     /// Whether the upper threshold was reached and the lower one not yet left behind.

@@ -91,6 +91,9 @@ impl ServiceRecord {
 
     /// Remakes what workers see. `tell` says whether the scheduler learns of a change.
     fn rebuild(&mut self, director: &Director, tell: Tell) {
+        if tell == Tell::Start {
+            self.close_scheduler(director);
+        }
         if !support::is_on_the_path(&self.service) {
             self.path = None;
             return;
@@ -105,18 +108,35 @@ impl ServiceRecord {
                 (record.id, RealServer { address: address.into(), port, method })
             })
             .unzip();
+        for (place, &id) in (0..).zip(&ids) {
+            director.slots.get(id).set_place(place);
+        }
         let candidates = Candidates { ids: &ids, servers: &servers, slots: &director.slots };
         let scheduler = match (&self.path, tell) {
             (Some(path), Tell::Nothing) => Arc::clone(&path.scheduler),
             (Some(path), Tell::Changed) => {
                 Arc::new(path.scheduler.changed(&path.destinations, candidates))
             }
-            _ => Arc::new(
-                Scheduler::start(&self.service.scheduler, candidates).unwrap_or(Scheduler::None),
-            ),
+            _ => {
+                let name = &self.service.scheduler;
+                let scheduler = Scheduler::start(name, candidates, director.hasher);
+                Arc::new(scheduler.unwrap_or(Scheduler::None))
+            }
         };
         let path = VirtualService::new(&self.service, scheduler, ids.into(), servers.into());
         self.path = Some(Arc::new(path));
+    }
+
+    /// The service's scheduler, if packets can be for it.
+    pub(super) fn scheduler(&self) -> Option<&Scheduler> {
+        self.path.as_deref().map(|path| path.scheduler.as_ref())
+    }
+
+    /// The scheduler's time is over.
+    fn close_scheduler(&self, director: &Director) {
+        if let Some(scheduler) = self.scheduler() {
+            scheduler.close(&director.slots);
+        }
     }
 
     fn stats(&self, director: &Director) -> Stats {
@@ -208,7 +228,7 @@ impl Control {
             // To another service than before its connections return, its statistics do not.
             Some(trashed) => (trashed.id, sum_destination(&self.director.counters, trashed.id)),
             None => {
-                let id = self.trash.take_slot(&self.director).ok_or_else(|| {
+                let id = self.take_slot().ok_or_else(|| {
                     OperationError::Limit(format!(
                         "all {} real servers of the limit `destinations.max` are in use",
                         self.director.slots.len()
@@ -219,6 +239,17 @@ impl Control {
         };
         let hop = self.routes.hop(destination.address);
         Ok(DestinationRecord { destination: *destination, id, hop, baseline })
+    }
+
+    /// A slot that nobody uses; if need be, one of a removed destination that only a scheduler
+    /// remembers.
+    fn take_slot(&mut self) -> Option<DestinationId> {
+        self.trash.take_slot(&self.director).or_else(|| {
+            for scheduler in self.services.iter().filter_map(ServiceRecord::scheduler) {
+                scheduler.forget_removed(&self.director.slots);
+            }
+            self.trash.take_slot(&self.director)
+        })
     }
 
     /// Publishes how packets get to a destination: how large they may be, and in which tunnel.
@@ -245,6 +276,7 @@ impl Control {
 
     fn remove_service(&mut self, place: usize) {
         let record = self.services.remove(place);
+        record.close_scheduler(&self.director);
         for destination in &record.destinations {
             self.retire((record.service.key, record.number), destination);
         }

@@ -24,7 +24,7 @@ const ENGINES: &[&str] = &["sip"];
 /// Whether the table knows the scheduler and the engine, as the kernel would look for modules.
 pub(super) fn check_names(service: &Service) -> Result<(), OperationError> {
     let scheduler = service.scheduler.as_str();
-    let known = sched::NAMES.contains(&scheduler) || sched::NAMES_MISSING.contains(&scheduler);
+    let known = sched::NAMES.contains(&scheduler);
     let engine_known =
         service.persistence_engine.as_deref().is_none_or(|engine| ENGINES.contains(&engine));
     if known && engine_known { Ok(()) } else { Err(OperationError::SchedulerNotFound) }
@@ -37,13 +37,6 @@ pub(super) fn check_service(service: &Service) -> Result<(), OperationError> {
         _ if service.persistence_timeout_s.is_some() => "Persistence (-p) is",
         _ if service.persistence_engine.is_some() => "A persistence engine (--pe) is",
         _ if service.one_packet => "One-packet scheduling (-o) is",
-        _ if sched::NAMES_MISSING.contains(&service.scheduler.as_str()) => {
-            return Err(OperationError::NotSupported(format!(
-                "Scheduler `{}' is not supported yet; there are {}",
-                service.scheduler,
-                sched::NAMES.join(", ")
-            )));
-        }
         _ => return Ok(()),
     };
     Err(OperationError::NotSupported(format!("{missing} not supported yet")))

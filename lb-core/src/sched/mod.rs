@@ -2,35 +2,48 @@
 //!
 //! A scheduler sees the destinations of a service in the kernel's order, newest first, and reads
 //! weight, load and overload of each at the moment of the pick. What it remembers between picks
-//! (rr and wrr) lives in atomics of the service's snapshot; a change of the destinations makes a
-//! new memory from the old one, as the kernel's scheduler is told of each change.
+//! lives in the service's snapshot, in atomics or behind short locks; a change of the destinations
+//! makes a new memory from the old one, as the kernel's scheduler is told of each change.
 
 mod address_hash;
+mod affinity;
 mod dh;
 mod fo;
+mod lblc;
+mod lblcr;
 mod lc;
 mod least;
 mod mh;
 mod nq;
 mod ovf;
 mod rr;
+#[cfg(test)]
+mod samples;
 mod sed;
 mod sh;
+mod twos;
 mod wlc;
 mod wrr;
 
+use std::sync::Arc;
+
 use crate::address::Address;
 use crate::clock::Tick;
+use crate::hash::FlowHasher;
 use crate::service::SchedulerFlags;
 use crate::settings::Settings;
 use crate::slots::{DestinationId, DestinationSlot, DestinationSlots};
 use crate::virtual_service::RealServer;
 
+use affinity::Affinity;
 pub use dh::DestinationHash;
+pub use lblc::LocalityBased;
+pub use lblcr::ReplicatedLocality;
 use least::first_least;
 pub use mh::Maglev;
 pub use rr::RoundRobin;
 pub use sh::SourceHash;
+pub use twos::TwoChoices;
 pub use wrr::WeightedRoundRobin;
 
 /// What a scheduler may ask about the packet that begins a connection.
@@ -67,6 +80,17 @@ impl<'a> Candidates<'a> {
     #[inline]
     fn is_usable(&self, place: usize) -> bool {
         self.slot(place).is_usable()
+    }
+
+    /// Where a destination is in the list, if it is.
+    #[inline]
+    fn place_of(&self, id: DestinationId) -> Option<usize> {
+        let place = self.slots.get(id).place();
+        if self.ids.get(place) == Some(&id) {
+            return Some(place);
+        }
+        // A worker that has not seen the newest list yet.
+        self.ids.iter().position(|&other| other == id)
     }
 
     /// Whether any destination may get one.
@@ -111,20 +135,23 @@ pub enum Scheduler {
     DestinationHash(DestinationHash),
     SourceHash(SourceHash),
     Maglev(Maglev),
+    LocalityBased(Arc<LocalityBased>),
+    ReplicatedLocality(Arc<ReplicatedLocality>),
+    TwoChoices(TwoChoices),
     /// `-s none`: no connection is ever scheduled.
     None,
 }
 
 /// Names of the schedulers.
-pub const NAMES: &[&str] =
-    &["rr", "wrr", "lc", "wlc", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "none"];
-
-/// Names of IPVS's schedulers that are not here yet.
-pub const NAMES_MISSING: &[&str] = &["lblc", "lblcr", "twos"];
+pub const NAMES: &[&str] = &[
+    "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos",
+    "none",
+];
 
 impl Scheduler {
-    /// The scheduler of that name at the start of a service.
-    pub fn start(name: &str, candidates: Candidates<'_>) -> Option<Self> {
+    /// The scheduler of that name at the start of a service. The secrets of `hasher` are behind
+    /// what clients are not to foresee.
+    pub fn start(name: &str, candidates: Candidates<'_>, hasher: FlowHasher) -> Option<Self> {
         Some(match name {
             "rr" => Self::RoundRobin(RoundRobin::default()),
             "wrr" => Self::WeightedRoundRobin(WeightedRoundRobin::start(candidates)),
@@ -137,6 +164,9 @@ impl Scheduler {
             "dh" => Self::DestinationHash(DestinationHash),
             "sh" => Self::SourceHash(SourceHash::new(candidates)),
             "mh" => Self::Maglev(Maglev::new(candidates)),
+            "lblc" => Self::LocalityBased(Arc::new(LocalityBased::new(hasher))),
+            "lblcr" => Self::ReplicatedLocality(Arc::new(ReplicatedLocality::new(hasher))),
+            "twos" => Self::TwoChoices(TwoChoices::new(hasher)),
             "none" => Self::None,
             _ => return None,
         })
@@ -153,6 +183,9 @@ impl Scheduler {
             &Self::DestinationHash(dh) => Self::DestinationHash(dh),
             Self::SourceHash(_) => Self::SourceHash(SourceHash::new(now)),
             Self::Maglev(_) => Self::Maglev(Maglev::new(now)),
+            Self::LocalityBased(lblc) => Self::LocalityBased(Arc::clone(lblc)),
+            Self::ReplicatedLocality(lblcr) => Self::ReplicatedLocality(Arc::clone(lblcr)),
+            Self::TwoChoices(twos) => Self::TwoChoices(twos.changed()),
             Self::None => Self::None,
         }
     }
@@ -167,7 +200,42 @@ impl Scheduler {
             Self::DestinationHash(_) => DestinationHash::pick(request, candidates),
             Self::SourceHash(sh) => sh.pick(request, candidates),
             Self::Maglev(mh) => mh.pick(request, candidates),
+            Self::LocalityBased(lblc) => lblc.pick(request, candidates),
+            Self::ReplicatedLocality(lblcr) => lblcr.pick(request, candidates),
+            Self::TwoChoices(twos) => twos.pick(request, candidates),
             Self::None => None,
+        }
+    }
+
+    /// Regular work of the control thread.
+    pub fn tick(&self, now: Tick, settings: &Settings, slots: &DestinationSlots) {
+        match self {
+            Self::LocalityBased(lblc) => lblc.tick(now, settings, slots),
+            Self::ReplicatedLocality(lblcr) => lblcr.tick(now, settings, slots),
+            _ => {}
+        }
+    }
+
+    /// The service has another scheduler, or is no more: the destinations that this one remembers
+    /// are let go.
+    pub fn close(&self, slots: &DestinationSlots) {
+        if let Some(affinity) = self.affinity() {
+            affinity.close(slots);
+        }
+    }
+
+    /// Forgets removed destinations, because their slots are needed.
+    pub fn forget_removed(&self, slots: &DestinationSlots) {
+        if let Some(affinity) = self.affinity() {
+            affinity.forget_removed(slots);
+        }
+    }
+
+    fn affinity(&self) -> Option<&Affinity> {
+        match self {
+            Self::LocalityBased(lblc) => Some(lblc.affinity()),
+            Self::ReplicatedLocality(lblcr) => Some(lblcr.affinity()),
+            _ => None,
         }
     }
 }

@@ -8,6 +8,11 @@ use crate::slots::DestinationSlot;
 /// What wlc compares.
 #[inline]
 pub(super) fn ratio(slot: &DestinationSlot, settings: &Settings) -> Option<Ratio> {
-    let weight = slot.weight();
-    slot.is_usable().then(|| Ratio { load: slot.overhead(settings), weight })
+    slot.is_usable().then(|| ratio_of(slot, settings))
+}
+
+/// The same where the weight is known to be above 0, and an overload does not matter.
+#[inline]
+pub(super) fn ratio_of(slot: &DestinationSlot, settings: &Settings) -> Ratio {
+    Ratio { load: slot.overhead(settings), weight: slot.weight() }
 }
