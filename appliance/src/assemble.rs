@@ -132,7 +132,6 @@ pub fn settings(config: &Config) -> Settings {
         tunnel_source_spread: config.tunnel.source_spread,
         icmp_msgs_per_sec: of.icmp_msgs_per_sec,
         kernel_rate: config.kernel.rate,
-        // What the configuration has no key for is as the kernel has it.
         ..Settings::default()
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::address::Address;
 use crate::hash::FlowHasher;
 use crate::interface::{Interface, InterfaceAddress, InterfaceId};
+use crate::marks::Marks;
 use crate::parse::Packet;
 use crate::protocol::Protocol;
 use crate::punt::PuntRules;
@@ -25,6 +26,7 @@ pub struct Contents<S, L> {
     pub timeouts: Timeouts,
     pub settings: Settings,
     pub punt_rules: PuntRules,
+    pub marks: Arc<Marks>,
     /// Packets for others are to be told from packets for the director before they are looked up:
     /// they may be of NAT connections, or for an address that the director has no more.
     pub tells_apart: bool,
@@ -42,6 +44,7 @@ pub struct Snapshot {
     pub timeouts: Timeouts,
     pub settings: Settings,
     pub punt_rules: PuntRules,
+    pub marks: Arc<Marks>,
     pub tells_apart: bool,
 }
 
@@ -52,8 +55,16 @@ impl Snapshot {
         S: Iterator<Item = Arc<VirtualService>>,
         L: Iterator<Item = Address>,
     {
-        let Contents { services, local, interfaces, timeouts, settings, punt_rules, tells_apart } =
-            contents;
+        let Contents {
+            services,
+            local,
+            interfaces,
+            timeouts,
+            settings,
+            punt_rules,
+            marks,
+            tells_apart,
+        } = contents;
         let mut addresses = HashSet::with_hasher(hasher);
         addresses.extend(local.map(Address::bits));
         let mut local_sieve = Sieve::default();
@@ -71,6 +82,7 @@ impl Snapshot {
             timeouts,
             settings,
             punt_rules,
+            marks,
             tells_apart,
         }
     }
@@ -85,9 +97,17 @@ impl Snapshot {
             timeouts: Timeouts::default(),
             settings: Settings::default(),
             punt_rules: PuntRules::default(),
+            marks: Arc::default(),
             tells_apart: false,
         };
         Self::new(FlowHasher::new([1, 2, 3]), contents)
+    }
+
+    /// Whether a packet's mark makes it the director's own, although it is for another host.
+    pub fn intercepts(&self, packet: &Packet) -> bool {
+        self.marks.intercepts()
+            && !self.is_local(packet.destination)
+            && self.marks.is_intercepted(self.mark(packet))
     }
 
     /// Whether the director answers for an address.
@@ -108,6 +128,12 @@ impl Snapshot {
         self.is_local(packet.destination)
             && self.interface(packet.interface).has_kernel
             && self.punt_rules.take(packet)
+    }
+
+    /// The mark that the rules give to a packet; 0 is none.
+    #[inline]
+    pub fn mark(&self, packet: &Packet) -> u32 {
+        self.marks.mark(packet)
     }
 
     /// Whether a packet claims to come from the director itself. IPv4 refuses that

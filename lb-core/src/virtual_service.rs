@@ -44,6 +44,27 @@ impl Persistence {
     }
 }
 
+/// What besides the client decides which template a packet has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// `--pe sip`: the call.
+    Sip,
+}
+
+impl Engine {
+    /// The engine of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        (name == Self::Sip.name()).then_some(Self::Sip)
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sip => "sip",
+        }
+    }
+}
+
 /// A virtual service as the packet path sees it.
 #[derive(Debug)]
 pub struct VirtualService {
@@ -52,6 +73,7 @@ pub struct VirtualService {
     pub scheduler: Arc<Scheduler>,
     pub scheduler_flags: SchedulerFlags,
     pub persistence: Option<Persistence>,
+    pub engine: Option<Engine>,
     /// UDP packets are scheduled one by one.
     pub one_packet: bool,
     /// Newest first, as the kernel keeps them.
@@ -73,6 +95,7 @@ impl VirtualService {
             scheduler,
             scheduler_flags: service.scheduler_flags,
             persistence: Persistence::of(service),
+            engine: service.persistence_engine.as_deref().and_then(Engine::from_name),
             one_packet: service.one_packet,
             destinations,
             servers,

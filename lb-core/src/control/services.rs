@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::counters::sum_destination;
 use crate::destination::{Destination, ForwardingMethod};
 use crate::director::Director;
+use crate::flow::FlowState;
 use crate::operations::{
     ConnectionRow, DestinationRow, OperationError, Operations, Rates, ServiceRow, Stats,
     TimeoutSettings,
@@ -19,7 +20,7 @@ use crate::sched::{Candidates, Scheduler};
 use crate::service::{Service, ServiceKey};
 use crate::slots::DestinationId;
 use crate::state::State;
-use crate::virtual_service::{RealServer, VirtualService};
+use crate::virtual_service::{Engine, RealServer, VirtualService};
 
 /// `size=` of the listing's first line: IPVS's default (`conn_tab_bits` 12), which scripts and
 /// comparisons know. The real size of the flow table is in `sluicectl status`.
@@ -94,10 +95,6 @@ impl ServiceRecord {
         if tell == Tell::Start {
             self.close_scheduler(director);
         }
-        if !support::is_on_the_path(&self.service) {
-            self.path = None;
-            return;
-        }
         let (ids, servers): (Vec<_>, Vec<_>) = self
             .destinations
             .iter()
@@ -127,7 +124,7 @@ impl ServiceRecord {
         self.path = Some(Arc::new(path));
     }
 
-    /// The service's scheduler, if packets can be for it.
+    /// The service's scheduler.
     pub(super) fn scheduler(&self) -> Option<&Scheduler> {
         self.path.as_deref().map(|path| path.scheduler.as_ref())
     }
@@ -175,14 +172,6 @@ impl ServiceRecord {
 impl Control {
     fn place_of(&self, key: &ServiceKey) -> Option<usize> {
         self.services.iter().position(|record| record.service.key == *key)
-    }
-
-    fn check_service(&self, service: &Service) -> Result<(), OperationError> {
-        support::check_names(service)?;
-        match self.acceptance {
-            Acceptance::Forwardable => support::check_service(service),
-            Acceptance::Everything => Ok(()),
-        }
     }
 
     /// What the kernel checks of `-a` and `-e` alike, in its order.
@@ -289,7 +278,7 @@ impl Operations for Control {
         if self.place_of(&service.key).is_some() {
             return Err(OperationError::ServiceExists);
         }
-        self.check_service(&service)?;
+        support::check_names(&service)?;
         self.services_made += 1;
         let mut record = ServiceRecord {
             service,
@@ -306,7 +295,7 @@ impl Operations for Control {
 
     fn edit_service(&mut self, service: Service) -> Result<(), OperationError> {
         let place = self.place_of(&service.key).ok_or(OperationError::NoSuchService)?;
-        self.check_service(&service)?;
+        support::check_names(&service)?;
         let record = &mut self.services[place];
         let same_scheduler = record.service.scheduler == service.scheduler;
         if !same_scheduler {
@@ -440,11 +429,15 @@ impl Operations for Control {
             ConnectionRow {
                 protocol: key.protocol,
                 expires_s: entry.deadline().seconds_since(self.now),
-                state: state_name(key.protocol, entry.state().number()),
+                state: state_name(key.protocol, entry.state()),
                 client: (key.client.to_ip(), key.client_port),
                 virtual_end: (key.virtual_address.to_ip(), key.virtual_port),
                 destination: (flows.server(id).to_ip(), entry.server_port()),
-                engine: None,
+                engine: self
+                    .director
+                    .calls
+                    .text(id)
+                    .map(|call| (Engine::Sip.name().to_owned(), call)),
             }
         };
         flows.live(0..flows.high_water()).map(row).collect()
@@ -455,8 +448,11 @@ impl Operations for Control {
     }
 }
 
-fn state_name(protocol: u8, number: u8) -> &'static str {
+fn state_name(protocol: u8, state: FlowState) -> &'static str {
+    if state.is_template() {
+        return if state.number() == FlowState::ASSURED { "ASSURED" } else { "NONE" };
+    }
     Protocol::from_number(protocol)
-        .and_then(|protocol| State::from_number(protocol, number))
+        .and_then(|protocol| State::from_number(protocol, state.number()))
         .map_or("?", State::name)
 }
