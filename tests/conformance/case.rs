@@ -5,7 +5,7 @@
 //! | `# ...` | says why |
 //! | `-A ...`, `-a ...`, `--set ...`, any other of ipvsadm | its command line |
 //! | `set NAME VALUE` | a switch: the kernel's `net.ipv4.vs.NAME`, `sluicectl set` |
-//! | `mark -A PREROUTING ...` | a rule of iptables in the table mangle, `sluicectl marks` |
+//! | `mark -A PREROUTING ...` | a rule of iptables in the table mangle, `sluicectl marks`; `mark6`: of ip6tables |
 //! | `> tcp 10.0.1.2:1001 > 10.0.0.100:80 S` | a frame comes in; the words are those of `tests/golden/frames.rs` |
 //! | `> lan0 HEX` | the same, any bytes |
 //! | `reply SA` | to each packet that the last line brought to a NAT server it answers: TCP's flags, or words of a frame (`chunk=2`, `text=...`) |
@@ -50,7 +50,7 @@ pub(crate) struct Step {
 pub(crate) enum Action {
     Ipvs(String),
     Set(String, String),
-    Mark(String),
+    Mark(Family, String),
     Frame(Input),
     /// Servers answer all frames of the last step that had any: words behind the ends.
     Reply(String),
@@ -60,6 +60,13 @@ pub(crate) enum Action {
     Wait(u64),
     List,
     Stats,
+}
+
+/// Whose rules.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Family {
+    V4,
+    V6,
 }
 
 /// A frame that comes in.
@@ -116,7 +123,8 @@ fn actions(line: &str) -> Option<Vec<Action>> {
             let (name, value) = rest.split_once(' ')?;
             one(Action::Set(name.to_owned(), value.to_owned()))
         }
-        "mark" => one(Action::Mark(rest.to_owned())),
+        "mark" => one(Action::Mark(Family::V4, rest.to_owned())),
+        "mark6" => one(Action::Mark(Family::V6, rest.to_owned())),
         "reply" => one(Action::Reply(rest.to_owned())),
         "wait" => one(Action::Wait(milliseconds(rest)?)),
         "list" => one(Action::List),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use crate::lab::Lab;
-use crate::network::{self, BEHIND, VIPS, hosts};
+use crate::network::{self, BEHIND, hosts, vips};
 
 /// The host of the lab that the kernel's wires are in.
 pub(crate) const HOST: &str = "kernel";
@@ -178,7 +178,7 @@ impl Drop for Kernel {
 /// Virtual addresses, routes and neighbours, for `ip -batch`.
 fn addresses() -> String {
     let mut text = String::new();
-    for vip in VIPS {
+    for vip in vips() {
         let _infallible = writeln!(text, "addr add {vip} dev lo");
     }
     for (network, router) in BEHIND {

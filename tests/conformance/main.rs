@@ -7,6 +7,7 @@
 //! | variable | |
 //! | --- | --- |
 //! | `ONLY=TEXT` | the cases whose name has that |
+//! | `LOOK=1` | compares nothing and prints what the kernel does |
 //! | `SEED=N`, `CASES=N` | random cases: where they begin, how many |
 //! | `SLUICE_KERNEL=FOLDER` | where the kernel is |
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The director has 10.0.1.1 and fd00:1::1 on `lan0` (02:00:00:00:00:61), 10.0.2.1 and fd00:2::1 on
-//! `lan1` (02:00:00:00:01:61), and the virtual addresses [`VIPS`]. Host N of a link is N in both
+//! `lan1` (02:00:00:00:01:61), and the virtual addresses [`vips`]. Host N of a link is N in both
 //! families (hex in IPv6) and has the MAC address 02:00:00:00:01:N or 02:00:00:00:02:N; all are
 //! known to the director from the start, so nobody asks for anybody.
 
@@ -23,8 +23,11 @@ pub(crate) type Left = (String, Vec<u8>);
 /// The wires, by the name of the director's interface.
 pub(crate) const WIRES: [&str; 2] = ["lan0", "lan1"];
 
-/// The virtual addresses.
-pub(crate) const VIPS: [&str; 4] = ["10.0.0.100", "10.0.0.101", "fd00::100", "fd00::101"];
+/// The virtual addresses: 10.0.0.100 to 115 and fd00::100 to fd00::10f.
+pub(crate) fn vips() -> impl Iterator<Item = String> {
+    let v4 = (100..=115).map(|last| format!("10.0.0.{last}"));
+    v4.chain((0x100..=0x10f).map(|last| format!("fd00::{last:x}")))
+}
 
 /// Networks of clients behind the router, and the router.
 pub(crate) const BEHIND: [(&str, &str); 2] =

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lb_core::wire::show::show;
 
 use crate::answering::answers;
-use crate::case::{Action, Case, Input, Step};
+use crate::case::{Action, Case, Family, Input, Step};
 use crate::director::Director;
 use crate::kernel::{self, Answer, Kernel};
 use crate::lab::Lab;
@@ -32,6 +32,8 @@ pub(crate) struct Pair<'lab> {
     kernel_wires: Wires,
     director: Option<Director<'lab>>,
     sluice_wires: Wires,
+    /// Nothing is compared: somebody wants to see what the kernel does.
+    is_looking: bool,
 }
 
 /// The first place where the two differ.
@@ -64,6 +66,14 @@ struct Play {
     frames: usize,
 }
 
+impl Play {
+    fn note_refusal(&mut self, kernel: &Answer) {
+        if kernel.code != 0 {
+            let _infallible = writeln!(self.log, "     ! {}", kernel.text.trim_end());
+        }
+    }
+}
+
 impl<'lab> Pair<'lab> {
     /// Boots one and starts the other.
     pub(crate) fn new(lab: &'lab Lab) -> Self {
@@ -72,7 +82,8 @@ impl<'lab> Pair<'lab> {
         let director = Some(sluice::start(lab));
         let kernel_wires = Wires::new(lab, kernel::HOST);
         let sluice_wires = Wires::new(lab, sluice::HOST);
-        Self { lab, kernel, kernel_wires, director, sluice_wires }
+        let is_looking = std::env::var_os("LOOK").is_some();
+        Self { lab, kernel, kernel_wires, director, sluice_wires, is_looking }
     }
 
     /// Plays a case, and makes both forget it. `is_thorough`: the statistics are compared at the
@@ -94,7 +105,11 @@ impl<'lab> Pair<'lab> {
                 break;
             }
         }
-        if fault.is_none() {
+        if self.is_looking {
+            let _compared = self.list(&mut play);
+            let _compared = self.end(false);
+            println!("{}", play.log);
+        } else if fault.is_none() {
             let at_end = |about| Fault { step: case.steps.len(), about: format!("end:\n{about}") };
             fault = self.list(&mut play).err().map(at_end);
             fault = fault.or_else(|| self.end(is_thorough).err().map(at_end));
@@ -113,6 +128,9 @@ impl<'lab> Pair<'lab> {
         let mut result = Ok(());
         for action in &step.actions {
             result = result.and(self.act(play, action));
+            if self.is_looking {
+                result = Ok(());
+            }
         }
         match (&step.differs, result) {
             (None, result) => result,
@@ -128,20 +146,27 @@ impl<'lab> Pair<'lab> {
         match action {
             Action::Ipvs(line) => {
                 let quoted: Vec<_> = line.split_whitespace().map(|w| format!("'{w}'")).collect();
-                let both =
-                    self.command(&format!("ipvsadm {}", quoted.join(" ")), "sluiceadm", line);
-                same("what they said", &said(&both.0), &said(&both.1))
+                let inside = format!("ipvsadm {}", quoted.join(" "));
+                let (kernel, sluice) = self.command(&inside, "sluiceadm", line);
+                play.note_refusal(&kernel);
+                same("what they said", &said(&kernel), &said(&sluice))
             }
             Action::Set(name, value) => {
                 let inside = format!("sysctl -qw net.ipv4.vs.{name}={value}");
-                let (kernel, sluice) =
-                    self.command(&inside, "sluicectl", &format!("set {name} {value}"));
+                let line = format!("set {name} {value}");
+                let (kernel, sluice) = self.command(&inside, "sluicectl", &line);
+                play.note_refusal(&kernel);
                 agree(&kernel, &sluice)
             }
-            Action::Mark(rule) => {
-                let program = if rule.contains(':') { "ip6tables" } else { "iptables" };
-                let inside = format!("{program}-legacy -t mangle {rule}");
-                let (kernel, sluice) = self.command(&inside, "sluicectl", &format!("marks {rule}"));
+            Action::Mark(family, rule) => {
+                let (program, words) = match family {
+                    Family::V4 => ("iptables-legacy", "marks"),
+                    Family::V6 => ("ip6tables-legacy", "marks -6"),
+                };
+                let inside = format!("{program} -t mangle {rule}");
+                let line = format!("{words} {rule}");
+                let (kernel, sluice) = self.command(&inside, "sluicectl", &line);
+                play.note_refusal(&kernel);
                 agree(&kernel, &sluice)
             }
             Action::Frame(input) => self.frame(play, input),
@@ -181,8 +206,9 @@ impl<'lab> Pair<'lab> {
     fn frame(&mut self, play: &mut Play, input: &Input) -> Result<(), String> {
         self.kernel_wires.begin(&input.wire, &input.frame);
         self.sluice_wires.begin(&input.wire, &input.frame);
-        let kernel = self.kernel_wires.finish().map_err(|why| format!("    the kernel {why}\n"))?;
-        let sluice = self.sluice_wires.finish().map_err(|why| format!("    sluiced {why}\n"))?;
+        let (kernel, sluice) = (self.kernel_wires.finish(), self.sluice_wires.finish());
+        let kernel = kernel.map_err(|why| format!("    the kernel {why}\n"))?;
+        let sluice = sluice.map_err(|why| format!("    sluiced {why}\n"))?;
         let kernel = normal::frames(kernel, &play.tunnel_ports);
         let sluice = normal::frames(sluice, &play.tunnel_ports);
         play.frames += 1;

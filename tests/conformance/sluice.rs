@@ -5,7 +5,7 @@ use crate::config::{Config, port};
 use crate::director::{Director, Reply};
 use crate::kernel::Answer;
 use crate::lab::Lab;
-use crate::network::{self, BEHIND, VIPS, hosts};
+use crate::network::{self, BEHIND, hosts, vips};
 
 /// The host of the lab that the director is in.
 pub(crate) const HOST: &str = "sluice";
@@ -36,9 +36,9 @@ fn config() -> Config {
         })
         .to_vec();
     config.owns_vip = false;
-    let vips = VIPS.map(|vip| format!("\"{vip}\"")).join(", ");
+    let vips: Vec<_> = vips().map(|vip| format!("\"{vip}\"")).collect();
     config = config
-        .with_key(&format!("vips: [{vips}]"))
+        .with_key(&format!("vips: [{}]", vips.join(", ")))
         .with_key("flows: { max: 65536 }")
         .with_key("destinations: { max: 4096 }")
         .with_key("settings: { icmp_msgs_per_sec: 10000000 }");
