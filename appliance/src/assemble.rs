@@ -132,6 +132,7 @@ pub fn settings(config: &Config) -> Settings {
         tunnel_source_spread: config.tunnel.source_spread,
         icmp_msgs_per_sec: of.icmp_msgs_per_sec,
         kernel_rate: config.kernel.rate,
+        ..Settings::default()
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use lb_core::address::Address;
 use lb_core::clock::Tick;
 use lb_core::control::{Control, Network};
 use lb_core::destination::{Destination, ForwardingMethod, Tunnel, TunnelChecksum};
@@ -18,9 +19,12 @@ use lb_core::neighbour::NeighbourSeen;
 use lb_core::operations::Operations;
 use lb_core::protocol::Protocol;
 use lb_core::route::Hop;
-use lb_core::sched::{Candidates, Scheduler};
+use lb_core::sched::{Candidates, Request, Scheduler};
+use lb_core::service::SchedulerFlags;
 use lb_core::service::{Service, ServiceKey};
+use lb_core::settings::Settings;
 use lb_core::slots::{DestinationId, DestinationSlots};
+use lb_core::virtual_service::RealServer;
 use lb_core::wire::MacAddress;
 use lb_core::wire::build::{Link, MemoryFrame, Tcp};
 use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
@@ -205,12 +209,28 @@ fn picks(c: &mut Criterion) {
         for &id in &ids {
             slots.get(id).configure(1 + i32::try_from(id.0 % 7).unwrap_or_default(), 0, 0);
         }
-        let candidates = Candidates { ids: &ids, slots: &slots };
+        let servers: Vec<_> = (0..count)
+            .map(|number| RealServer {
+                address: Address::v4(0x0a00_0200 + number),
+                port: 80,
+                method: ForwardingMethod::DirectRouting,
+            })
+            .collect();
+        let candidates = Candidates { ids: &ids, servers: &servers, slots: &slots };
+        let settings = Settings::default();
+        let request = Request {
+            client: Address::v4(0x0a00_0102),
+            client_port: 40000,
+            destination: Address::v4(0x0a00_0064),
+            flags: SchedulerFlags::default(),
+            now: Tick(1000),
+            settings: &settings,
+        };
         for name in ["rr", "wrr", "lc", "wlc"] {
             let Some(scheduler) = Scheduler::start(name, candidates) else { continue };
             group.bench_function(format!("{name}/{count}"), |b| {
                 b.iter(|| {
-                    let place = scheduler.pick(candidates);
+                    let place = scheduler.pick(&request, candidates);
                     // As a connection that begins, so that lc and wlc move on.
                     place.inspect(|&place| slots.get(ids[place]).bind(true))
                 });

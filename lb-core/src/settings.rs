@@ -10,11 +10,19 @@ pub struct Settings {
     /// `expire_nodest_conn`: connections of a removed server end at their next packet, instead of
     /// dropping it.
     pub expire_nodest_conn: bool,
+    /// `expire_quiescent_template`: a template of a real server with weight 0 is given up when the
+    /// client's next connection asks for it, instead of leading there for ever.
+    pub expire_quiescent_template: bool,
+    /// `cache_bypass`: where a mark service has no real server, packets for other hosts go on to
+    /// them.
+    pub cache_bypass: bool,
     /// `pmtu_disc`: tunnels carry DF as the packet in them has it; off, they never set it.
     pub pmtu_disc: bool,
     /// `nat_icmp_send`: a packet from a NAT server that belongs to no connection is answered by
     /// ICMP port unreachable, instead of being routed with its private source.
     pub nat_icmp_send: bool,
+    /// `schedule_icmp`: an ICMP error about a packet of no connection may begin one.
+    pub schedule_icmp: bool,
     /// `sloppy_tcp`: any segment but RST may begin a connection, not only SYN.
     pub sloppy_tcp: bool,
     /// `sloppy_sctp`: any chunk but ABORT may begin a connection, not only INIT.
@@ -36,8 +44,11 @@ impl Default for Settings {
         Self {
             conn_reuse_mode: 1,
             expire_nodest_conn: false,
+            expire_quiescent_template: false,
+            cache_bypass: false,
             pmtu_disc: true,
             nat_icmp_send: false,
+            schedule_icmp: false,
             sloppy_tcp: false,
             sloppy_sctp: false,
             ip_forward: true,

@@ -249,6 +249,16 @@ impl DestinationSlot {
         }
     }
 
+    /// A persistence template is bound to the destination.
+    pub fn bind_template(&self) {
+        self.load.persistent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A persistence template ends.
+    pub fn unbind_template(&self) {
+        self.load.persistent.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// A connection changes between active and inactive.
     pub fn set_active(&self, active: bool) {
         self.counter(active).fetch_add(1, Ordering::Relaxed);
@@ -282,7 +292,8 @@ fn count(counter: &AtomicI32) -> u32 {
     counter.load(Ordering::Relaxed).max(0).unsigned_abs()
 }
 
-/// The slots of all destinations, fixed at start.
+/// The slots of all destinations, fixed at start, and one of nobody: of connections that bypass
+/// all real servers.
 #[derive(Debug)]
 pub struct DestinationSlots {
     slots: Box<[DestinationSlot]>,
@@ -291,17 +302,25 @@ pub struct DestinationSlots {
 impl DestinationSlots {
     /// Slots for `destinations_max` destinations.
     pub fn new(destinations_max: usize) -> Self {
-        Self { slots: (0..destinations_max).map(|_| DestinationSlot::default()).collect() }
+        let slots: Box<[_]> = (0..=destinations_max).map(|_| DestinationSlot::default()).collect();
+        slots[destinations_max].set_available(true);
+        Self { slots }
     }
 
-    /// Number of slots.
+    /// Number of slots, nobody's aside.
     pub const fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.len() - 1
     }
 
     /// Whether there are no slots at all.
     pub const fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.len() == 0
+    }
+
+    /// The destination that is no real server.
+    #[expect(clippy::cast_possible_truncation, reason = "ids are 32 bits")]
+    pub const fn nobody(&self) -> DestinationId {
+        DestinationId(self.len() as u32)
     }
 
     /// The slot of a destination.

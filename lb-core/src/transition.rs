@@ -1,6 +1,7 @@
 //! How a packet moves its connection's state, whatever the protocol.
 
-use crate::flow::{Entry, FlowState};
+use crate::director::Director;
+use crate::flow::{FlowId, FlowState};
 use crate::parse::Packet;
 use crate::protocol::Protocol;
 use crate::slots::DestinationSlot;
@@ -29,19 +30,26 @@ pub(crate) fn keeps_established(state: FlowState, packet: &Packet) -> bool {
         && packet.state_flags().0 & EVENTS == Flags::ACK.0
 }
 
-/// Moves the state by a packet, and the destination's counts with it.
+/// Moves the state of a connection by a packet, and the destination's counts with it.
 #[inline]
 pub(crate) fn follow(
-    entry: &Entry,
+    director: &Director,
+    id: FlowId,
     mut state: FlowState,
     slot: &DestinationSlot,
     packet: &Packet,
 ) -> FlowState {
+    let entry = director.flows.entry(id);
     loop {
         // A packet from the real server shows that its replies pass the director.
         let no_output = state.no_output() && !packet.is_reply;
         let Some(next) = next(state, no_output, packet) else { return state };
         let new = state.moved(next.number(), no_output, next.is_active());
+        if new.is_unassured() && assures(next, packet.is_reply) {
+            director.assure_template(id);
+            state = entry.state();
+            continue;
+        }
         if new == state || state.is_ended() {
             return state;
         }
@@ -52,6 +60,16 @@ pub(crate) fn follow(
             return new;
         }
         state = entry.state();
+    }
+}
+
+/// Whether a connection has got somewhere: its template may be believed in. Of TCP and SCTP the
+/// connection is established, of UDP a reply came (`udp_state_transition`).
+pub(crate) fn assures(state: State, is_reply: bool) -> bool {
+    match state {
+        State::Tcp(state) => state == TcpState::Established,
+        State::Sctp(state) => state == SctpState::Established,
+        State::Udp(_) => is_reply,
     }
 }
 

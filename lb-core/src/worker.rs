@@ -212,6 +212,7 @@ impl Burst<'_> {
 
     /// 4: the connection's next state and its destination, or a new connection.
     fn decide(&self, packets: &mut [Packet], bench: &mut Workbench) {
+        bench.connections.begin_burst(self.director);
         for packet in packets.iter_mut() {
             if packet.class == Class::Flow {
                 let decision = bench.connections.decide(self, packet);

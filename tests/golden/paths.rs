@@ -139,7 +139,9 @@ impl Replay {
             "pmtu_disc" => self.settings.pmtu_disc = on,
             "nat_icmp_send" => self.settings.nat_icmp_send = on,
             "expire_nodest_conn" => self.settings.expire_nodest_conn = on,
-            "schedule_icmp" => {}
+            "expire_quiescent_template" => self.settings.expire_quiescent_template = on,
+            "cache_bypass" => self.settings.cache_bypass = on,
+            "schedule_icmp" => self.settings.schedule_icmp = on,
             other => panic!("no sysctl {other}"),
         }
         let settings = self.settings;

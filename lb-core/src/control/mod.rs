@@ -27,6 +27,7 @@ use crate::expiry::Sweeper;
 use crate::flow::FlowTable;
 use crate::hash::FlowHasher;
 use crate::interface::{Interface, InterfaceId};
+use crate::marks::{MarkRules, Marks};
 use crate::neighbour::{NeighbourRow, NeighbourSeen, Neighbours, Patience, Question};
 use crate::punt::PuntRules;
 use crate::route::{Hop, Route, Routes};
@@ -107,6 +108,11 @@ pub struct Control {
     neighbours: Neighbours,
     path_mtus: PathMtus,
     punt_rules: PuntRules,
+    mark_rules: MarkRules,
+    /// What workers see of them.
+    marks: Arc<Marks>,
+    /// The rules differ from that.
+    marks_changed: bool,
     announcements: Announcements,
     timeouts: Timeouts,
     settings: Settings,
@@ -154,6 +160,7 @@ impl Control {
             timeouts,
             settings,
             punt_rules: PuntRules::default(),
+            marks: Arc::default(),
             tells_apart: false,
         };
         let snapshot = Arc::new(Snapshot::new(hasher, empty));
@@ -169,6 +176,9 @@ impl Control {
             neighbours,
             path_mtus: PathMtus::default(),
             punt_rules: network.punt_rules,
+            mark_rules: MarkRules::default(),
+            marks: Arc::default(),
+            marks_changed: false,
             announcements: Announcements::new(
                 network.announcements,
                 network.announce_interval_ticks,
@@ -210,11 +220,26 @@ impl Control {
         &self.settings
     }
 
+    /// The rules that mark packets.
+    pub const fn mark_rules(&self) -> &MarkRules {
+        &self.mark_rules
+    }
+
+    /// Changes the rules that mark packets.
+    pub fn set_mark_rules(&mut self, rules: MarkRules) {
+        self.changed = true;
+        self.marks_changed = true;
+        self.mark_rules = rules;
+    }
+
     /// Makes all changes since the last call visible to the workers, from their next burst on.
     pub fn publish(&mut self) {
         self.publish_ways();
         if !std::mem::take(&mut self.changed) {
             return;
+        }
+        if std::mem::take(&mut self.marks_changed) {
+            self.marks = Arc::new(Marks::new(&self.mark_rules, &self.interfaces));
         }
         let addresses: Vec<_> = self.owned_addresses().collect();
         let link_locals = self.interfaces.iter().map(|interface| interface.link_local().into());
@@ -225,7 +250,9 @@ impl Control {
             timeouts: self.timeouts,
             settings: self.settings,
             punt_rules: self.punt_rules.clone(),
-            tells_apart: self.tells_apart,
+            marks: Arc::clone(&self.marks),
+            // Fragments of intercepted datagrams have to be followed, too.
+            tells_apart: self.tells_apart || self.marks.intercepts(),
         };
         let snapshot = Arc::new(Snapshot::new(self.hasher, contents));
         self.announcements.set_addresses(addresses.into_iter(), self.now);

@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::counters::sum_destination;
 use crate::destination::{Destination, ForwardingMethod};
 use crate::director::Director;
+use crate::flow::FlowState;
 use crate::operations::{
     ConnectionRow, DestinationRow, OperationError, Operations, Rates, ServiceRow, Stats,
     TimeoutSettings,
@@ -18,8 +19,8 @@ use crate::route::Hop;
 use crate::sched::{Candidates, Scheduler};
 use crate::service::{Service, ServiceKey};
 use crate::slots::DestinationId;
-use crate::snapshot::{RealServer, VirtualService};
 use crate::state::State;
+use crate::virtual_service::{RealServer, VirtualService};
 
 /// `size=` of the listing's first line: IPVS's default (`conn_tab_bits` 12), which scripts and
 /// comparisons know. The real size of the flow table is in `sluicectl status`.
@@ -37,6 +38,17 @@ pub(super) struct ServiceRecord {
     path: Option<Arc<VirtualService>>,
     /// What removed destinations had counted, less what returned ones had.
     departed: Stats,
+}
+
+/// What a scheduler is told when its service is remade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tell {
+    /// Nothing: it goes on.
+    Nothing,
+    /// Destinations were added, removed or edited.
+    Changed,
+    /// It begins anew.
+    Start,
 }
 
 #[derive(Debug)]
@@ -78,12 +90,8 @@ impl ServiceRecord {
         self.destinations.len()
     }
 
-    /// Remakes what workers see. The scheduler is told of the change, or begins anew where it is
-    /// another one than before.
-    fn rebuild(&mut self, director: &Director, same_scheduler: bool) {
-        let ServiceKey::Address { protocol, address, port } = self.service.key else {
-            return;
-        };
+    /// Remakes what workers see. `tell` says whether the scheduler learns of a change.
+    fn rebuild(&mut self, director: &Director, tell: Tell) {
         if !support::is_on_the_path(&self.service) {
             self.path = None;
             return;
@@ -98,19 +106,18 @@ impl ServiceRecord {
                 (record.id, RealServer { address: address.into(), port, method })
             })
             .unzip();
-        let candidates = Candidates { ids: &ids, slots: &director.slots };
-        let scheduler = match &self.path {
-            Some(path) if same_scheduler => path.scheduler.changed(&path.destinations, candidates),
-            _ => Scheduler::start(&self.service.scheduler, candidates).unwrap_or(Scheduler::None),
+        let candidates = Candidates { ids: &ids, servers: &servers, slots: &director.slots };
+        let scheduler = match (&self.path, tell) {
+            (Some(path), Tell::Nothing) => Arc::clone(&path.scheduler),
+            (Some(path), Tell::Changed) => {
+                Arc::new(path.scheduler.changed(&path.destinations, candidates))
+            }
+            _ => Arc::new(
+                Scheduler::start(&self.service.scheduler, candidates).unwrap_or(Scheduler::None),
+            ),
         };
-        self.path = Some(Arc::new(VirtualService {
-            protocol,
-            address: address.into(),
-            port,
-            scheduler,
-            destinations: ids.into(),
-            servers: servers.into(),
-        }));
+        let path = VirtualService::new(&self.service, scheduler, ids.into(), servers.into());
+        self.path = Some(Arc::new(path));
     }
 
     fn stats(&self, director: &Director) -> Stats {
@@ -260,7 +267,7 @@ impl Operations for Control {
             path: None,
             departed: Stats::default(),
         };
-        record.rebuild(&self.director, false);
+        record.rebuild(&self.director, Tell::Start);
         self.services.push(record);
         self.changed = true;
         Ok(())
@@ -273,9 +280,8 @@ impl Operations for Control {
         let same_scheduler = record.service.scheduler == service.scheduler;
         record.service = service;
         // A scheduler that stays is not told of `-E`.
-        if !same_scheduler || record.path.is_none() || !support::is_on_the_path(&record.service) {
-            record.rebuild(&self.director, false);
-        }
+        let tell = if same_scheduler { Tell::Nothing } else { Tell::Start };
+        record.rebuild(&self.director, tell);
         self.changed = true;
         Ok(())
     }
@@ -317,7 +323,7 @@ impl Operations for Control {
         // What a returned destination had counted is counted by itself again.
         service.departed = service.departed.since(record.stats(&self.director));
         service.destinations.push(record);
-        service.rebuild(&self.director, true);
+        service.rebuild(&self.director, Tell::Changed);
         self.changed = true;
         Ok(())
     }
@@ -340,7 +346,7 @@ impl Operations for Control {
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
         let slot = self.director.slots.get(record.id);
         slot.configure(weight, upper_threshold, lower_threshold);
-        service.rebuild(&self.director, true);
+        service.rebuild(&self.director, Tell::Changed);
         self.publish_path(&destination, id, hop);
         self.changed = true;
         Ok(())
@@ -357,7 +363,7 @@ impl Operations for Control {
         let found = service.destinations.iter().position(|record| record.is_at(address, port));
         let record = service.destinations.remove(found.ok_or(OperationError::NoSuchDestination)?);
         service.departed = service.departed.plus(record.stats(&self.director));
-        service.rebuild(&self.director, true);
+        service.rebuild(&self.director, Tell::Changed);
         let number = service.number;
         self.retire((*key, number), &record);
         self.changed = true;
@@ -399,7 +405,7 @@ impl Operations for Control {
             ConnectionRow {
                 protocol: key.protocol,
                 expires_s: entry.deadline().seconds_since(self.now),
-                state: state_name(key.protocol, entry.state().number()),
+                state: state_name(key.protocol, entry.state()),
                 client: (key.client.to_ip(), key.client_port),
                 virtual_end: (key.virtual_address.to_ip(), key.virtual_port),
                 destination: (flows.server(id).to_ip(), entry.server_port()),
@@ -414,8 +420,11 @@ impl Operations for Control {
     }
 }
 
-fn state_name(protocol: u8, number: u8) -> &'static str {
+fn state_name(protocol: u8, state: FlowState) -> &'static str {
+    if state.is_template() {
+        return if state.number() == FlowState::ASSURED { "ASSURED" } else { "NONE" };
+    }
     Protocol::from_number(protocol)
-        .and_then(|protocol| State::from_number(protocol, number))
+        .and_then(|protocol| State::from_number(protocol, state.number()))
         .map_or("?", State::name)
 }

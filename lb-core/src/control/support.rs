@@ -32,21 +32,18 @@ pub(super) fn check_names(service: &Service) -> Result<(), OperationError> {
 
 /// Refuses services that would not be served.
 pub(super) fn check_service(service: &Service) -> Result<(), OperationError> {
-    let missing = match &service.key {
-        ServiceKey::Mark { .. } => "Firewall-mark services (-f) are",
-        _ if service.persistence_timeout_s.is_some() => "Persistence (-p) is",
-        _ if service.persistence_engine.is_some() => "A persistence engine (--pe) is",
-        _ if service.one_packet => "One-packet scheduling (-o) is",
-        _ if sched::NAMES_MISSING.contains(&service.scheduler.as_str()) => {
-            return Err(OperationError::NotSupported(format!(
-                "Scheduler `{}' is not supported yet; there are {}",
-                service.scheduler,
-                sched::NAMES.join(", ")
-            )));
-        }
-        _ => return Ok(()),
-    };
-    Err(OperationError::NotSupported(format!("{missing} not supported yet")))
+    if sched::NAMES_MISSING.contains(&service.scheduler.as_str()) {
+        return Err(OperationError::NotSupported(format!(
+            "Scheduler `{}' is not supported yet; there are {}",
+            service.scheduler,
+            sched::NAMES.join(", ")
+        )));
+    }
+    if service.persistence_engine.is_some() {
+        let text = "A persistence engine (--pe) is not supported yet";
+        return Err(OperationError::NotSupported(text.to_owned()));
+    }
+    Ok(())
 }
 
 /// Refuses real servers that no packet would reach.

@@ -10,15 +10,36 @@ mod rr;
 mod wlc;
 mod wrr;
 
+use crate::address::Address;
+use crate::clock::Tick;
+use crate::service::SchedulerFlags;
+use crate::settings::Settings;
 use crate::slots::{DestinationId, DestinationSlot, DestinationSlots};
+use crate::virtual_service::RealServer;
 
 pub use rr::RoundRobin;
 pub use wrr::WeightedRoundRobin;
 
-/// A destination as schedulers see it. [`DestinationSlots`] knows the run-time data of each.
+/// What a scheduler may ask about the packet that begins a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub client: Address,
+    pub client_port: u16,
+    /// The address that the client asked for.
+    pub destination: Address,
+    /// `-b` of the service.
+    pub flags: SchedulerFlags,
+    pub now: Tick,
+    pub settings: &'a Settings,
+}
+
+/// The destinations of a service, newest first. [`DestinationSlots`] knows the run-time data of
+/// each.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidates<'a> {
     pub ids: &'a [DestinationId],
+    /// In the same order.
+    pub servers: &'a [RealServer],
     pub slots: &'a DestinationSlots,
 }
 
@@ -83,7 +104,7 @@ impl Scheduler {
 
     /// The place in the list of the destination for a new connection; `None` if no destination
     /// can take one.
-    pub fn pick(&self, candidates: Candidates<'_>) -> Option<usize> {
+    pub fn pick(&self, _request: &Request<'_>, candidates: Candidates<'_>) -> Option<usize> {
         match self {
             Self::RoundRobin(rr) => rr.pick(candidates),
             Self::WeightedRoundRobin(wrr) => wrr.pick(candidates),

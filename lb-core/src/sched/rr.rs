@@ -58,7 +58,7 @@ mod tests {
     }
 
     fn picks(rr: &RoundRobin, slots: &DestinationSlots, list: &[DestinationId]) -> Vec<u32> {
-        let candidates = Candidates { ids: list, slots };
+        let candidates = Candidates { ids: list, servers: &[], slots };
         (0..3).filter_map(|_| rr.pick(candidates)).map(|place| list[place].0).collect()
     }
 
@@ -71,8 +71,8 @@ mod tests {
         let three = ids(&[3, 2, 1]);
         let rr = RoundRobin::default();
         assert_eq!(picks(&rr, &slots, &three[..]), [3, 2, 1]);
-        assert_eq!(rr.pick(Candidates { ids: &three, slots: &slots }), Some(0));
-        assert_eq!(rr.pick(Candidates { ids: &three, slots: &slots }), Some(1));
+        assert_eq!(rr.pick(Candidates { ids: &three, servers: &[], slots: &slots }), Some(0));
+        assert_eq!(rr.pick(Candidates { ids: &three, servers: &[], slots: &slots }), Some(1));
         // 2 was picked last. A new server in front changes nothing for the next pick.
         let four = ids(&[4, 3, 2, 1]);
         let rr = rr.changed(&three, &four);

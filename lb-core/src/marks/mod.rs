@@ -1,0 +1,144 @@
+//! Marks: numbers that rules give to packets before the service is looked up.
+//!
+//! The rules are those of iptables' table `mangle`, chain `PREROUTING`, in its own words. A packet
+//! begins with mark 0 and walks the chain in order; a rule with the target MARK changes the mark
+//! and lets it walk on, so later rules see and change what earlier ones made.
+
+pub mod ports;
+pub mod rule;
+
+use std::sync::Arc;
+
+use crate::interface::Interface;
+use crate::parse::Packet;
+use rule::{Interfaces, Rule, Target};
+
+/// What an operator has set: the rules of both families, and which marks are the director's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarkRules {
+    /// `iptables -t mangle`, chain `PREROUTING`.
+    pub v4: Arc<Vec<Rule>>,
+    /// `ip6tables -t mangle`, chain `PREROUTING`.
+    pub v6: Arc<Vec<Rule>>,
+    /// Packets with one of these marks are taken as the director's own, whoever they are for.
+    pub intercepted: Vec<u32>,
+}
+
+/// The rules as the packet path asks them. Empty, as it mostly is, it costs a packet one
+/// comparison.
+#[derive(Debug)]
+pub struct Marks {
+    is_empty: bool,
+    v4: Vec<(Rule, Option<Interfaces>)>,
+    v6: Vec<(Rule, Option<Interfaces>)>,
+    intercepted: Box<[u32]>,
+}
+
+impl Marks {
+    /// The rules, for a director with these interfaces.
+    pub fn new(rules: &MarkRules, interfaces: &[Interface]) -> Self {
+        let compile = |rules: &[Rule]| -> Vec<_> {
+            rules
+                .iter()
+                .map(|rule| {
+                    let set = rule.interface.as_ref().map(|wanted| {
+                        let mut set = Interfaces::default();
+                        for (interface, id) in
+                            interfaces.iter().zip((0..=u8::MAX).map(crate::interface::InterfaceId))
+                        {
+                            if wanted.holds(&interface.name) {
+                                set.insert(id);
+                            }
+                        }
+                        set
+                    });
+                    (rule.clone(), set)
+                })
+                .collect()
+        };
+        let mut intercepted = rules.intercepted.clone();
+        intercepted.sort_unstable();
+        Self {
+            is_empty: rules.v4.is_empty() && rules.v6.is_empty(),
+            v4: compile(&rules.v4),
+            v6: compile(&rules.v6),
+            intercepted: intercepted.into(),
+        }
+    }
+
+    /// Whether no packet has a mark.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    /// The mark of a packet; 0 is none.
+    #[inline]
+    pub fn mark(&self, packet: &Packet) -> u32 {
+        if self.is_empty { 0 } else { self.walk(packet) }
+    }
+
+    fn walk(&self, packet: &Packet) -> u32 {
+        let mut mark = 0;
+        for (rule, interfaces) in if packet.is_v4() { &self.v4 } else { &self.v6 } {
+            if interfaces.is_some_and(|set| !set.contains(packet.interface))
+                || !rule.holds(packet, mark)
+            {
+                continue;
+            }
+            match rule.target {
+                Some(Target::Mark(change)) => mark = change.apply(mark),
+                Some(Target::Accept | Target::Return) => break,
+                None => {}
+            }
+        }
+        mark
+    }
+
+    /// Whether some mark makes packets the director's own.
+    #[inline]
+    pub const fn intercepts(&self) -> bool {
+        !self.intercepted.is_empty()
+    }
+
+    /// Whether packets with this mark are the director's own, whoever they are for.
+    #[inline]
+    pub fn is_intercepted(&self, mark: u32) -> bool {
+        self.intercepted.binary_search(&mark).is_ok()
+    }
+}
+
+impl Default for Marks {
+    /// No rules.
+    fn default() -> Self {
+        Self::new(&MarkRules::default(), &[])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rule::Change;
+    use super::*;
+    use crate::drops::DropReason;
+
+    fn rule(value: u32, mask: u32) -> Rule {
+        Rule { target: Some(Target::Mark(Change { value, mask })), ..Rule::default() }
+    }
+
+    #[test]
+    fn later_rules_see_and_change_the_mark_of_earlier_ones() {
+        let rules = MarkRules {
+            v6: Arc::new(vec![rule(10, u32::MAX), rule(1, 1), rule(0x30, 0x20)]),
+            intercepted: vec![7, 5],
+            ..MarkRules::default()
+        };
+        let marks = Marks::new(&rules, &[]);
+        let mut packet = Packet::dropped(DropReason::FrameTooShort);
+        assert_eq!(marks.mark(&packet), 0x3b);
+        packet.destination = crate::address::Address::v4(1);
+        assert_eq!(marks.mark(&packet), 0, "rules of the other family");
+        assert!(marks.intercepts() && marks.is_intercepted(7) && !marks.is_intercepted(6));
+        let none = Marks::default();
+        assert!(none.is_empty() && !none.intercepts() && !none.is_intercepted(0));
+    }
+}
