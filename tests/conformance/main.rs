@@ -29,6 +29,8 @@ mod kernel; // Linux as a director
 mod network; // the network that both are in
 mod normal; // what may differ
 mod pair; // both in lockstep
+mod random; // cases by chance
+mod shrink; // makes them small
 mod sluice; // the director under test
 mod suite; // many cases
 mod wires; // frames in and out
@@ -50,6 +52,22 @@ fn a_few_cases_come_out_as_in_the_kernel() {
 fn every_case_comes_out_as_in_the_kernel() {
     let only = std::env::var("ONLY").unwrap_or_default();
     play(|name| name.contains(&only));
+}
+
+#[test]
+#[ignore = "takes minutes: make conformance"]
+fn random_cases_come_out_as_in_the_kernel() {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let now = || std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
+    let first = number("SEED").unwrap_or_else(now);
+    let count = number("CASES").unwrap_or(25);
+    println!("random cases: SEED={first} CASES={count}");
+    let lab = lab::Lab::new();
+    let mut suite = Suite::new(&lab);
+    for seed in first..first.saturating_add(count) {
+        suite.play_random(seed);
+    }
+    suite.end();
 }
 
 fn play(is_wanted: impl Fn(&str) -> bool) {

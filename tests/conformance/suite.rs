@@ -2,11 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::case::Case;
 use crate::lab::Lab;
 use crate::pair::{Fault, Pair};
+use crate::random;
+use crate::shrink::shrink;
+
+/// How long a failing random case may be made smaller.
+const SHRINK_TIME: Duration = Duration::from_secs(120);
+/// How many of them are; the others are only named.
+const SHRUNK_MAX: usize = 5;
 
 /// Cases on their way.
 #[derive(Debug)]
@@ -51,11 +58,38 @@ impl<'lab> Suite<'lab> {
         Some(fault)
     }
 
-    /// Plays it once more, in silence: where the two differ now.
-    pub(crate) fn retry(&mut self, case: &Case, is_thorough: bool) -> Option<Fault> {
+    /// Plays the case of a seed; where the two differ, makes it small and writes it down.
+    pub(crate) fn play_random(&mut self, seed: u64) {
+        let name = format!("random-{seed}");
+        let mut lines = random::case(seed);
+        let Some(fault) = self.play(&Case::parse(&name, &lines.join("\n"))) else { return };
+        if self.failed.len() > SHRUNK_MAX {
+            return;
+        }
+        let is_at_end = fault.step >= lines.len();
+        if !is_at_end {
+            lines.truncate(fault.step + 1);
+        }
+        let until = Instant::now() + SHRINK_TIME;
+        let mut last = fault.about;
+        let lines = shrink(lines, until, |lines| match self.retry(&name, lines, is_at_end) {
+            Some(fault) => {
+                last = fault.about;
+                true
+            }
+            None => false,
+        });
+        let file = folder().join(format!("{name}.case"));
+        let text = format!("# Made small from SEED={seed}.\n{}\n", lines.join("\n"));
+        fs::write(&file, &text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        println!("{}:\n{text}\n{last}", file.display());
+    }
+
+    /// Plays lines in silence: where the two differ.
+    fn retry(&mut self, name: &str, lines: &[String], is_thorough: bool) -> Option<Fault> {
         let lab = self.lab;
         let pair = self.pair.get_or_insert_with(|| Pair::new(lab));
-        pair.play(case, is_thorough).fault
+        pair.play(&Case::parse(name, &lines.join("\n")), is_thorough).fault
     }
 
     /// Says what there was, and fails if a case did.
