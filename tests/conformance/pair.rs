@@ -21,8 +21,13 @@ use crate::wires::{Wires, hex};
 const LISTINGS: [&str; 5] =
     ["-Ln", "-Ln --persistent-conn", "-Ln --thresholds", "-Lnc", "-L --timeout"];
 const STATISTICS: &str = "-Ln --stats --exact";
-/// After so long the kernel has summed up what its processors counted.
+/// After so long the kernel has summed up what its processors counted, in seconds.
 const SUM_S: &str = "2.1";
+/// The same.
+const SUM: Duration = Duration::from_millis(2100);
+/// Commands that remember, as zero, what the kernel has summed up so far. What it has not would come
+/// back afterwards.
+const SUMMED_UP_FIRST: [&str; 3] = ["-D", "-C", "-Z"];
 
 /// The pair.
 #[derive(Debug)]
@@ -147,6 +152,9 @@ impl<'lab> Pair<'lab> {
             Action::Ipvs(line) => {
                 let quoted: Vec<_> = line.split_whitespace().map(|w| format!("'{w}'")).collect();
                 let inside = format!("ipvsadm {}", quoted.join(" "));
+                if SUMMED_UP_FIRST.iter().any(|command| line.starts_with(command)) {
+                    thread::sleep(SUM);
+                }
                 let (kernel, sluice) = self.command(&inside, "sluiceadm", line);
                 play.note_refusal(&kernel);
                 same("what they said", &said(&kernel), &said(&sluice))
