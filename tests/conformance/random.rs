@@ -315,7 +315,7 @@ impl Maker {
     }
 
     fn set(&mut self) {
-        let (name, values): (&str, &[&str]) = match self.random.within(0..9) {
+        let (name, values): (&str, &[&str]) = match self.random.within(0..8) {
             0 => ("conn_reuse_mode", &["0", "1", "2", "3"]),
             1 => ("expire_nodest_conn", &["0", "1"]),
             2 => ("expire_quiescent_template", &["0", "1"]),
@@ -323,14 +323,21 @@ impl Maker {
             4 => ("sloppy_sctp", &["0", "1"]),
             5 => ("nat_icmp_send", &["0", "1"]),
             6 => ("secure_tcp", &["0", "3"]),
-            7 => ("am_droprate", &["2", "3", "5"]),
             _ => ("drop_packet", &["0", "0", "3"]),
         };
         let value = *self.random.pick(values);
         if name == "expire_nodest_conn" {
             self.expires_nodest = value == "1";
         }
+        if name == "drop_packet" {
+            // Always the same, as the two come down differently (`drop-rate`).
+            self.say("set am_droprate 3");
+        }
         self.say(format!("set {name} {value}"));
+        if ["secure_tcp", "drop_packet"].contains(&name) {
+            // The kernel takes notice within a second.
+            self.say("wait 1.3");
+        }
     }
 
     /// A client's end: one of those that connected before, or a new port.
