@@ -130,20 +130,21 @@ impl<'lab> Pair<'lab> {
         if step.actions.first().is_some_and(brings_frames) {
             play.exchanged.clear();
         }
-        let mut result = Ok(());
+        // All of the step is done on both sides, also where it differs on purpose.
+        let mut first = None;
         for action in &step.actions {
-            result = result.and(self.act(play, action));
-            if self.is_looking {
-                result = Ok(());
-            }
+            let difference = self.act(play, action).err().filter(|_| !self.is_looking);
+            first = first.or(difference);
         }
-        match (&step.differs, result) {
-            (None, result) => result,
-            (Some(_), Err(about)) => {
-                play.log += &about;
+        match (&step.differs, first) {
+            (None, Some(about)) => Err(about),
+            (Some(key), None) if !self.is_looking => {
+                Err(format!("    does not differ, in spite of `{key}`\n"))
+            }
+            (_, about) => {
+                play.log += &about.unwrap_or_default();
                 Ok(())
             }
-            (Some(key), Ok(())) => Err(format!("    does not differ, in spite of `{key}`\n")),
         }
     }
 
