@@ -25,8 +25,8 @@ const STATISTICS: &str = "-Ln --stats --exact";
 const SUM_S: &str = "2.1";
 /// The same.
 const SUM: Duration = Duration::from_millis(2100);
-/// Commands that remember, as zero, what the kernel has summed up so far. What it has not would come
-/// back afterwards.
+/// Commands that remember, as zero, what the kernel has summed up so far. What it has not would
+/// come back afterwards.
 const SUMMED_UP_FIRST: [&str; 3] = ["-D", "-C", "-Z"];
 
 /// The pair.
