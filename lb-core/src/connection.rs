@@ -30,6 +30,8 @@ pub enum Decision {
     /// It is for the director, and no service wants it.
     Local(DropReason),
     Drop(DropReason),
+    /// It begins a connection of which its payload decides: [`Connections::begin_message`].
+    Inspect,
 }
 
 /// What one worker needs to begin and end connections.
@@ -117,8 +119,9 @@ impl Connections {
     #[cold]
     fn pass_on(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
         let &Burst { director, snapshot, .. } = burst;
-        if !snapshot.marks.intercepts() || !snapshot.marks.is_intercepted(snapshot.mark(packet)) {
-            return Decision::Route;
+        if !snapshot.intercepts(packet) {
+            let is_call = snapshot.services.have_callers() && is_call(burst, packet);
+            return if is_call { Decision::Inspect } else { Decision::Route };
         }
         packet.is_reply = false;
         packet.flow = FlowId::NONE;
@@ -157,9 +160,7 @@ impl Connections {
             let state = follow(burst, id, state, director.slots.get(server), packet);
             now.plus_seconds(timeout_s(snapshot, packet, state.number()))
         });
-        let tally = counters.destination(server);
-        tally.packets_out.add(1);
-        tally.bytes_out.add(u64::from(packet.length));
+        count_out(counters, server, packet);
         packet.flow = id;
         Some(Decision::Return)
     }
@@ -178,6 +179,7 @@ impl Connections {
             let decision = self.decide_reply(burst, &mut reply);
             // An intercepted packet is a request after all.
             (packet.flow, packet.server, packet.hash) = (reply.flow, reply.server, reply.hash);
+            packet.is_reply = reply.is_reply;
             return decision;
         }
         if director.flows.lacking_client_port() > 0
@@ -332,6 +334,19 @@ fn find_reply(director: &Director, packet: &Packet) -> Option<FlowId> {
     director.flows.find_reply(packet.hash, &key)
 }
 
+/// Whether a packet comes from a NAT server that may begin connections itself
+/// (`__ip_vs_rs_conn_out`), and can go on.
+fn is_call(burst: &Burst<'_>, packet: &Packet) -> bool {
+    packet.protocol == Protocol::Udp.number()
+        && packet.ttl > 1
+        && burst.ways.to(packet.destination) != Way::None
+        && burst
+            .snapshot
+            .services
+            .caller(packet.protocol, packet.source, packet.source_port)
+            .is_some()
+}
+
 /// Whether the packet is one that begins anew on a connection that is as good as over
 /// (`conn_reuse_mode`, `is_new_conn` in `ip_vs_in_hook`).
 #[inline]
@@ -380,4 +395,11 @@ pub(crate) fn count_in(counters: &WorkerCounters, server: DestinationId, packet:
     let tally = counters.destination(server);
     tally.packets_in.add(1);
     tally.bytes_in.add(u64::from(packet.length));
+}
+
+#[inline]
+pub(crate) fn count_out(counters: &WorkerCounters, server: DestinationId, packet: &Packet) {
+    let tally = counters.destination(server);
+    tally.packets_out.add(1);
+    tally.bytes_out.add(u64::from(packet.length));
 }

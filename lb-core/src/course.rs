@@ -55,7 +55,7 @@ impl Course {
                 let virtual_address = director.flows.virtual_end(packet.flow).0;
                 CourseKind::Return { virtual_address }
             }
-            Decision::Route => CourseKind::Route,
+            Decision::Route | Decision::Inspect => CourseKind::Route,
             Decision::Local(reason) => CourseKind::Local(reason),
             Decision::Drop(reason) => CourseKind::Drop(reason),
         };

@@ -14,6 +14,7 @@ use crate::ftp::Sessions;
 use crate::hash::FlowHasher;
 use crate::overload::DropRate;
 use crate::quiescence::Epochs;
+use crate::sip::Calls;
 use crate::slots::{DestinationId, DestinationSlots};
 use crate::snapshot::Snapshot;
 use crate::ways::Ways;
@@ -56,6 +57,8 @@ pub struct Director {
     pub ftp: Sessions,
     /// Of how many packets that would begin a connection one is dropped.
     pub drop_rate: DropRate,
+    /// Templates of SIP calls.
+    pub calls: Calls,
 }
 
 impl Director {
@@ -80,6 +83,7 @@ impl Director {
             fragments: Tracker::new(limits.datagrams_max, hasher),
             ftp: Sessions::default(),
             drop_rate: DropRate::default(),
+            calls: Calls::default(),
         }
     }
 
@@ -165,6 +169,9 @@ impl Director {
         self.control(self.flows.cold(id).controller(), false);
         if last.is_ftp() {
             self.ftp.forget(id);
+        }
+        if self.flows.is_salted(id) {
+            self.calls.forget(id);
         }
         limbo.retire(&self.flows, id);
         counters.flows_removed.add(1);

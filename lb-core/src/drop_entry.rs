@@ -385,8 +385,8 @@ mod tests {
 
     #[test]
     fn a_second_looks_at_a_32nd_of_the_table_and_in_the_end_at_all() {
-        const FLOWS: u64 = 6400;
-        let mut table = Table::new(FLOWS as usize);
+        const FLOWS: usize = 6400;
+        let mut table = Table::new(FLOWS);
         for _ in 0..FLOWS {
             table.put(TCP, tcp(TcpState::SynRecv), 60, 1);
         }
@@ -397,9 +397,9 @@ mod tests {
         let first = second(&table);
         assert!((190..=200).contains(&first), "{first}: with a few repetitions");
         let more: usize = (0..400).map(|_| second(&table)).sum();
-        assert_eq!(first + more, FLOWS as usize);
+        assert_eq!(first + more, FLOWS);
         assert_eq!(table.director.flows_used(), 0);
-        assert_eq!(table.director.housekeeping_counters().flows_dropped.get(), FLOWS);
+        assert_eq!(table.director.housekeeping_counters().flows_dropped.get(), FLOWS as u64);
 
         table.port = 0;
         let id = table.put(TCP, tcp(TcpState::SynRecv), 60, 1);

@@ -152,6 +152,10 @@ drop_reasons! {
         "No real server of the service can take the connection; the client was told by ICMP port \
          unreachable, at a limited rate."
         "Look at weights and thresholds: `sluiceadm -Ln`, `sluiceadm -Ln --thresholds`.";
+    NoCallId "no_call_id"
+        "The service has the persistence engine `sip`, and the packet is no SIP message over UDP: \
+         no usable Call-ID."
+        "Look at what clients send to that service; other protocols need one without `--pe`.";
     DestinationRemoved "destination_removed"
         "The connection's real server was removed from its service."
         "Normal after `-d`; to let connections finish, set the weight to 0 first.";

@@ -12,18 +12,12 @@ use crate::director::Director;
 use crate::drops::DropReason;
 use crate::flow::{FlowId, FlowKey, FlowState, NewFlow};
 use crate::parse::Packet;
-use crate::schedule::{Plan, request};
+use crate::protocol::Protocol;
+use crate::schedule::{Occasion, Plan, request};
 use crate::services::FTP_PORT;
 use crate::settings::Settings;
 use crate::slots::DestinationId;
-use crate::virtual_service::{Persistence, RealServer, VirtualService};
-
-/// What a template is looked for by.
-struct Wanted {
-    key: FlowKey,
-    hash: u64,
-    salt: u32,
-}
+use crate::virtual_service::{Engine, Persistence, RealServer, VirtualService};
 
 impl Connections {
     /// Where the client's template leads, or a new one that the scheduler chose for; `None` where
@@ -34,10 +28,12 @@ impl Connections {
         packet: &Packet,
         service: &VirtualService,
         persistence: Persistence,
+        occasion: Occasion<'_>,
     ) -> Result<Option<Plan>, Decision> {
         let director = burst.director;
-        let wanted = wanted(director, packet, service, persistence);
-        let known = find(director, &wanted, &burst.snapshot.settings);
+        let call = call_of(packet, service, occasion)?;
+        let wanted = Wanted::of_request(director, packet, service, persistence, call);
+        let known = find(director, &wanted, &burst.snapshot.settings, None);
         let held = known.filter(|&id| hold(director, id, &wanted));
         let (template, server, real) = match held {
             Some(id) => {
@@ -49,14 +45,10 @@ impl Connections {
                 let Some((server, real)) = service.schedule(&request, &director.slots) else {
                     return Ok(None);
                 };
-                let made = self.make_template(
-                    burst,
-                    packet,
-                    service,
-                    persistence,
-                    &wanted,
-                    (server, real),
-                );
+                let has_port =
+                    packet.destination_port == service.port() && service.port() != FTP_PORT;
+                let real = RealServer { port: if has_port { real.port } else { 0 }, ..real };
+                let made = self.make_template(burst, persistence, &wanted, server, &real);
                 // Another worker may have made it first, for another real server.
                 let id = made.ok_or(Decision::Drop(DropReason::TableFull))?;
                 let (server, real) = destination_of(director, id, service);
@@ -72,54 +64,93 @@ impl Connections {
     }
 
     /// Makes a template and holds it; `None` where there is no room.
-    fn make_template(
+    pub(crate) fn make_template(
         &mut self,
         burst: &Burst<'_>,
-        packet: &Packet,
-        service: &VirtualService,
         persistence: Persistence,
-        wanted: &Wanted,
-        (server, real): (DestinationId, RealServer),
+        wanted: &Wanted<'_>,
+        server: DestinationId,
+        real: &RealServer,
     ) -> Option<FlowId> {
         let &Burst { director, counters, now, .. } = burst;
         let template = FlowState::template(real.method);
-        let has_port = packet.destination_port == service.port() && service.port() != FTP_PORT;
         let flow = NewFlow {
             key: wanted.key,
-            state: if service.one_packet { template.alone() } else { template },
+            state: if persistence.one_packet { template.alone() } else { template },
             deadline: now.plus_seconds(persistence.timeout_s),
             destination: server,
             server: real.address,
-            server_port: if has_port { real.port } else { 0 },
+            server_port: real.port,
             created: now,
             controller: FlowId::NONE,
             lifetime_s: persistence.timeout_s,
             salt: wanted.salt,
         };
-        let (id, _) = self.insert(director, counters, wanted.hash, &flow)?;
+        let (id, is_new) = self.insert(director, counters, wanted.hash, &flow)?;
+        if let Some(call) = wanted.call.filter(|_| is_new) {
+            director.calls.remember(id, call);
+        }
         hold(director, id, wanted).then_some(id)
     }
 }
 
-/// The template of a packet: of one port, of all ports of an address, or of a mark.
-fn wanted(
-    director: &Director,
+/// The Call-ID that a packet needs, if its service has the engine.
+fn call_of<'a>(
     packet: &Packet,
     service: &VirtualService,
-    persistence: Persistence,
-) -> Wanted {
-    let is_service_port = packet.destination_port == service.port();
-    let (protocol, virtual_address, virtual_port) = match service.mark() {
-        Some(mark) if !is_service_port => (0, mark_address(mark, packet), 0),
-        _ if is_service_port && service.port() != FTP_PORT => {
-            (packet.protocol, packet.destination, packet.destination_port)
+    occasion: Occasion<'a>,
+) -> Result<Option<&'a [u8]>, Decision> {
+    match (service.engine, occasion) {
+        (None, _) => Ok(None),
+        (Some(Engine::Sip), Occasion::Message(Some(call))) => Ok(Some(call)),
+        (Some(Engine::Sip), Occasion::Packet) if packet.protocol == Protocol::Udp.number() => {
+            Err(Decision::Inspect)
         }
-        _ => (packet.protocol, packet.destination, 0),
-    };
-    let client = persistence.masked(packet.source);
-    let key = FlowKey { protocol, client, client_port: 0, virtual_address, virtual_port };
-    let hash = director.flows.hash(protocol, client, 0);
-    Wanted { key, hash, salt: 0 }
+        (Some(Engine::Sip), _) => Err(Decision::Drop(DropReason::NoCallId)),
+    }
+}
+
+/// What a template is looked for by.
+pub(crate) struct Wanted<'a> {
+    key: FlowKey,
+    hash: u64,
+    salt: u32,
+    call: Option<&'a [u8]>,
+}
+
+impl<'a> Wanted<'a> {
+    /// The template of these ends.
+    pub(crate) fn of_ends(
+        director: &Director,
+        protocol: u8,
+        client: Address,
+        (virtual_address, virtual_port): (Address, u16),
+        call: Option<&'a [u8]>,
+    ) -> Self {
+        let key = FlowKey { protocol, client, client_port: 0, virtual_address, virtual_port };
+        let hash = director.flows.hash(protocol, client, 0);
+        let salt = call.map_or(0, |call| director.flows.salt_of(call));
+        Self { key, hash: director.flows.salted(hash, salt), salt, call }
+    }
+
+    /// The template of a client's packet: of one port, of all ports of an address, or of a mark.
+    fn of_request(
+        director: &Director,
+        packet: &Packet,
+        service: &VirtualService,
+        persistence: Persistence,
+        call: Option<&'a [u8]>,
+    ) -> Self {
+        let is_service_port = packet.destination_port == service.port();
+        let (protocol, virtual_end) = match service.mark() {
+            Some(mark) if !is_service_port => (0, (mark_address(mark, packet), 0)),
+            _ if is_service_port && service.port() != FTP_PORT => {
+                (packet.protocol, (packet.destination, packet.destination_port))
+            }
+            _ => (packet.protocol, (packet.destination, 0)),
+        };
+        Self::of_ends(director, protocol, persistence.masked(packet.source), virtual_end, call)
+    }
 }
 
 /// A mark in the place of the virtual address: in its first 32 bits.
@@ -127,13 +158,22 @@ const fn mark_address(mark: u32, packet: &Packet) -> Address {
     if packet.is_v4() { Address::v4(mark) } else { Address::from_bits((mark as u128) << 96) }
 }
 
-/// A usable template. One that is not becomes a tombstone, which nobody finds again.
-fn find(director: &Director, wanted: &Wanted, settings: &Settings) -> Option<FlowId> {
-    let Wanted { key, hash, .. } = wanted;
-    let id = director.flows.find_template(*hash, key, |_| true)?;
-    let slot = director.slots.get(director.flows.entry(id).destination());
+/// A usable template; with `only`, of that destination alone. One that is not becomes a tombstone,
+/// which nobody finds again.
+pub(crate) fn find(
+    director: &Director,
+    wanted: &Wanted<'_>,
+    settings: &Settings,
+    only: Option<DestinationId>,
+) -> Option<FlowId> {
+    let Wanted { key, hash, call, .. } = wanted;
+    let is_call = |id| call.is_none_or(|call| director.calls.is(id, call));
+    let id = director.flows.find_template(*hash, key, is_call)?;
+    let destination = director.flows.entry(id).destination();
+    let slot = director.slots.get(destination);
     let is_quiescent = settings.expire_quiescent_template && slot.weight() == 0;
-    if slot.is_available() && !is_quiescent {
+    let is_other = only.is_some_and(|only| only != destination);
+    if slot.is_available() && !is_quiescent && !is_other {
         return Some(id);
     }
     director.flows.bury_template(id, *hash, key);
@@ -141,7 +181,7 @@ fn find(director: &Director, wanted: &Wanted, settings: &Settings) -> Option<Flo
 }
 
 /// Holds a template for a connection, if it is still there.
-fn hold(director: &Director, id: FlowId, wanted: &Wanted) -> bool {
+pub(crate) fn hold(director: &Director, id: FlowId, wanted: &Wanted<'_>) -> bool {
     director.flows.hold_template(id, wanted.hash, &wanted.key)
 }
 

@@ -31,9 +31,11 @@ const UNKNOWN_STATE_S: u32 = 3;
 
 /// What a connection begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Occasion {
+pub(crate) enum Occasion<'a> {
     /// A packet of its own.
     Packet,
+    /// The same, with its Call-ID, if it has one.
+    Message(Option<&'a [u8]>),
     /// An ICMP error, with that mark, about a packet that it would have had; see `schedule_icmp`.
     Error { mark: u32 },
 }
@@ -49,7 +51,8 @@ pub(crate) struct Plan {
     pub(crate) template: FlowId,
     /// One-packet scheduling: nothing remembers it.
     pub(crate) is_alone: bool,
-    pub(crate) occasion: Occasion,
+    /// It begins with an ICMP error.
+    pub(crate) is_related: bool,
 }
 
 impl Plan {
@@ -68,7 +71,7 @@ impl Plan {
             method: real.method,
             template: FlowId::NONE,
             is_alone: service.one_packet && packet.protocol == Protocol::Udp.number(),
-            occasion: Occasion::Packet,
+            is_related: false,
         }
     }
 }
@@ -79,7 +82,7 @@ impl Connections {
         &mut self,
         burst: &Burst<'_>,
         packet: &mut Packet,
-        occasion: Occasion,
+        occasion: Occasion<'_>,
     ) -> Decision {
         match self.plan(burst, packet, occasion) {
             Ok(plan) => self.open(burst, packet, &plan),
@@ -92,21 +95,22 @@ impl Connections {
         &mut self,
         burst: &Burst<'_>,
         packet: &Packet,
-        occasion: Occasion,
+        occasion: Occasion<'_>,
     ) -> Result<Plan, Decision> {
         let snapshot = burst.snapshot;
-        if occasion == Occasion::Packet && snapshot.is_martian(packet) {
+        let is_related = matches!(occasion, Occasion::Error { .. });
+        if !is_related && snapshot.is_martian(packet) {
             return Err(Decision::Drop(DropReason::MartianSource));
         }
         let mark = match occasion {
             Occasion::Error { mark } => mark,
-            Occasion::Packet => snapshot.mark(packet),
+            _ => snapshot.mark(packet),
         };
         let service = snapshot
             .services
             .find(mark, packet.protocol, packet.destination, packet.destination_port)
             .ok_or(Decision::Local(DropReason::NoService))?;
-        if occasion == Occasion::Packet && !may_begin(packet, snapshot) {
+        if !is_related && !may_begin(packet, snapshot) {
             return Err(Decision::Local(DropReason::NoConnection));
         }
         if self.is_overloaded(burst.director) {
@@ -116,7 +120,7 @@ impl Connections {
             return Err(Decision::Local(DropReason::NoConnection));
         }
         let plan = if let Some(persistence) = service.persistence {
-            self.plan_by_template(burst, packet, service, persistence)?
+            self.plan_by_template(burst, packet, service, persistence, occasion)?
         } else if service.mark().is_none() && packet.destination_port != service.port() {
             // The FTP service or that of all ports: they need persistence.
             None
@@ -129,8 +133,8 @@ impl Connections {
             )
         };
         match plan {
-            Some(plan) => Ok(Plan { occasion, ..plan }),
-            None => without_server(burst, packet, service, occasion),
+            Some(plan) => Ok(Plan { is_related, ..plan }),
+            None => without_server(burst, packet, service, is_related),
         }
     }
 
@@ -156,7 +160,7 @@ impl Connections {
         if is_new && plan.method != ForwardingMethod::Bypass {
             counters.destination(server).connections.add(1);
         }
-        if plan.occasion == Occasion::Packet {
+        if !plan.is_related {
             entry.count_packet();
             count_in(counters, server, packet);
         }
@@ -184,25 +188,24 @@ pub(crate) fn request<'a>(
 /// The entry of a connection, moved by its first packet.
 fn first_entry(burst: &Burst<'_>, packet: &Packet, plan: &Plan) -> NewFlow {
     let &Burst { director, snapshot, now, .. } = burst;
-    let (state, lives_s) = match plan.occasion {
-        Occasion::Error { .. } => (FlowState::new(0, plan.method, false), UNKNOWN_STATE_S),
-        Occasion::Packet => {
-            let direction = match plan.method {
-                ForwardingMethod::Masquerading => Direction::ClientToServer,
-                _ => Direction::ClientOnly,
-            };
-            let state = first_state(packet, direction, &snapshot.settings);
-            let is_assured = assures(state, false);
-            if is_assured && plan.template.is_some() {
-                director.assure(plan.template);
-            }
-            let first = FlowState::new(state.number(), plan.method, state.is_active());
-            let is_unassured = plan.template.is_some() && !is_assured;
-            let first = if is_unassured { first.unassured() } else { first };
-            (first, timeout_s(snapshot, packet, state.number()))
+    let (state, lives_s) = if plan.is_related {
+        (FlowState::new(0, plan.method, false), UNKNOWN_STATE_S)
+    } else {
+        let direction = match plan.method {
+            ForwardingMethod::Masquerading => Direction::ClientToServer,
+            _ => Direction::ClientOnly,
+        };
+        let state = first_state(packet, direction, &snapshot.settings);
+        let is_assured = assures(state, false);
+        if is_assured && plan.template.is_some() {
+            director.assure(plan.template);
         }
+        let first = FlowState::new(state.number(), plan.method, state.is_active());
+        let is_unassured = plan.template.is_some() && !is_assured;
+        let first = if is_unassured { first.unassured() } else { first };
+        (first, timeout_s(snapshot, packet, state.number()))
     };
-    let is_ftp = crate::ftp::is_control(packet, plan.method) && plan.occasion == Occasion::Packet;
+    let is_ftp = crate::ftp::is_control(packet, plan.method) && !plan.is_related;
     let state = if is_ftp { state.with_ftp() } else { state };
     NewFlow {
         key: packet.key(),
@@ -224,12 +227,12 @@ fn without_server(
     burst: &Burst<'_>,
     packet: &Packet,
     service: &VirtualService,
-    occasion: Occasion,
+    is_related: bool,
 ) -> Result<Plan, Decision> {
     let &Burst { director, snapshot, .. } = burst;
     if snapshot.settings.cache_bypass
         && service.mark().is_some()
-        && occasion == Occasion::Packet
+        && !is_related
         && !snapshot.is_local(packet.destination)
     {
         let nobody = RealServer {

@@ -8,6 +8,7 @@ use crate::destination::ForwardingMethod;
 use crate::hash::FlowHasher;
 use crate::protocol::Protocol;
 use crate::service::{Family, ServiceKey};
+use crate::slots::DestinationId;
 use crate::virtual_service::VirtualService;
 
 /// The port of FTP's control connections, and the one that its data connections come from.
@@ -32,6 +33,8 @@ pub struct Services {
     by_mark: HashMap<(u32, bool), Arc<VirtualService>, FlowHasher>,
     /// Ends of NAT servers; of mark services with protocol 0.
     nat_servers: HashSet<AddressKey, FlowHasher>,
+    /// NAT servers that may begin connections themselves: of services with an engine.
+    callers: HashMap<AddressKey, (Arc<VirtualService>, DestinationId), FlowHasher>,
     has_ftp: bool,
     has_port_zero: bool,
 }
@@ -43,6 +46,7 @@ impl Services {
             by_address: HashMap::with_hasher(hasher),
             by_mark: HashMap::with_hasher(hasher),
             nat_servers: HashSet::with_hasher(hasher),
+            callers: HashMap::with_hasher(hasher),
             has_ftp: false,
             has_port_zero: false,
         };
@@ -58,6 +62,14 @@ impl Services {
         let is_nat = |method| method == ForwardingMethod::Masquerading;
         let nat = service.servers.iter().filter(|server| is_nat(server.method));
         self.nat_servers.extend(nat.map(|it| address_key(protocol, it.address, it.port)));
+        if service.engine.is_some() && service.mark().is_none() && service.port() != 0 {
+            let ends = service.servers.iter().zip(&service.destinations);
+            let nat = ends.filter(|(server, _)| is_nat(server.method) && server.port != 0);
+            self.callers.extend(nat.map(|(server, &id)| {
+                let key = address_key(protocol, server.address, server.port);
+                (key, (Arc::clone(&service), id))
+            }));
+        }
         match service.key {
             ServiceKey::Address { protocol, address, port } => {
                 self.has_ftp |= port == FTP_PORT && protocol == Protocol::Tcp;
@@ -97,9 +109,21 @@ impl Services {
             .map(Arc::as_ref)
     }
 
-    /// Whether some service has a mark.
-    pub fn have_marks(&self) -> bool {
-        !self.by_mark.is_empty()
+    /// Whether some real server may begin connections itself.
+    #[inline]
+    pub fn have_callers(&self) -> bool {
+        !self.callers.is_empty()
+    }
+
+    /// The service of a NAT server that may begin connections itself, by its end.
+    pub fn caller(
+        &self,
+        protocol: u8,
+        address: Address,
+        port: u16,
+    ) -> Option<(&VirtualService, DestinationId)> {
+        let (service, id) = self.callers.get(&address_key(protocol, address, port))?;
+        Some((service, *id))
     }
 
     /// Whether this is the end of a NAT server (`ip_vs_has_real_service`).

@@ -103,6 +103,13 @@ impl Snapshot {
         Self::new(FlowHasher::new([1, 2, 3]), contents)
     }
 
+    /// Whether a packet's mark makes it the director's own, although it is for another host.
+    pub fn intercepts(&self, packet: &Packet) -> bool {
+        self.marks.intercepts()
+            && !self.is_local(packet.destination)
+            && self.marks.is_intercepted(self.mark(packet))
+    }
+
     /// Whether the director answers for an address.
     pub fn is_local(&self, address: Address) -> bool {
         self.may_be_local(address) && self.local.contains(&address.bits())

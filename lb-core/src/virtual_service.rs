@@ -22,6 +22,8 @@ pub struct RealServer {
 pub struct Persistence {
     /// Life of a template without a new connection, seconds.
     pub timeout_s: u32,
+    /// Whether its connections are single packets.
+    pub one_packet: bool,
     /// What of a client's address counts.
     mask: u128,
 }
@@ -35,12 +37,33 @@ impl Persistence {
             Family::V4 => u128::MAX << 32 | u128::from(service.netmask),
             Family::V6 => u128::MAX.unbounded_shl(128_u32.saturating_sub(service.netmask)),
         };
-        Some(Self { timeout_s, mask })
+        Some(Self { timeout_s, one_packet: service.one_packet, mask })
     }
 
     /// The client as its template has it.
     pub const fn masked(&self, client: Address) -> Address {
         Address::from_bits(client.bits() & self.mask)
+    }
+}
+
+/// What besides the client decides which template a packet has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// `--pe sip`: the call.
+    Sip,
+}
+
+impl Engine {
+    /// The engine of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        (name == Self::Sip.name()).then_some(Self::Sip)
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sip => "sip",
+        }
     }
 }
 
@@ -52,6 +75,7 @@ pub struct VirtualService {
     pub scheduler: Arc<Scheduler>,
     pub scheduler_flags: SchedulerFlags,
     pub persistence: Option<Persistence>,
+    pub engine: Option<Engine>,
     /// UDP packets are scheduled one by one.
     pub one_packet: bool,
     /// Newest first, as the kernel keeps them.
@@ -73,6 +97,7 @@ impl VirtualService {
             scheduler,
             scheduler_flags: service.scheduler_flags,
             persistence: Persistence::of(service),
+            engine: service.persistence_engine.as_deref().and_then(Engine::from_name),
             one_packet: service.one_packet,
             destinations,
             servers,

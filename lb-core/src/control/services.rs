@@ -20,7 +20,7 @@ use crate::sched::{Candidates, Scheduler};
 use crate::service::{Service, ServiceKey};
 use crate::slots::DestinationId;
 use crate::state::State;
-use crate::virtual_service::{RealServer, VirtualService};
+use crate::virtual_service::{Engine, RealServer, VirtualService};
 
 /// `size=` of the listing's first line: IPVS's default (`conn_tab_bits` 12), which scripts and
 /// comparisons know. The real size of the flow table is in `sluicectl status`.
@@ -409,7 +409,11 @@ impl Operations for Control {
                 client: (key.client.to_ip(), key.client_port),
                 virtual_end: (key.virtual_address.to_ip(), key.virtual_port),
                 destination: (flows.server(id).to_ip(), entry.server_port()),
-                engine: None,
+                engine: self
+                    .director
+                    .calls
+                    .text(id)
+                    .map(|call| (Engine::Sip.name().to_owned(), call)),
             }
         };
         flows.live(0..flows.high_water()).map(row).collect()

@@ -7,6 +7,7 @@ use crate::destination::{Destination, ForwardingMethod};
 use crate::operations::OperationError;
 use crate::sched;
 use crate::service::{Family, Service, ServiceKey};
+use crate::virtual_service::Engine;
 
 /// Which commands are accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,15 +19,14 @@ pub enum Acceptance {
     Everything,
 }
 
-/// Persistence engines of IPVS.
-const ENGINES: &[&str] = &["sip"];
-
 /// Whether the table knows the scheduler and the engine, as the kernel would look for modules.
 pub(super) fn check_names(service: &Service) -> Result<(), OperationError> {
     let scheduler = service.scheduler.as_str();
     let known = sched::NAMES.contains(&scheduler) || sched::NAMES_MISSING.contains(&scheduler);
-    let engine_known =
-        service.persistence_engine.as_deref().is_none_or(|engine| ENGINES.contains(&engine));
+    let engine_known = service
+        .persistence_engine
+        .as_deref()
+        .is_none_or(|engine| Engine::from_name(engine).is_some());
     if known && engine_known { Ok(()) } else { Err(OperationError::SchedulerNotFound) }
 }
 
@@ -38,10 +38,6 @@ pub(super) fn check_service(service: &Service) -> Result<(), OperationError> {
             service.scheduler,
             sched::NAMES.join(", ")
         )));
-    }
-    if service.persistence_engine.is_some() {
-        let text = "A persistence engine (--pe) is not supported yet";
-        return Err(OperationError::NotSupported(text.to_owned()));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The table itself: find, insert, remove, and the walk that expires.
 
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::bucket::{Bucket, SLOTS, tag_of};
@@ -141,9 +142,20 @@ impl FlowTable {
         self.hasher.words(&[place])
     }
 
+    /// What a template's engine data makes of the hash; never 0.
+    #[expect(clippy::cast_possible_truncation, reason = "a piece of a hash")]
+    pub fn salt_of(&self, data: &[u8]) -> u32 {
+        self.hasher.hash_one(data) as u32 | 1
+    }
+
     /// Hash of a client end with what a template's engine makes of it besides.
     pub const fn salted(&self, hash: u64, salt: u32) -> u64 {
         hash ^ (salt as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Whether an entry is a template with engine data.
+    pub fn is_salted(&self, id: FlowId) -> bool {
+        self.cold(id).salt() != 0
     }
 
     /// The hash by which an entry of that key is in the table.

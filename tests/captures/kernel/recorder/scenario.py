@@ -27,6 +27,7 @@ def every():
         "pieces",
         "ftp",
         "other",
+        "persistent",
         "settings",
         "random",
     ):
