@@ -55,10 +55,10 @@ pub struct Director {
     pub fragments: Tracker<Course>,
     /// FTP control connections under NAT.
     pub ftp: Sessions,
-    /// Of how many packets that would begin a connection one is dropped.
-    pub drop_rate: DropRate,
     /// Templates of SIP calls.
     pub calls: Calls,
+    /// Of how many packets that would begin a connection one is dropped.
+    pub drop_rate: DropRate,
 }
 
 impl Director {
@@ -82,8 +82,8 @@ impl Director {
             ways: Arc::new(ArcSwap::new(ways)),
             fragments: Tracker::new(limits.datagrams_max, hasher),
             ftp: Sessions::default(),
-            drop_rate: DropRate::default(),
             calls: Calls::default(),
+            drop_rate: DropRate::default(),
         }
     }
 
@@ -138,7 +138,7 @@ impl Director {
     }
 
     /// Whether other connections depend on one.
-    fn is_needed(&self, id: FlowId) -> bool {
+    pub(crate) fn is_needed(&self, id: FlowId) -> bool {
         self.flows.entry(id).state().may_control() && self.flows.cold(id).controlled() > 0
     }
 

@@ -127,7 +127,7 @@ fn cause(
     key: &FlowKey,
 ) -> Option<Cause> {
     let state = director.flows.entry(id).state();
-    if state.is_ended() || director.flows.cold(id).controlled() > 0 {
+    if state.is_ended() || director.is_needed(id) {
         return None;
     }
     if state.is_template() && !state.is_alone() {

@@ -22,10 +22,10 @@ pub struct RealServer {
 pub struct Persistence {
     /// Life of a template without a new connection, seconds.
     pub timeout_s: u32,
-    /// Whether its connections are single packets.
-    pub one_packet: bool,
     /// What of a client's address counts.
     mask: u128,
+    /// The connections of its templates are of one packet.
+    pub one_packet: bool,
 }
 
 impl Persistence {
@@ -37,7 +37,7 @@ impl Persistence {
             Family::V4 => u128::MAX << 32 | u128::from(service.netmask),
             Family::V6 => u128::MAX.unbounded_shl(128_u32.saturating_sub(service.netmask)),
         };
-        Some(Self { timeout_s, one_packet: service.one_packet, mask })
+        Some(Self { timeout_s, mask, one_packet: service.one_packet })
     }
 
     /// The client as its template has it.

@@ -137,15 +137,15 @@ impl FlowTable {
         self.hasher.end(protocol, client, client_port)
     }
 
-    /// A number that nobody can foresee, another one for each `place`.
-    pub fn random(&self, place: u64) -> u64 {
-        self.hasher.words(&[place])
-    }
-
     /// What a template's engine data makes of the hash; never 0.
     #[expect(clippy::cast_possible_truncation, reason = "a piece of a hash")]
     pub fn salt_of(&self, data: &[u8]) -> u32 {
         self.hasher.hash_one(data) as u32 | 1
+    }
+
+    /// A number that nobody can foresee, another one for each `place`.
+    pub fn random(&self, place: u64) -> u64 {
+        self.hasher.words(&[place])
     }
 
     /// Hash of a client end with what a template's engine makes of it besides.
