@@ -266,13 +266,13 @@ neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
                 "-A -t 10.0.10.100:99999",
                 "-C",
                 "-A -t 10.0.10.100:82 -s nonsense",
-                "-a -t 10.0.10.100:80 -r 127.0.0.1 -g",
+                "-a -t 10.0.10.100:80 -r 127.0.0.1:80",
             ],
             &Numeric,
         );
         let indices: Vec<_> = wrong.iter().map(|(index, _)| *index).collect();
         assert_eq!(indices, [2, 3, 4, 5, 6, 7]);
         assert_eq!(wrong[0].1, "Service not defined");
-        assert!(wrong[5].1.contains("is the director itself"), "{}", wrong[5].1);
+        assert!(wrong[5].1.contains("the director itself"), "{}", wrong[5].1);
     }
 }

@@ -226,8 +226,11 @@ fn picks(c: &mut Criterion) {
             now: Tick(1000),
             settings: &settings,
         };
-        for name in ["rr", "wrr", "lc", "wlc"] {
-            let Some(scheduler) = Scheduler::start(name, candidates) else { continue };
+        for name in lb_core::sched::NAMES {
+            let Some(scheduler) = Scheduler::start(name, candidates, FlowHasher::new([1, 2, 3]))
+            else {
+                continue;
+            };
             group.bench_function(format!("{name}/{count}"), |b| {
                 b.iter(|| {
                     let place = scheduler.pick(&request, candidates);

@@ -59,6 +59,8 @@ pub struct Director {
     pub calls: Calls,
     /// Of how many packets that would begin a connection one is dropped.
     pub drop_rate: DropRate,
+    /// With secrets of this process.
+    pub(crate) hasher: FlowHasher,
 }
 
 impl Director {
@@ -84,6 +86,7 @@ impl Director {
             ftp: Sessions::default(),
             calls: Calls::default(),
             drop_rate: DropRate::default(),
+            hasher,
         }
     }
 

@@ -282,7 +282,10 @@ switches! {
     lblc_expiration_s "lblc_expiration": u32 = 86400, SECONDS,
         "seconds after which lblc forgets a destination that nobody asks for";
     lblcr_expiration_s "lblcr_expiration": u32 = 86400, SECONDS,
-        "the same for lblcr";
+        "the same for lblcr; and as long without a change lets the servers of one become fewer";
+    load_counts_all "load_counts_all": bool = 0, Values::OnOff,
+        "1: lc, wlc, lblc, lblcr and twos weigh a server by 256 * active + all connections, as \
+         kernels since 2026; 0: by 256 * active + inactive";
     drop_entry "drop_entry": Defence = 0, Defence::VALUES,
         "end half-open and idle connections early: 0 never, 1 and 2 when room is short (2: it is \
          now), 3 always";

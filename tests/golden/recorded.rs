@@ -13,13 +13,18 @@
 //! out at a server, as `icmp` or `reset` to the client, or as `nothing`.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
+use lb_core::address::Address;
+use lb_core::clock::Tick;
 use lb_core::drops::DropReason;
 use lb_core::frame::Frame as _;
 use lb_core::interface::InterfaceId;
 use lb_core::operations::Operations;
 use lb_core::protocol::Protocol;
+use lb_core::sched::Request;
 use lb_core::service::ServiceKey;
+use lb_core::slots::DestinationId;
 use lb_core::wire::build::{Link, MemoryFrame, Tcp, Udp};
 use lb_core::wire::{MacAddress, field::window, ipv4};
 use lb_core::worker::Verdict;
@@ -64,12 +69,12 @@ impl Replay {
     }
 
     /// Sends a packet; says where it came out, as the recordings do.
-    fn packet(&mut self, client_port: &str, flags: &str) -> String {
+    fn packet(&mut self, src: &str, flags: &str) -> String {
         let link = Link { destination: MacAddress([2, 0, 0, 0, 0, 0x61]), ..Link::default() };
-        let (src, dst) = (format!("10.0.1.2:{client_port}"), format!("{VIP}:{}", self.port));
+        let dst = format!("{VIP}:{}", self.port);
         let frame = match self.protocol {
-            Protocol::Tcp => Tcp { src: &src, dst: &dst, flags, ..Tcp::default() }.frame(&link),
-            _ => Udp { src: &src, dst: &dst, ..Udp::default() }.frame(&link),
+            Protocol::Tcp => Tcp { src, dst: &dst, flags, ..Tcp::default() }.frame(&link),
+            _ => Udp { src, dst: &dst, ..Udp::default() }.frame(&link),
         };
         let outcome = self.bed.process(InterfaceId(0), &frame);
         match outcome.verdict {
@@ -83,8 +88,32 @@ impl Replay {
             Verdict::Drop(DropReason::DestinationRemoved | DropReason::NoConnection) => {
                 "nothing".to_owned()
             }
+            // The answer would leave for a client that no route leads to here.
+            Verdict::Drop(DropReason::NoDestination) => "icmp".to_owned(),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Asks the service for a server for a connection to any address, and binds it.
+    fn pick(&mut self, destination: IpAddr) -> Option<(DestinationId, String)> {
+        self.bed.control.publish();
+        let director = self.bed.control.director();
+        let snapshot = director.snapshot.load();
+        let vip: IpAddr = VIP.parse().expect("an address");
+        let service = snapshot.services.find(0, self.protocol.number(), vip.into(), self.port);
+        let service = service.expect("the service");
+        let request = Request {
+            client: Address::v4(0x0a00_0102),
+            client_port: 10_000,
+            destination: destination.into(),
+            flags: service.scheduler_flags,
+            now: Tick(1000),
+            settings: &snapshot.settings,
+        };
+        let (id, server) = service.schedule(&request, &director.slots)?;
+        director.slots.get(id).bind(self.protocol == Protocol::Tcp);
+        let address = server.address.to_string();
+        Some((id, address.rsplit('.').next().expect("a part").to_owned()))
     }
 
     fn counts(&self) -> String {
@@ -114,7 +143,7 @@ impl Replay {
             // One second for the sweeper to come round.
             ["wait", seconds] => self.bed.pass(seconds.parse().expect("seconds")),
             ["packet", client_port, flags, ">", _] => {
-                return Some(self.packet(client_port, flags));
+                return Some(self.packet(&format!("10.0.1.2:{client_port}"), flags));
             }
             _ => panic!("operation {words:?}"),
         }
@@ -147,32 +176,89 @@ fn every_pick_of_random_operations() {
     assert_eq!((operations, packets, picks), (8193, 6733, 5959), "the recording is complete");
 }
 
-/// Only the first packets of a TCP run are determined for lc and wlc: the recording does not say
-/// when connections ended after that.
+/// Where a packet comes out by the golden file: the last part of a server's address.
+fn expected(pick: &Value) -> &str {
+    pick.as_str().map_or("icmp", |address| address.rsplit('.').next().expect("a part"))
+}
+
+/// Servers are 10.0.2.11 and upwards.
+fn add_servers(replay: &mut Replay, run: &Value) {
+    let weights = run["weights_in_add_order"].as_array().expect("weights");
+    for (last, weight) in (11..).zip(weights) {
+        replay.server_command("-a", &last.to_string(), &format!("-w {weight}"));
+    }
+}
+
+/// Only the first packets of a TCP run are determined where the load counts: the recording does
+/// not say when connections ended after that.
 #[test]
 fn every_pick_of_undisturbed_services() {
     let golden: Value = serde_json::from_str(GOLDEN).expect("JSON");
     let mut picks = 0;
-    for scheduler in ["rr", "wrr", "lc", "wlc"] {
+    for scheduler in ["rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf"] {
         for (place, run) in golden[scheduler].as_array().expect("runs").iter().enumerate() {
             let protocol = run["proto"].as_str().expect("proto");
             let mut replay = Replay::new(protocol, 80, scheduler);
-            let servers = run["servers"].as_array().expect("servers");
-            let weights = run["weights_in_add_order"].as_array().expect("weights");
-            for (server, weight) in servers.iter().zip(weights) {
-                let last = server.as_str().expect("address").rsplit('.').next().expect("a part");
-                replay.server_command("-a", last, &format!("-w {weight}"));
-            }
-            let determined = protocol == "udp" || scheduler.ends_with("rr");
+            add_servers(&mut replay, run);
+            let determined = protocol == "udp" || ["rr", "wrr", "fo"].contains(&scheduler);
             let recorded = run["picked"].as_array().expect("picks");
-            let count = if determined { recorded.len() } else { servers.len() };
+            let servers = run["weights_in_add_order"].as_array().map_or(0, Vec::len);
+            let count = if determined { recorded.len() } else { servers };
             for (client, pick) in recorded[..count].iter().enumerate() {
-                let out = replay.packet(&(10_000 + client).to_string(), "S");
-                let expected = pick.as_str().expect("address");
-                assert_eq!(format!("10.0.2.{out}"), expected, "{scheduler} {place} pick {client}");
+                let out = replay.packet(&format!("10.0.1.2:{}", 10_000 + client), "S");
+                assert_eq!(out, expected(pick), "{scheduler} {place} pick {client}");
                 picks += 1;
             }
         }
     }
-    assert_eq!(picks, 882, "the recording is complete");
+    assert_eq!(picks, 1615, "the recording is complete");
+}
+
+#[test]
+fn every_pick_by_the_clients_address() {
+    let golden: Value = serde_json::from_str(GOLDEN).expect("JSON");
+    let mut picks = 0;
+    for scheduler in ["sh", "mh"] {
+        for (place, run) in golden[scheduler].as_array().expect("runs").iter().enumerate() {
+            let port = run["service_port"].as_u64().and_then(|port| u16::try_from(port).ok());
+            let flags = run["flags"].as_str().expect("flags");
+            let mut replay =
+                Replay::new("udp", port.expect("a port"), &format!("{scheduler} {flags}"));
+            add_servers(&mut replay, run);
+            for client in run["map"].as_array().expect("clients") {
+                let [address, port, pick] = &client.as_array().expect("a client")[..] else {
+                    panic!("{client}")
+                };
+                let out =
+                    replay.packet(&format!("{}:{port}", address.as_str().expect("text")), "S");
+                assert_eq!(out, expected(pick), "{scheduler} {place} client {client}");
+                picks += 1;
+            }
+        }
+    }
+    assert_eq!(picks, 3255, "the recording is complete");
+}
+
+/// Services that the recordings found by a mark: clients ask for any address. Here the service is
+/// asked itself, and what it picks is bound.
+#[test]
+fn every_pick_by_the_destination_address() {
+    let golden: Value = serde_json::from_str(GOLDEN).expect("JSON");
+    let mut picks = 0;
+    for (scheduler, key) in [("dh", "map"), ("lblc", "seq"), ("lblcr", "seq")] {
+        for (place, run) in golden[scheduler].as_array().expect("runs").iter().enumerate() {
+            let mut replay = Replay::new("udp", 80, scheduler);
+            add_servers(&mut replay, run);
+            for pair in run[key].as_array().expect("picks") {
+                let [address, pick] = &pair.as_array().expect("a pair")[..] else {
+                    panic!("{pair}")
+                };
+                let address: IpAddr = address.as_str().expect("text").parse().expect("an address");
+                let out = replay.pick(address).map_or_else(|| "icmp".to_owned(), |(_, out)| out);
+                assert_eq!(out, expected(pick), "{scheduler} {place} {pair}");
+                picks += 1;
+            }
+        }
+    }
+    assert_eq!(picks, 520, "the recording is complete");
 }

@@ -96,6 +96,7 @@ mod tests {
             "conn_reuse_mode = 1\nexpire_nodest_conn = 0\npmtu_disc = 1\nnat_icmp_send = 0\n\
              sloppy_tcp = 0\nsloppy_sctp = 0\nschedule_icmp = 0\ncache_bypass = 0\n\
              expire_quiescent_template = 0\nlblc_expiration = 86400\nlblcr_expiration = 86400\n\
+             load_counts_all = 0\n\
              drop_entry = 0\ndrop_packet = 0\nsecure_tcp = 0\namemthresh = 1024\n\
              am_droprate = 10\nicmp_msgs_per_sec = 1000\nip_forward = 1\n"
         );

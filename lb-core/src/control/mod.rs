@@ -275,6 +275,9 @@ impl Control {
         self.publish();
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         self.retired_ways.retain(|ways| Arc::strong_count(ways) > 1);
+        for scheduler in self.services.iter().filter_map(ServiceRecord::scheduler) {
+            scheduler.tick(now, &self.settings, &self.director.slots);
+        }
         self.trash.empty(now, &self.director);
         let mut out: Vec<_> = questions.into_iter().map(NeighbourOut::Ask).collect();
         for address in self.announcements.due(now) {

@@ -92,9 +92,8 @@ impl ServiceRecord {
 
     /// Remakes what workers see. `tell` says whether the scheduler learns of a change.
     fn rebuild(&mut self, director: &Director, tell: Tell) {
-        if !support::is_on_the_path(&self.service) {
-            self.path = None;
-            return;
+        if tell == Tell::Start {
+            self.close_scheduler(director);
         }
         let (ids, servers): (Vec<_>, Vec<_>) = self
             .destinations
@@ -106,18 +105,35 @@ impl ServiceRecord {
                 (record.id, RealServer { address: address.into(), port, method })
             })
             .unzip();
+        for (place, &id) in (0..).zip(&ids) {
+            director.slots.get(id).set_place(place);
+        }
         let candidates = Candidates { ids: &ids, servers: &servers, slots: &director.slots };
         let scheduler = match (&self.path, tell) {
             (Some(path), Tell::Nothing) => Arc::clone(&path.scheduler),
             (Some(path), Tell::Changed) => {
                 Arc::new(path.scheduler.changed(&path.destinations, candidates))
             }
-            _ => Arc::new(
-                Scheduler::start(&self.service.scheduler, candidates).unwrap_or(Scheduler::None),
-            ),
+            _ => {
+                let name = &self.service.scheduler;
+                let scheduler = Scheduler::start(name, candidates, director.hasher);
+                Arc::new(scheduler.unwrap_or(Scheduler::None))
+            }
         };
         let path = VirtualService::new(&self.service, scheduler, ids.into(), servers.into());
         self.path = Some(Arc::new(path));
+    }
+
+    /// The service's scheduler.
+    pub(super) fn scheduler(&self) -> Option<&Scheduler> {
+        self.path.as_deref().map(|path| path.scheduler.as_ref())
+    }
+
+    /// The scheduler's time is over.
+    fn close_scheduler(&self, director: &Director) {
+        if let Some(scheduler) = self.scheduler() {
+            scheduler.close(&director.slots);
+        }
     }
 
     fn stats(&self, director: &Director) -> Stats {
@@ -156,14 +172,6 @@ impl ServiceRecord {
 impl Control {
     fn place_of(&self, key: &ServiceKey) -> Option<usize> {
         self.services.iter().position(|record| record.service.key == *key)
-    }
-
-    fn check_service(&self, service: &Service) -> Result<(), OperationError> {
-        support::check_names(service)?;
-        match self.acceptance {
-            Acceptance::Forwardable => support::check_service(service),
-            Acceptance::Everything => Ok(()),
-        }
     }
 
     /// What the kernel checks of `-a` and `-e` alike, in its order.
@@ -209,7 +217,7 @@ impl Control {
             // To another service than before its connections return, its statistics do not.
             Some(trashed) => (trashed.id, sum_destination(&self.director.counters, trashed.id)),
             None => {
-                let id = self.trash.take_slot(&self.director).ok_or_else(|| {
+                let id = self.take_slot().ok_or_else(|| {
                     OperationError::Limit(format!(
                         "all {} real servers of the limit `destinations.max` are in use",
                         self.director.slots.len()
@@ -220,6 +228,17 @@ impl Control {
         };
         let hop = self.routes.hop(destination.address);
         Ok(DestinationRecord { destination: *destination, id, hop, baseline })
+    }
+
+    /// A slot that nobody uses; if need be, one of a removed destination that only a scheduler
+    /// remembers.
+    fn take_slot(&mut self) -> Option<DestinationId> {
+        self.trash.take_slot(&self.director).or_else(|| {
+            for scheduler in self.services.iter().filter_map(ServiceRecord::scheduler) {
+                scheduler.forget_removed(&self.director.slots);
+            }
+            self.trash.take_slot(&self.director)
+        })
     }
 
     /// Publishes how packets get to a destination: how large they may be, and in which tunnel.
@@ -246,6 +265,7 @@ impl Control {
 
     fn remove_service(&mut self, place: usize) {
         let record = self.services.remove(place);
+        record.close_scheduler(&self.director);
         for destination in &record.destinations {
             self.retire((record.service.key, record.number), destination);
         }
@@ -258,7 +278,7 @@ impl Operations for Control {
         if self.place_of(&service.key).is_some() {
             return Err(OperationError::ServiceExists);
         }
-        self.check_service(&service)?;
+        support::check_names(&service)?;
         self.services_made += 1;
         let mut record = ServiceRecord {
             service,
@@ -275,9 +295,12 @@ impl Operations for Control {
 
     fn edit_service(&mut self, service: Service) -> Result<(), OperationError> {
         let place = self.place_of(&service.key).ok_or(OperationError::NoSuchService)?;
-        self.check_service(&service)?;
+        support::check_names(&service)?;
         let record = &mut self.services[place];
         let same_scheduler = record.service.scheduler == service.scheduler;
+        if !same_scheduler {
+            support::check_count(&service, record.destinations.len())?;
+        }
         record.service = service;
         // A scheduler that stays is not told of `-E`.
         let tell = if same_scheduler { Tell::Nothing } else { Tell::Start };
@@ -313,6 +336,7 @@ impl Operations for Control {
         let record = self.slot_for(place, &destination)?;
         let slot = self.director.slots.get(record.id);
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
+        slot.forget_last_weight();
         slot.configure(weight, upper_threshold, lower_threshold);
         self.publish_path(&destination, record.id, record.hop);
         if let Some(hop) = record.hop {

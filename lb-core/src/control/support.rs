@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::destination::{Destination, ForwardingMethod};
 use crate::operations::OperationError;
-use crate::sched;
+use crate::sched::{self, Maglev};
 use crate::service::{Family, Service, ServiceKey};
 use crate::virtual_service::Engine;
 
@@ -22,7 +22,7 @@ pub enum Acceptance {
 /// Whether the table knows the scheduler and the engine, as the kernel would look for modules.
 pub(super) fn check_names(service: &Service) -> Result<(), OperationError> {
     let scheduler = service.scheduler.as_str();
-    let known = sched::NAMES.contains(&scheduler) || sched::NAMES_MISSING.contains(&scheduler);
+    let known = sched::NAMES.contains(&scheduler);
     let engine_known = service
         .persistence_engine
         .as_deref()
@@ -30,16 +30,11 @@ pub(super) fn check_names(service: &Service) -> Result<(), OperationError> {
     if known && engine_known { Ok(()) } else { Err(OperationError::SchedulerNotFound) }
 }
 
-/// Refuses services that would not be served.
-pub(super) fn check_service(service: &Service) -> Result<(), OperationError> {
-    if sched::NAMES_MISSING.contains(&service.scheduler.as_str()) {
-        return Err(OperationError::NotSupported(format!(
-            "Scheduler `{}' is not supported yet; there are {}",
-            service.scheduler,
-            sched::NAMES.join(", ")
-        )));
-    }
-    Ok(())
+/// `EINVAL` of the kernel: mh does not begin with more real servers than it has slots
+/// (`ip_vs_mh_reassign`). Those that are added later are accepted.
+pub(super) fn check_count(service: &Service, destinations: usize) -> Result<(), OperationError> {
+    let fits = service.scheduler != "mh" || destinations <= Maglev::DESTINATIONS_MAX;
+    if fits { Ok(()) } else { Err(OperationError::Invalid) }
 }
 
 /// Refuses real servers that no packet would reach.
@@ -55,12 +50,6 @@ pub(super) fn check_destination(destination: &Destination) -> Result<(), Operati
             )))
         }
     }
-}
-
-/// Whether packets can be for this service: what [`Acceptance::Everything`] lets in besides stays
-/// off the packet path.
-pub(super) fn is_on_the_path(service: &Service) -> bool {
-    check_service(service).is_ok()
 }
 
 /// Whether packets can be sent to this real server.
