@@ -4,14 +4,36 @@
 //! begins with mark 0 and walks the chain in order; a rule with the target MARK changes the mark
 //! and lets it walk on, so later rules see and change what earlier ones made.
 
+#[cfg(test)]
+mod captured;
+pub mod chain;
+pub mod error;
+mod grammar;
+pub mod listing;
+mod number;
+pub mod parser;
 pub mod ports;
+mod protocols;
+pub mod request;
 pub mod rule;
+pub mod saved;
+mod scan;
+mod show;
+mod specification;
 
 use std::sync::Arc;
 
 use crate::interface::Interface;
 use crate::parse::Packet;
+use crate::service::Family;
+pub use error::MarksError;
+
 use rule::{Interfaces, Rule, Target};
+
+/// The table of iptables that marks packets.
+const TABLE: &str = "mangle";
+/// Its chain that packets walk before anything else is decided.
+const CHAIN: &str = "PREROUTING";
 
 /// What an operator has set: the rules of both families, and which marks are the director's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +44,23 @@ pub struct MarkRules {
     pub v6: Arc<Vec<Rule>>,
     /// Packets with one of these marks are taken as the director's own, whoever they are for.
     pub intercepted: Vec<u32>,
+}
+
+impl MarkRules {
+    /// The rules of a family, in order.
+    pub fn chain(&self, family: Family) -> &[Rule] {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    pub(crate) const fn chain_mut(&mut self, family: Family) -> &mut Arc<Vec<Rule>> {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
 }
 
 /// The rules as the packet path asks them. Empty, as it mostly is, it costs a packet one
