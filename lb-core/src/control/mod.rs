@@ -239,7 +239,7 @@ impl Control {
             return;
         }
         if std::mem::take(&mut self.marks_changed) {
-            self.marks = Arc::new(Marks::new(&self.mark_rules, &self.interfaces));
+            self.marks = Arc::new(Marks::new(&self.mark_rules, &self.interfaces, self.hasher));
         }
         let addresses: Vec<_> = self.owned_addresses().collect();
         let link_locals = self.interfaces.iter().map(|interface| interface.link_local().into());
