@@ -280,7 +280,7 @@ impl Specification {
     /// The rules: one for each source with each destination.
     pub(super) fn finish(self, family: Family) -> Result<Vec<Rule>, MarksError> {
         let number = self.protocol.map_or(0, |(number, _)| number);
-        if family == Family::V6 && matches!(number, 43 | 44 | 60) {
+        if family == Family::V6 && matches!(number, 43 | 44 | 51 | 60) {
             return Err(MarksError::Never("an extension header as a protocol"));
         }
         let known = match self.protocol {
