@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use lb_core::clock::TICKS_PER_SECOND;
 use lb_core::control::{Control, Network};
@@ -10,12 +11,14 @@ use lb_core::flow::{FlowTable, Storage};
 use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
 use lb_core::ipvsadm::{self, Names};
+use lb_core::marks::{MarkRules, MarksError, saved};
 use lb_core::neighbour::Patience;
 use lb_core::punt::{PuntRule, PuntRules};
 use lb_core::route::{Hop, Route};
+use lb_core::service::Family;
 use lb_core::settings::Settings;
 
-use crate::config::{self, Config, Workers};
+use crate::config::{self, Config, MarksConfig, Workers};
 use crate::dpdk::{self, MemoryError, Pages, zeroed_region};
 use crate::kernel;
 
@@ -128,6 +131,31 @@ pub fn settings(config: &Config) -> Settings {
     }
 }
 
+/// The rules that mark packets.
+///
+/// # Errors
+///
+/// The first line that is wrong; none of a configuration that was checked.
+pub fn mark_rules(
+    config: &MarksConfig,
+    interfaces: &[Interface],
+    names: &dyn Names,
+) -> Result<MarkRules, MarksError> {
+    let chain = |lines: &[String], family| {
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        let (rules, wrong) = saved::configured(&lines, family, interfaces, names);
+        match wrong.into_iter().next() {
+            None => Ok(Arc::new(rules)),
+            Some((_, problem)) => Err(problem),
+        }
+    };
+    Ok(MarkRules {
+        v4: chain(&config.rules, Family::V4)?,
+        v6: chain(&config.rules6, Family::V6)?,
+        intercepted: config.intercept.clone(),
+    })
+}
+
 /// What is fixed at start besides the flow table.
 pub const fn limits(config: &Config) -> Limits {
     Limits {
@@ -221,7 +249,8 @@ arp: { max: 9 }
 routes: [ { to: \"::/0\", via: \"fe80::1\", port: wan0.7 } ]
 neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
 ";
-        let environment = config::Environment { cpus: vec![0], check_services: &|_| Vec::new() };
+        let environment =
+            config::Environment { cpus: vec![0], check_services: &|_| Vec::new(), names: &Numeric };
         let config = config::parse("t", text, &environment).unwrap();
         let vdevs = eal_config(&config, vec![0]).vdevs;
         assert_eq!(vdevs, ["net_null0", "net_null1", "net_tapK0,iface=lan0"]);
@@ -248,7 +277,8 @@ neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
         assert!(examples.len() >= 7, "{examples:?}");
         for path in examples {
             let check_services = &|lines: &[&str]| check_services(lines, &Numeric);
-            let environment = config::Environment { cpus: vec![0], check_services };
+            let environment =
+                config::Environment { cpus: vec![0], check_services, names: &Numeric };
             if let Err(errors) = config::load(&path, &environment) {
                 panic!("{errors}");
             }

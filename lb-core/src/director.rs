@@ -145,7 +145,7 @@ impl Director {
     }
 
     /// Whether other connections depend on one.
-    fn is_needed(&self, id: FlowId) -> bool {
+    pub(crate) fn is_needed(&self, id: FlowId) -> bool {
         self.flows.entry(id).state().may_control() && self.flows.cold(id).controlled() > 0
     }
 

@@ -127,7 +127,7 @@ fn cause(
     key: &FlowKey,
 ) -> Option<Cause> {
     let state = director.flows.entry(id).state();
-    if state.is_ended() || director.flows.cold(id).controlled() > 0 {
+    if state.is_ended() || director.is_needed(id) {
         return None;
     }
     if state.is_template() && !state.is_alone() {
@@ -348,7 +348,7 @@ mod tests {
         let assured = table.put(TCP, template.moved(FlowState::ASSURED, false, false), 1, 0);
         assert_eq!(table.cause(assured), None);
         let alone = table.put(UDP, template.alone(), 1, 0);
-        assert_eq!(table.cause(alone), None, "of one-packet services: it has no packets");
+        assert_eq!(table.cause(alone), None, "of one-packet services: no packet came");
         let counted = table.put(UDP, template.alone(), 240, 2);
         assert_eq!(table.cause(counted), Some(Cause::Idle(2)));
         let held = table.put(TCP, template, 300, 0);

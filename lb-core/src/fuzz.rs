@@ -3,6 +3,7 @@
 //! Input is a run of frames, each behind two bytes: 4 bits of seconds that pass before it, whether
 //! its checksums are mended, 11 bits of its length. A frame may be cut off by the end of the input.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -196,7 +197,11 @@ impl PacketPath {
             let outcome = ipvsadm::execute(&words, &[], &mut control, &Numeric);
             assert_eq!(outcome.exit, 0, "{line}: {}", outcome.stderr);
         }
-        control.set_mark_rules(mark_rules());
+        let set = control.change_marks(|rules, _| -> Result<(), Infallible> {
+            *rules = mark_rules();
+            Ok(())
+        });
+        assert_eq!(set, Ok(()));
         let mut settings = *control.settings();
         (settings.schedule_icmp, settings.cache_bypass) = (true, true);
         control.set_settings(settings);

@@ -151,6 +151,10 @@ impl Connections {
             director.control(plan.template, false);
             return Decision::Drop(DropReason::TableFull);
         };
+        if plan.is_alone && plan.template.is_some() {
+            // The packet's own entry is gone at once: `drop_entry` judges by the template's.
+            director.flows.entry(plan.template).count_packet();
+        }
         if plan.is_alone || !is_new {
             // Nobody will say when it ends.
             director.control(plan.template, false);

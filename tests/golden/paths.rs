@@ -5,6 +5,7 @@
 //! came in (`> lan0 HEX`), and behind each what left (`< lan1 HEX`); see
 //! `tests/captures/kernel/README.md`.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -155,7 +156,11 @@ impl Replay {
 
     fn set_marks(&mut self) {
         let marks = self.marks.clone();
-        self.bed().control.set_mark_rules(marks);
+        let set = self.bed().control.change_marks(|rules, _| -> Result<(), Infallible> {
+            *rules = marks;
+            Ok(())
+        });
+        assert_eq!(set, Ok(()));
     }
 
     fn sysctl(&mut self, setting: &str) {

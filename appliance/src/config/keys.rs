@@ -80,7 +80,9 @@ pub enum Kind {
     Mac,
     /// A list of protocols with ports, such as `tcp 22`.
     Protocols,
-    /// A block of `ipvsadm-save` lines.
+    /// A list of marks: numbers, decimal or hexadecimal.
+    Marks,
+    /// A block of commands, as `ipvsadm-save` and `iptables-save` write them.
     Commands,
 }
 
@@ -131,6 +133,7 @@ impl Kind {
             Self::Subnet => "address/prefix".to_owned(),
             Self::Mac => "MAC address".to_owned(),
             Self::Protocols => "list of `tcp PORT`, `udp PORT`, `sctp PORT`, `proto N`".to_owned(),
+            Self::Marks => "list of marks, 1 to 0xffffffff".to_owned(),
             Self::Commands => "block of lines".to_owned(),
         }
     }
@@ -281,6 +284,15 @@ keys! {
         "time between two gratuitous announcements of one address";
     ARP_ANNOUNCEMENTS: "arp.announcements", Kind::Count { min: 0, max: 100 }, Value("3"),
         "gratuitous announcements of an address that the director begins to own";
+
+    MARKS: "marks", Kind::Section, Empty,
+        "rules that mark packets before the service is looked up";
+    MARKS_RULES: "marks.rules", Kind::Commands, Empty,
+        "rules for IPv4 as `iptables-save` writes those of `mangle`, one per line";
+    MARKS_RULES6: "marks.rules6", Kind::Commands, Empty,
+        "the same for IPv6, as `ip6tables-save` writes them";
+    MARKS_INTERCEPT: "marks.intercept", Kind::Marks, Empty,
+        "packets with these marks are taken as the director's own, whoever they are for";
 
     PORTS: "ports", Kind::Sections, Required,
         "the network ports, at least one";

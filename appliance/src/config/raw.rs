@@ -11,7 +11,7 @@ use std::time::Duration;
 use saphyr_parser::ScalarStyle;
 
 use super::error::{ConfigErrors, Position, shown};
-use super::keys::{self, Kind};
+use super::keys::{self, Key, Kind};
 use super::section::{Section, count, text, truth, word};
 use super::settings::{Hugepages, IdleMode, InterfaceAddress, Mbufs, Subnet, TakenProtocol};
 use super::values;
@@ -46,6 +46,7 @@ pub(super) struct RawConfig {
     pub(super) kernel_rate: Raw<u32>,
     pub(super) kernel_take: Vec<At<TakenProtocol>>,
     pub(super) arp: RawArp,
+    pub(super) marks: RawMarks,
     pub(super) ports: Vec<RawPort>,
     /// Whether `ports` and their addresses were read without a mistake: only then does it mean
     /// something that no port has a name or reaches an address.
@@ -54,7 +55,7 @@ pub(super) struct RawConfig {
     pub(super) routes: Vec<RawRoute>,
     pub(super) neighbours: Vec<RawNeighbour>,
     /// The block; empty where there is none.
-    pub(super) services: Raw<RawServices>,
+    pub(super) services: Raw<RawCommands>,
 }
 
 pub(super) enum RawWorkers {
@@ -108,7 +109,14 @@ pub(super) struct RawNeighbour {
     pub(super) mac: Raw<MacAddress>,
 }
 
-pub(super) struct RawServices {
+pub(super) struct RawMarks {
+    pub(super) rules: Raw<RawCommands>,
+    pub(super) rules6: Raw<RawCommands>,
+    pub(super) intercept: Vec<At<u32>>,
+}
+
+/// A block of commands.
+pub(super) struct RawCommands {
     pub(super) text: String,
     /// Whether the text is a `|` block, whose lines are lines of the file.
     pub(super) literal: bool,
@@ -153,6 +161,7 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
             s.list(&keys::KERNEL_TAKE, errors, |c| values::taken_protocol(&word(c)?))
         }),
         arp: arp(&root, errors),
+        marks: marks(&root, errors),
         ports,
         ports_whole,
         vips: root.list(&keys::VIPS, errors, |c| values::own_address(&word(c)?)),
@@ -162,7 +171,7 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
             .iter()
             .map(|s| neighbour(s, errors))
             .collect(),
-        services: services(&root, errors),
+        services: commands(&root, &keys::SERVICES, errors),
     })
 }
 
@@ -196,6 +205,19 @@ fn arp(root: &Section<'_>, errors: &mut ConfigErrors) -> RawArp {
         reachable: arp.and_then(|s| s.duration(&keys::ARP_REACHABLE, errors)),
         announce: arp.and_then(|s| s.duration(&keys::ARP_ANNOUNCE, errors)),
         announcements: arp.and_then(|s| s.count(&keys::ARP_ANNOUNCEMENTS, errors)),
+    }
+}
+
+fn marks(root: &Section<'_>, errors: &mut ConfigErrors) -> RawMarks {
+    let section = root.section(&keys::MARKS, errors);
+    let section = section.as_ref();
+    let mark = |content: &Content| {
+        lb_core::marks::request::mark(&word(content)?).map_err(|problem| problem.to_string())
+    };
+    RawMarks {
+        rules: section.and_then(|s| commands(s, &keys::MARKS_RULES, errors)),
+        rules6: section.and_then(|s| commands(s, &keys::MARKS_RULES6, errors)),
+        intercept: section.map_or_else(Vec::new, |s| s.list(&keys::MARKS_INTERCEPT, errors, mark)),
     }
 }
 
@@ -299,17 +321,22 @@ fn mac(content: &Content) -> Result<MacAddress, String> {
     }
 }
 
-fn services(root: &Section<'_>, errors: &mut ConfigErrors) -> Raw<RawServices> {
+fn commands(
+    section: &Section<'_>,
+    key: &'static Key,
+    errors: &mut ConfigErrors,
+) -> Raw<RawCommands> {
     let read = |content: &Content| match content {
         Content::Text(text, style) => {
-            Ok(RawServices { text: text.clone(), literal: *style == ScalarStyle::Literal })
+            Ok(RawCommands { text: text.clone(), literal: *style == ScalarStyle::Literal })
         }
         other => Err(format!(
-            "{} stands where a block should; write `services: |` and one command per line below",
-            other.shown()
+            "{} stands where a block should; write `{}: |` and one command per line below",
+            other.shown(),
+            key.name()
         )),
     };
-    let found = root.optional(&keys::SERVICES, errors, read)?;
-    let none = RawServices { text: String::new(), literal: false };
+    let found = section.optional(key, errors, read)?;
+    let none = RawCommands { text: String::new(), literal: false };
     Some(At { position: found.position, value: found.value.unwrap_or(none) })
 }

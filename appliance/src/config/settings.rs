@@ -29,6 +29,7 @@ pub struct Config {
     pub tunnel: TunnelConfig,
     pub kernel: KernelConfig,
     pub arp: ArpConfig,
+    pub marks: MarksConfig,
     /// At least one.
     pub ports: Vec<PortConfig>,
     /// Addresses that the director owns besides those of ports and services.
@@ -147,6 +148,17 @@ pub struct TakenProtocol {
     pub protocol: u8,
     /// Either end's; `None` is any.
     pub port: Option<u16>,
+}
+
+/// How packets are marked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarksConfig {
+    /// Lines of `iptables-save`, without comments and empty lines.
+    pub rules: Vec<String>,
+    /// Lines of `ip6tables-save`.
+    pub rules6: Vec<String>,
+    /// Marks whose packets are the director's own; each once.
+    pub intercept: Vec<u32>,
 }
 
 /// How neighbours are resolved and own addresses announced.

@@ -218,11 +218,19 @@ impl Control {
         &self.mark_rules
     }
 
-    /// Changes the rules that mark packets.
-    pub fn set_mark_rules(&mut self, rules: MarkRules) {
+    /// Changes the rules that mark packets, knowing the interfaces.
+    ///
+    /// # Errors
+    ///
+    /// Those of the change, which then has to have changed nothing.
+    pub fn change_marks<T, E>(
+        &mut self,
+        change: impl FnOnce(&mut MarkRules, &[Interface]) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let done = change(&mut self.mark_rules, &self.interfaces)?;
         self.changed = true;
         self.marks_changed = true;
-        self.mark_rules = rules;
+        Ok(done)
     }
 
     /// Makes all changes since the last call visible to the workers, from their next burst on.
@@ -232,7 +240,7 @@ impl Control {
             return;
         }
         if std::mem::take(&mut self.marks_changed) {
-            self.marks = Arc::new(Marks::new(&self.mark_rules, &self.interfaces));
+            self.marks = Arc::new(Marks::new(&self.mark_rules, &self.interfaces, self.hasher));
         }
         let addresses: Vec<_> = self.owned_addresses().collect();
         let link_locals = self.interfaces.iter().map(|interface| interface.link_local().into());
