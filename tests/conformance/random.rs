@@ -16,6 +16,12 @@ use crate::kernel::SCHEDULERS;
 const LENGTH: std::ops::Range<u64> = 20..45;
 /// The same in a case with a long wait, on either side of it.
 const LENGTH_TIMED: std::ops::Range<u64> = 4..10;
+/// How long a case without a long wait may take about: the shortest timer that is met is CLOSE, 10 s.
+const TIME_MS: u64 = 6_000;
+/// What lines take about: those before which the kernel sums up, listings, others.
+const SUM_MS: u64 = 2_200;
+const LIST_MS: u64 = 300;
+const LINE_MS: u64 = 80;
 /// Longer than any timer that a case with a wait could meet: CLOSE has 10 s.
 const WAIT: &str = "wait 14";
 
@@ -87,6 +93,8 @@ struct Maker {
     is_timed: bool,
     expires_nodest: bool,
     next_port: u64,
+    /// How long all of this takes about.
+    took_ms: u64,
 }
 
 /// The lines of the case of a seed.
@@ -101,6 +109,7 @@ pub(crate) fn case(seed: u64) -> Vec<String> {
         is_timed,
         expires_nodest: false,
         next_port: 30_000,
+        took_ms: 0,
     };
     maker.begin();
     let length = if is_timed { LENGTH_TIMED } else { LENGTH };
@@ -110,7 +119,9 @@ pub(crate) fn case(seed: u64) -> Vec<String> {
             maker.say(WAIT);
         }
         for _ in 0..maker.random.within(length.clone()) {
-            maker.step();
+            if is_timed || maker.took_ms < TIME_MS {
+                maker.step();
+            }
         }
     }
     maker.lines
@@ -118,7 +129,14 @@ pub(crate) fn case(seed: u64) -> Vec<String> {
 
 impl Maker {
     fn say(&mut self, line: impl Into<String>) {
-        self.lines.push(line.into());
+        let line = line.into();
+        self.took_ms += match line.split(' ').next().unwrap_or_default() {
+            "-D" | "-Z" => SUM_MS,
+            "list" => LIST_MS,
+            "wait" => 1_500,
+            _ => LINE_MS,
+        };
+        self.lines.push(line);
     }
 
     /// What is there before the first packet.
