@@ -68,8 +68,8 @@ impl<'lab> Suite<'lab> {
         Some(fault)
     }
 
-    /// Plays the case of a seed; where the two differ, and differ again, makes it small and writes it
-    /// down. On a busy machine a timer may run out in the midst of a case, on one side first.
+    /// Plays the case of a seed; where the two differ, and differ again, makes it small and writes
+    /// it down. On a busy machine a timer may run out within a case, on one side first.
     pub(crate) fn play_random(&mut self, seed: u64) {
         let name = format!("random-{seed}");
         let mut lines = random::case(seed);
