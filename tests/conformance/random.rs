@@ -176,7 +176,8 @@ impl Maker {
             about += &flags;
         }
         if service.must_persist || self.random.chance(30) {
-            let timeout = if self.is_timed { "4" } else { *self.random.pick(&["60", "300"]) };
+            // A template whose time is over beside that of its last connection is ended by chance.
+            let timeout = if self.is_timed { "30" } else { *self.random.pick(&["60", "300"]) };
             about += &format!(" -p {timeout}");
             if self.random.chance(50) {
                 let masks: &[&str] = if service.is_six {
