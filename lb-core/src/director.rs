@@ -1,6 +1,7 @@
 //! What all workers and the control thread share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 
@@ -59,6 +60,8 @@ pub struct Director {
     pub calls: Calls,
     /// Of how many packets that would begin a connection one is dropped.
     pub drop_rate: DropRate,
+    /// Set when a server is removed whose connections are to end, until the sweeper sees it.
+    pub(crate) has_orphans: AtomicBool,
     /// With secrets of this process.
     pub(crate) hasher: FlowHasher,
 }
@@ -86,6 +89,7 @@ impl Director {
             ftp: Sessions::default(),
             calls: Calls::default(),
             drop_rate: DropRate::default(),
+            has_orphans: AtomicBool::new(false),
             hasher,
         }
     }

@@ -18,8 +18,9 @@
 //!
 //! `1..3` anywhere in a frame makes it three, with 1, 2 and 3; of several such ranges the last turns
 //! fastest. A frame comes in by the wire of its sender (`in=lan1` says otherwise) and has that one's
-//! MAC address (`MAC > MAC` in front says otherwise). At the end of each case there is a `list` and
-//! a `stats`.
+//! MAC address (`MAC > MAC` in front says otherwise). At the end of each case there is a `list` and a
+//! `stats`. Before `-D`, `-C` and `-Z` the kernel gets two seconds to sum up its statistics, as these
+//! commands take what is summed up for zero.
 
 use std::path::Path;
 

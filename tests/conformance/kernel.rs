@@ -1,7 +1,7 @@
-//! The kernel as a director: Linux as an ordinary process (user-mode Linux), plugged into two wires.
+//! The kernel as a director: Linux as an ordinary process (user-mode Linux) between two wires.
 //!
-//! `scripts/kernel` gets it. It sees this machine's files, so `ipvsadm`, `ip` and `iptables` in it are
-//! this machine's; it cannot write them.
+//! `scripts/kernel` gets it. It sees this machine's files, so `ipvsadm`, `ip` and `iptables` in it
+//! are this machine's; it cannot write them.
 
 use std::fmt::Write as _;
 use std::fs;

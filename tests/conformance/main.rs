@@ -40,7 +40,7 @@ use self::suite::Suite;
 use self::support::{config, director, lab};
 
 /// What `make test` compares: one case of each subject.
-const FEW: [&str; 1] = ["basics"];
+const FEW: [&str; 5] = ["basics", "life-nat", "persistence-edit", "sched-mh-both-six", "sctp-nat"];
 
 #[test]
 fn a_few_cases_come_out_as_in_the_kernel() {
@@ -50,14 +50,17 @@ fn a_few_cases_come_out_as_in_the_kernel() {
 #[test]
 #[ignore = "takes minutes: make conformance"]
 fn every_case_comes_out_as_in_the_kernel() {
-    let only = std::env::var("ONLY").unwrap_or_default();
+    let only = variable("ONLY").unwrap_or_default();
     play(|name| name.contains(&only));
 }
 
 #[test]
 #[ignore = "takes minutes: make conformance"]
 fn random_cases_come_out_as_in_the_kernel() {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let number = |name| {
+        let text = variable(name)?;
+        Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}: no whole number")))
+    };
     let now = || std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
     let first = number("SEED").unwrap_or_else(now);
     let count = number("CASES").unwrap_or(25);
@@ -68,6 +71,22 @@ fn random_cases_come_out_as_in_the_kernel() {
         suite.play_random(seed);
     }
     suite.end();
+}
+
+#[test]
+fn every_difference_has_its_row() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ipvs-differences.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    for case in suite::cases().iter().map(|path| Case::read(path)) {
+        for key in case.steps.iter().filter_map(|step| step.differs.as_ref()) {
+            assert!(page.contains(&format!("| `{key}` |")), "{}.case: {key}", case.name);
+        }
+    }
+}
+
+/// An environment variable; one that is empty is not set.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
 fn play(is_wanted: impl Fn(&str) -> bool) {

@@ -1,7 +1,7 @@
 //! The network that both directors are in, the same for each.
 //!
 //! ```text
-//! clients 10.0.1.2 ... fd00:1::2 ... ── lan0 ── director ── lan1 ── servers 10.0.2.2 ... fd00:2::2 ...
+//! clients 10.0.1.2 ... fd00:1::2 ... ── lan0 ── director ── lan1 ── servers 10.0.2.2 ... fd00:2::2
 //! clients 10.1.0.0/16 fd00:a::/48 ── router 10.0.1.254 ┘
 //! ```
 //!

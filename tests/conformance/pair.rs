@@ -21,8 +21,13 @@ use crate::wires::{Wires, hex};
 const LISTINGS: [&str; 5] =
     ["-Ln", "-Ln --persistent-conn", "-Ln --thresholds", "-Lnc", "-L --timeout"];
 const STATISTICS: &str = "-Ln --stats --exact";
-/// After so long the kernel has summed up what its processors counted.
+/// After so long the kernel has summed up what its processors counted, in seconds.
 const SUM_S: &str = "2.1";
+/// The same.
+const SUM: Duration = Duration::from_millis(2100);
+/// Commands that remember, as zero, what the kernel has summed up so far. What it has not would
+/// come back afterwards.
+const SUMMED_UP_FIRST: [&str; 3] = ["-D", "-C", "-Z"];
 
 /// The pair.
 #[derive(Debug)]
@@ -125,20 +130,21 @@ impl<'lab> Pair<'lab> {
         if step.actions.first().is_some_and(brings_frames) {
             play.exchanged.clear();
         }
-        let mut result = Ok(());
+        // All of the step is done on both sides, also where it differs on purpose.
+        let mut first = None;
         for action in &step.actions {
-            result = result.and(self.act(play, action));
-            if self.is_looking {
-                result = Ok(());
-            }
+            let difference = self.act(play, action).err().filter(|_| !self.is_looking);
+            first = first.or(difference);
         }
-        match (&step.differs, result) {
-            (None, result) => result,
-            (Some(_), Err(about)) => {
-                play.log += &about;
+        match (&step.differs, first) {
+            (None, Some(about)) => Err(about),
+            (Some(key), None) if !self.is_looking => {
+                Err(format!("    does not differ, in spite of `{key}`\n"))
+            }
+            (_, about) => {
+                play.log += &about.unwrap_or_default();
                 Ok(())
             }
-            (Some(key), Ok(())) => Err(format!("    does not differ, in spite of `{key}`\n")),
         }
     }
 
@@ -147,6 +153,9 @@ impl<'lab> Pair<'lab> {
             Action::Ipvs(line) => {
                 let quoted: Vec<_> = line.split_whitespace().map(|w| format!("'{w}'")).collect();
                 let inside = format!("ipvsadm {}", quoted.join(" "));
+                if SUMMED_UP_FIRST.iter().any(|command| line.starts_with(command)) {
+                    thread::sleep(SUM);
+                }
                 let (kernel, sluice) = self.command(&inside, "sluiceadm", line);
                 play.note_refusal(&kernel);
                 same("what they said", &said(&kernel), &said(&sluice))
