@@ -96,7 +96,7 @@ impl Connections {
         entry.set_deadline(if keeps_established(state, packet) {
             burst.established_until
         } else {
-            let state = follow(director, id, state, slot, packet);
+            let state = follow(director, id, state, packet);
             now.plus_seconds(timeout_s(snapshot, packet, state.number()))
         });
         entry.count_packet();
@@ -155,7 +155,7 @@ impl Connections {
         entry.set_deadline(if keeps_established(state, packet) {
             burst.established_until
         } else {
-            let state = follow(director, id, state, director.slots.get(server), packet);
+            let state = follow(director, id, state, packet);
             now.plus_seconds(timeout_s(snapshot, packet, state.number()))
         });
         count_out(counters, server, packet);

@@ -4,7 +4,6 @@ use crate::director::Director;
 use crate::flow::{FlowId, FlowState};
 use crate::parse::Packet;
 use crate::protocol::Protocol;
-use crate::slots::DestinationSlot;
 use crate::snapshot::Snapshot;
 use crate::state::{Direction, SctpEvent, SctpState, State, TcpState, UdpState};
 use crate::wire::tcp::Flags;
@@ -36,7 +35,6 @@ pub(crate) fn follow(
     director: &Director,
     id: FlowId,
     mut state: FlowState,
-    slot: &DestinationSlot,
     packet: &Packet,
 ) -> FlowState {
     let entry = director.flows.entry(id);
@@ -55,7 +53,7 @@ pub(crate) fn follow(
         }
         if entry.exchange_state(state, new) {
             if new.is_active() != state.is_active() {
-                slot.set_active(new.is_active());
+                director.slots.set_active(entry.destination(), new.is_active());
             }
             return new;
         }
