@@ -121,20 +121,13 @@ pub fn network(config: &Config, interfaces: Vec<Interface>) -> Network {
     }
 }
 
-/// The switches of the packet path.
+/// The switches and limits, wherever they stand in the file.
 pub fn settings(config: &Config) -> Settings {
-    let of = &config.settings;
     Settings {
-        conn_reuse_mode: i32::from(of.conn_reuse_mode),
-        expire_nodest_conn: of.expire_nodest_conn,
-        pmtu_disc: of.pmtu_disc,
-        nat_icmp_send: of.nat_icmp_send,
-        sloppy_tcp: of.sloppy_tcp,
-        sloppy_sctp: of.sloppy_sctp,
         ip_forward: config.ip_forward,
         tunnel_source_spread: config.tunnel.source_spread,
-        icmp_msgs_per_sec: of.icmp_msgs_per_sec,
         kernel_rate: config.kernel.rate,
+        ..config.settings
     }
 }
 
@@ -303,13 +296,13 @@ neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
                 "-A -t 10.0.10.100:99999",
                 "-C",
                 "-A -t 10.0.10.100:82 -s nonsense",
-                "-A -f 1 -s rr",
+                "-a -t 10.0.10.100:80 -r 127.0.0.1:80",
             ],
             &Numeric,
         );
         let indices: Vec<_> = wrong.iter().map(|(index, _)| *index).collect();
         assert_eq!(indices, [2, 3, 4, 5, 6, 7]);
         assert_eq!(wrong[0].1, "Service not defined");
-        assert!(wrong[5].1.contains("Firewall-mark"), "{}", wrong[5].1);
+        assert!(wrong[5].1.contains("the director itself"), "{}", wrong[5].1);
     }
 }

@@ -69,6 +69,8 @@ fn fill(table: &FlowTable, key: &FlowKey, free: &mut EntryCache) {
         server_port: 80,
         created: Tick(1),
         controller: FlowId::NONE,
+        lifetime_s: 0,
+        salt: 0,
     };
     assert_eq!(table.insert(hash(table, key), &flow, id), Inserted::New);
 }

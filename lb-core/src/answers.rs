@@ -78,6 +78,8 @@ impl Burst<'_> {
     ) -> Verdict {
         self.counters.drop_packets(reason, 1);
         let may_answer = self.has_way_back(packet)
+            // In whose name? The host that the packet is for is another.
+            && !self.snapshot.intercepts(packet)
             && limiter.allows(self.now, self.snapshot.settings.icmp_msgs_per_sec);
         let Some(answer) = answer.filter(|_| may_answer) else { return Verdict::Drop(reason) };
         let made = if packet.is_v4() {

@@ -6,12 +6,13 @@ use crate::destination::ForwardingMethod;
 use crate::director::Director;
 use crate::drops::DropReason;
 use crate::flow::{EntryCache, FlowId, FlowKey, FlowState, Inserted, Limbo, NewFlow};
+use crate::overload::Dropper;
 use crate::parse::Packet;
 use crate::protocol::Protocol;
+use crate::schedule::Occasion;
 use crate::slots::{DestinationId, DestinationSlot};
-use crate::snapshot::{RealServer, Snapshot};
-use crate::state::{Direction, SctpEvent, SctpState, TcpState};
-use crate::transition::{first_state, follow, keeps_established, timeout_s};
+use crate::state::{SctpState, TcpState};
+use crate::transition::{follow, keeps_established, timeout_s};
 use crate::ways::Way;
 use crate::wire::sctp;
 use crate::wire::tcp::Flags;
@@ -29,6 +30,8 @@ pub enum Decision {
     /// It is for the director, and no service wants it.
     Local(DropReason),
     Drop(DropReason),
+    /// It begins a connection of which its payload decides: [`Connections::begin_message`].
+    Inspect,
 }
 
 /// What one worker needs to begin and end connections.
@@ -36,6 +39,9 @@ pub enum Decision {
 pub struct Connections {
     free: EntryCache,
     limbo: Limbo,
+    /// Entries of single packets of this burst, which nobody else knows.
+    alone: Vec<FlowId>,
+    dropper: Dropper,
 }
 
 impl Connections {
@@ -58,16 +64,23 @@ impl Connections {
     /// The order of questions is `ip_vs_in_hook`'s.
     #[inline]
     pub fn decide(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
-        let &Burst { director, snapshot, counters, now, .. } = burst;
+        let &Burst { director, snapshot, .. } = burst;
         if !snapshot.punt_rules.is_empty() && snapshot.punts(packet) {
             return Decision::Local(DropReason::NoService);
         }
         if packet.is_reply {
             return self.decide_reply(burst, packet);
         }
-        let Some(id) = find(director, packet) else {
-            return self.decide_unknown(burst, packet);
-        };
+        match find(director, packet) {
+            Some(id) => self.decide_known(burst, packet, id),
+            None => self.decide_unknown(burst, packet),
+        }
+    }
+
+    /// A packet from the client of a connection.
+    #[inline]
+    fn decide_known(&mut self, burst: &Burst<'_>, packet: &mut Packet, id: FlowId) -> Decision {
+        let &Burst { director, snapshot, counters, now, .. } = burst;
         let entry = director.flows.entry(id);
         let state = entry.state();
         let server = entry.destination();
@@ -76,7 +89,7 @@ impl Connections {
             // Its time is over, and the sweeper has not come by yet.
             return self.decide_expired(burst, packet, id);
         }
-        if begins_anew(state, snapshot, packet, slot) {
+        if begins_anew(id, state, burst, packet, slot) {
             return self.begin_anew(burst, packet, id);
         }
         if !slot.is_available() {
@@ -85,9 +98,10 @@ impl Connections {
         entry.set_deadline(if keeps_established(state, packet) {
             burst.established_until
         } else {
-            let state = follow(entry, state, slot, packet);
+            let state = follow(burst, id, state, packet);
             now.plus_seconds(timeout_s(snapshot, packet, state.number()))
         });
+        entry.count_packet();
         count_in(counters, server, packet);
         (packet.flow, packet.server) = (id, server);
         Decision::Forward
@@ -97,35 +111,58 @@ impl Connections {
     /// merely on its way.
     #[inline]
     fn decide_reply(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
+        self.find_way_back(burst, packet).unwrap_or_else(|| self.pass_on(burst, packet))
+    }
+
+    /// A packet for another host that is of no NAT connection. One whose mark is intercepted is
+    /// taken as if it were for the director.
+    #[cold]
+    fn pass_on(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
+        let &Burst { director, snapshot, .. } = burst;
+        if !snapshot.intercepts(packet) {
+            let is_call = snapshot.services.have_callers() && is_call(burst, packet);
+            return if is_call { Decision::Inspect } else { Decision::Route };
+        }
+        packet.is_reply = false;
+        packet.flow = FlowId::NONE;
+        let (protocol, client, port) = packet.client();
+        packet.hash = director.flows.hash(protocol, client, port);
+        match find(director, packet) {
+            Some(id) => self.decide_known(burst, packet, id),
+            None => self.begin(burst, packet, Occasion::Packet),
+        }
+    }
+
+    /// The connection of a packet from a NAT server, moved; `None` where there is none.
+    #[inline]
+    fn find_way_back(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Option<Decision> {
         let &Burst { director, snapshot, counters, now, .. } = burst;
         if packet.ttl <= 1 {
             // The kernel's router looks before IPVS does.
-            return Decision::Route;
+            return None;
         }
-        let Some(id) = find_reply(director, packet) else { return Decision::Route };
+        let id = find_reply(director, packet)?;
         let entry = director.flows.entry(id);
         if entry.way_back(burst.ways.generation()).is_none()
             && burst.ways.to(packet.destination) == Way::None
         {
             // So it does here.
-            return Decision::Route;
+            return None;
         }
         if director.is_over(id, now) {
             let _by_us = director.end_connection(id, &mut self.limbo, counters);
-            return Decision::Route;
+            return None;
         }
         let (state, server) = (entry.state(), entry.destination());
         entry.set_deadline(if keeps_established(state, packet) {
             burst.established_until
         } else {
-            let state = follow(entry, state, director.slots.get(server), packet);
+            let state = follow(burst, id, state, packet);
             now.plus_seconds(timeout_s(snapshot, packet, state.number()))
         });
-        let tally = counters.destination(server);
-        tally.packets_out.add(1);
-        tally.bytes_out.add(u64::from(packet.length));
+        count_out(counters, server, packet);
         packet.flow = id;
-        Decision::Return
+        Some(Decision::Return)
     }
 
     /// No connection by its source. Where the director is asked, a new one may begin.
@@ -140,7 +177,9 @@ impl Connections {
             let (protocol, client, port) = reply.client();
             reply.hash = director.flows.hash(protocol, client, port);
             let decision = self.decide_reply(burst, &mut reply);
-            packet.flow = reply.flow;
+            // An intercepted packet is a request after all.
+            (packet.flow, packet.server, packet.hash) = (reply.flow, reply.server, reply.hash);
+            packet.is_reply = reply.is_reply;
             return decision;
         }
         if director.flows.lacking_client_port() > 0
@@ -148,7 +187,7 @@ impl Connections {
         {
             return decision;
         }
-        self.begin(burst, packet)
+        self.begin(burst, packet, Occasion::Packet)
     }
 
     fn decide_expired(&mut self, burst: &Burst<'_>, packet: &mut Packet, id: FlowId) -> Decision {
@@ -161,9 +200,9 @@ impl Connections {
     #[cold]
     fn begin_anew(&mut self, burst: &Burst<'_>, packet: &mut Packet, old: FlowId) -> Decision {
         let &Burst { director, counters, .. } = burst;
-        let picked = pick(burst, packet);
+        let plan = self.plan(burst, packet, Occasion::Packet);
         let removed = director.flows.remove(old);
-        let decision = self.schedule(burst, packet, picked);
+        let decision = plan.map_or_else(|refusal| refusal, |plan| self.open(burst, packet, &plan));
         if removed {
             director.settle_connection(old, &mut self.limbo, counters);
         }
@@ -180,52 +219,8 @@ impl Connections {
         self.decide_expired(burst, packet, id)
     }
 
-    /// Begins a connection, if the packet may and a service wants it.
-    fn begin(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
-        let picked = pick(burst, packet);
-        self.schedule(burst, packet, picked)
-    }
-
-    fn schedule(&mut self, burst: &Burst<'_>, packet: &mut Packet, picked: Picked) -> Decision {
-        let &Burst { director, snapshot, counters, now, .. } = burst;
-        let (server, real) = match picked {
-            Ok(picked) => picked,
-            Err(decision) => return decision,
-        };
-        let direction = match real.method {
-            ForwardingMethod::Masquerading => Direction::ClientToServer,
-            _ => Direction::ClientOnly,
-        };
-        let state = first_state(packet, direction);
-        let mut flags = FlowState::new(state.number(), real.method, state.is_active());
-        if crate::ftp::is_control(packet, real.method) {
-            flags = flags.with_ftp();
-        }
-        let flow = NewFlow {
-            key: packet.key(),
-            state: flags,
-            deadline: now.plus_seconds(timeout_s(snapshot, packet, state.number())),
-            destination: server,
-            server: real.address,
-            server_port: if real.port == 0 { packet.destination_port } else { real.port },
-            created: now,
-            controller: FlowId::NONE,
-        };
-        let inserted = self.insert(director, counters, packet.hash, &flow);
-        let Some((id, is_new)) = inserted else {
-            return Decision::Drop(DropReason::TableFull);
-        };
-        let server = director.flows.entry(id).destination();
-        if is_new {
-            counters.destination(server).connections.add(1);
-        }
-        count_in(counters, server, packet);
-        (packet.flow, packet.server) = (id, server);
-        Decision::Forward
-    }
-
-    /// Puts a connection into the table and into its destination's counts. Returns the one that is
-    /// there now, and whether it is this one; `None` where there is no room.
+    /// Puts a connection or template into the table and into its destination's counts. Returns the
+    /// one that is there now, and whether it is this one; `None` where there is no room.
     pub(crate) fn insert(
         &mut self,
         director: &Director,
@@ -235,8 +230,7 @@ impl Connections {
     ) -> Option<(FlowId, bool)> {
         let id = self.free.take(&director.flows)?;
         // Counted before others can see it, so that its end never comes before its beginning.
-        let slot = director.slots.get(flow.destination);
-        slot.bind(flow.state.is_active());
+        director.count_connection(flow.destination, flow.state, true);
         match director.flows.insert(hash, flow, id) {
             Inserted::New => {
                 counters.flows_inserted.add(1);
@@ -244,16 +238,40 @@ impl Connections {
             }
             // Another worker was first: the packet belongs to its connection.
             Inserted::Exists(other) => {
-                slot.unbind(flow.state.is_active());
+                director.count_connection(flow.destination, flow.state, false);
                 self.free.put_back(&director.flows, id);
                 Some((other, false))
             }
             Inserted::Full => {
-                slot.unbind(flow.state.is_active());
+                director.count_connection(flow.destination, flow.state, false);
                 self.free.put_back(&director.flows, id);
                 None
             }
         }
+    }
+
+    /// Makes an entry of a single packet, which is gone after the burst.
+    pub(crate) fn make_alone(&mut self, director: &Director, flow: &NewFlow) -> Option<FlowId> {
+        let id = self.free.take(&director.flows)?;
+        director.flows.fill_alone(flow, id);
+        self.alone.push(id);
+        // It counts for the scheduler and for thresholds no longer than the packet takes.
+        director.count_connection(flow.destination, flow.state, true);
+        director.count_connection(flow.destination, flow.state, false);
+        Some(id)
+    }
+
+    /// A new burst begins: gives back the entries of single packets of the one before.
+    #[inline]
+    pub fn begin_burst(&mut self, director: &Director) {
+        while let Some(id) = self.alone.pop() {
+            self.free.put_back(&director.flows, id);
+        }
+    }
+
+    /// Whether a packet that would begin a connection is dropped instead, as room is short.
+    pub(crate) fn is_overloaded(&mut self, director: &Director) -> bool {
+        self.dropper.drops(director.drop_rate.get())
     }
 
     /// A packet of an FTP data connection whose client's port nobody knew before
@@ -279,6 +297,8 @@ impl Connections {
             server_port: entry.server_port(),
             created: cold.created(),
             controller: cold.controller(),
+            lifetime_s: 0,
+            salt: 0,
         };
         let (id, is_new) = self.insert(director, counters, packet.hash, &flow)?;
         if is_new {
@@ -294,9 +314,6 @@ impl Connections {
         director.end_connection(id, &mut self.limbo, counters);
     }
 }
-
-/// A real server for a new connection, or what becomes of the packet without one.
-type Picked = Result<(DestinationId, RealServer), Decision>;
 
 /// The entry that stage 3 guessed, or what the table says.
 #[inline]
@@ -317,81 +334,72 @@ fn find_reply(director: &Director, packet: &Packet) -> Option<FlowId> {
     director.flows.find_reply(packet.hash, &key)
 }
 
-/// The real server for a packet without a connection, or why there is none
-/// (`ip_vs_try_to_schedule`).
-fn pick(burst: &Burst<'_>, packet: &Packet) -> Picked {
-    let &Burst { director, snapshot, .. } = burst;
-    if snapshot.is_martian(packet) {
-        return Err(Decision::Drop(DropReason::MartianSource));
-    }
-    let service = snapshot
-        .service(packet.protocol, packet.destination, packet.destination_port)
-        .ok_or(Decision::Local(DropReason::NoService))?;
-    if !may_begin(packet, snapshot) {
-        return Err(Decision::Local(DropReason::NoConnection));
-    }
-    service.schedule(&director.slots).ok_or(Decision::Drop(DropReason::NoDestination))
+/// Whether a packet comes from a NAT server that may begin connections itself
+/// (`__ip_vs_rs_conn_out`), and can go on.
+fn is_call(burst: &Burst<'_>, packet: &Packet) -> bool {
+    packet.protocol == Protocol::Udp.number()
+        && packet.ttl > 1
+        && burst.ways.to(packet.destination) != Way::None
+        && burst
+            .snapshot
+            .services
+            .caller(packet.protocol, packet.source, packet.source_port)
+            .is_some()
 }
 
 /// Whether the packet is one that begins anew on a connection that is as good as over
 /// (`conn_reuse_mode`, `is_new_conn` in `ip_vs_in_hook`).
 #[inline]
 fn begins_anew(
+    id: FlowId,
     state: FlowState,
-    snapshot: &Snapshot,
+    burst: &Burst<'_>,
     packet: &Packet,
     slot: &DestinationSlot,
 ) -> bool {
     if packet.protocol == Protocol::Tcp.number() {
-        return packet.tcp_flags.contains(Flags::SYN) && reuses(state, snapshot, packet, slot);
+        return packet.tcp_flags.contains(Flags::SYN) && reuses(id, state, burst, slot);
     }
     packet.protocol == Protocol::Sctp.number()
         && packet.chunk == sctp::ChunkType::INIT.0
-        && reuses(state, snapshot, packet, slot)
+        && reuses(id, state, burst, slot)
 }
 
 #[cold]
-fn reuses(state: FlowState, snapshot: &Snapshot, packet: &Packet, slot: &DestinationSlot) -> bool {
-    let settings = &snapshot.settings;
-    if settings.expire_nodest_conn && slot.weight() == 0 {
+fn reuses(id: FlowId, state: FlowState, burst: &Burst<'_>, slot: &DestinationSlot) -> bool {
+    let (flows, settings) = (&burst.director.flows, &burst.snapshot.settings);
+    if settings.expire_nodest_conn
+        && slot.weight() == 0
+        && state.method() != ForwardingMethod::Bypass
+    {
         return true;
     }
-    if settings.conn_reuse_mode == 0 {
+    if settings.conn_reuse_mode == 0 || flows.cold(id).controller().is_some() {
         return false;
     }
-    if packet.protocol == Protocol::Sctp.number() {
-        return SctpState::from_number(state.number()).is_some_and(SctpState::is_closed);
-    }
-    match TcpState::from_number(state.number()) {
-        Some(TcpState::TimeWait | TcpState::Close) => true,
-        Some(TcpState::FinWait) => settings.conn_reuse_mode & 2 != 0 && state.no_output(),
+    match flows.key(id).and_then(|key| Protocol::from_number(key.protocol)) {
+        Some(Protocol::Tcp) => match TcpState::from_number(state.number()) {
+            Some(TcpState::TimeWait | TcpState::Close) => true,
+            Some(TcpState::FinWait) => settings.conn_reuse_mode & 2 != 0 && state.no_output(),
+            _ => false,
+        },
+        Some(Protocol::Sctp) => {
+            SctpState::from_number(state.number()).is_some_and(SctpState::is_closed)
+        }
         _ => false,
     }
 }
 
-/// Whether a packet may begin a connection (facts of `tcp_conn_schedule`, `udp_conn_schedule`,
-/// `sctp_conn_schedule`): UDP always, TCP with SYN and without RST, SCTP with INIT; never from the
-/// FTP data port, and never AH and ESP.
-fn may_begin(packet: &Packet, snapshot: &Snapshot) -> bool {
-    const FTP_DATA: u16 = 20;
-    if packet.source_port == FTP_DATA {
-        return false;
-    }
-    match Protocol::from_number(packet.protocol) {
-        Some(Protocol::Tcp) => {
-            let flags = packet.tcp_flags;
-            (flags.contains(Flags::SYN) || snapshot.settings.sloppy_tcp)
-                && !flags.contains(Flags::RST)
-        }
-        Some(Protocol::Sctp) => SctpEvent::may_begin(packet.chunk, snapshot.settings.sloppy_sctp),
-        Some(Protocol::Udp) => true,
-        None => false,
-    }
-}
-
 #[inline]
-fn count_in(counters: &WorkerCounters, server: DestinationId, packet: &Packet) {
+pub(crate) fn count_in(counters: &WorkerCounters, server: DestinationId, packet: &Packet) {
     let tally = counters.destination(server);
     tally.packets_in.add(1);
     tally.bytes_in.add(u64::from(packet.length));
+}
+
+#[inline]
+pub(crate) fn count_out(counters: &WorkerCounters, server: DestinationId, packet: &Packet) {
+    let tally = counters.destination(server);
+    tally.packets_out.add(1);
+    tally.bytes_out.add(u64::from(packet.length));
 }

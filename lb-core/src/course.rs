@@ -43,16 +43,19 @@ impl Course {
     /// The course that a decision means for the fragments behind.
     pub fn of(director: &Director, packet: &Packet, decision: Decision) -> Self {
         let kind = match decision {
-            Decision::Forward => CourseKind::Forward {
-                server: packet.server,
-                method: director.flows.entry(packet.flow).state().method(),
-                address: director.flows.server(packet.flow),
-            },
+            Decision::Forward => {
+                let method = director.flows.entry(packet.flow).state().method();
+                let address = director.flows.server(packet.flow);
+                match method {
+                    ForwardingMethod::Bypass => CourseKind::Route,
+                    _ => CourseKind::Forward { server: packet.server, method, address },
+                }
+            }
             Decision::Return => {
                 let virtual_address = director.flows.virtual_end(packet.flow).0;
                 CourseKind::Return { virtual_address }
             }
-            Decision::Route => CourseKind::Route,
+            Decision::Route | Decision::Inspect => CourseKind::Route,
             Decision::Local(reason) => CourseKind::Local(reason),
             Decision::Drop(reason) => CourseKind::Drop(reason),
         };

@@ -1,6 +1,7 @@
 //! What all workers and the control thread share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 
@@ -8,14 +9,19 @@ use crate::clock::Tick;
 use crate::counters::WorkerCounters;
 use crate::course::Course;
 use crate::drops::DropReason;
-use crate::flow::{FlowId, FlowTable, Limbo};
+use crate::flow::{FlowId, FlowState, FlowTable, Limbo};
 use crate::fragment::Tracker;
 use crate::ftp::Sessions;
 use crate::hash::FlowHasher;
+use crate::overload::DropRate;
 use crate::quiescence::Epochs;
-use crate::slots::DestinationSlots;
+use crate::sip::Calls;
+use crate::slots::{DestinationId, DestinationSlots};
 use crate::snapshot::Snapshot;
 use crate::ways::Ways;
+
+/// Seconds that a connection whose time is over lives on at a time while others depend on it.
+const POSTPONED_S: u32 = 60;
 
 /// What is fixed at start besides the flow table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +56,14 @@ pub struct Director {
     pub fragments: Tracker<Course>,
     /// FTP control connections under NAT.
     pub ftp: Sessions,
+    /// Templates of SIP calls.
+    pub calls: Calls,
+    /// Of how many packets that would begin a connection one is dropped.
+    pub drop_rate: DropRate,
+    /// Set when a server is removed whose connections are to end, until the sweeper sees it.
+    pub(crate) has_orphans: AtomicBool,
+    /// With secrets of this process.
+    pub(crate) hasher: FlowHasher,
 }
 
 impl Director {
@@ -66,12 +80,17 @@ impl Director {
         Self {
             flows,
             slots: DestinationSlots::new(destinations_max),
-            counters: (0..=workers).map(|_| WorkerCounters::new(destinations_max)).collect(),
+            // One more than there are destinations: see `DestinationSlots::nobody`.
+            counters: (0..=workers).map(|_| WorkerCounters::new(destinations_max + 1)).collect(),
             epochs: Epochs::new(workers),
             snapshot: Arc::new(ArcSwap::new(snapshot)),
             ways: Arc::new(ArcSwap::new(ways)),
             fragments: Tracker::new(limits.datagrams_max, hasher),
             ftp: Sessions::default(),
+            calls: Calls::default(),
+            drop_rate: DropRate::default(),
+            has_orphans: AtomicBool::new(false),
+            hasher,
         }
     }
 
@@ -101,10 +120,7 @@ impl Director {
         limbo: &mut Limbo,
         counters: &WorkerCounters,
     ) -> bool {
-        let is_over = |_: &_| {
-            self.is_over(id, now)
-                || if_orphaned && !self.slots.get(self.flows.entry(id).destination()).is_available()
-        };
+        let is_over = |_: &_| self.is_over(id, now) || if_orphaned && self.is_orphaned(id);
         let removed = is_over(self.flows.entry(id)) && self.flows.remove_if(id, is_over);
         if removed {
             self.settle_connection(id, limbo, counters);
@@ -120,11 +136,24 @@ impl Director {
         if now.is_before(entry.deadline()) {
             return false;
         }
-        let is_needed = entry.state().is_ftp() && self.flows.cold(id).controlled() > 0;
+        let is_needed = self.is_needed(id);
         if is_needed {
-            entry.set_deadline(now.plus_seconds(60));
+            entry.set_deadline(now.plus_seconds(POSTPONED_S));
+            entry.set_lifetime_s(POSTPONED_S);
         }
         !is_needed
+    }
+
+    /// Whether other connections depend on one.
+    pub(crate) fn is_needed(&self, id: FlowId) -> bool {
+        self.flows.entry(id).state().may_control() && self.flows.cold(id).controlled() > 0
+    }
+
+    /// Whether a connection's destination was removed, and nobody depends on it
+    /// (`ip_vs_expire_nodest_conn_flush`).
+    fn is_orphaned(&self, id: FlowId) -> bool {
+        let destination = self.flows.entry(id).destination();
+        !self.slots.get(destination).is_available() && !self.is_needed(id)
     }
 
     /// A connection begins or ends that another one controls.
@@ -143,16 +172,29 @@ impl Director {
     ) {
         let entry = self.flows.entry(id);
         let last = entry.end_state();
-        self.slots.get(entry.destination()).unbind(last.is_active());
+        self.count_connection(entry.destination(), last, false);
         self.control(self.flows.cold(id).controller(), false);
         if last.is_ftp() {
             self.ftp.forget(id);
+        }
+        if self.flows.is_salted(id) {
+            self.calls.forget(id);
         }
         limbo.retire(&self.flows, id);
         counters.flows_removed.add(1);
     }
 
-    /// Connections in the table.
+    /// A connection or template in that state begins or ends: its destination counts it.
+    pub(crate) fn count_connection(&self, of: DestinationId, state: FlowState, begins: bool) {
+        match (state.is_template(), begins) {
+            (true, true) => self.slots.get(of).bind_template(),
+            (true, false) => self.slots.get(of).unbind_template(),
+            (false, true) => self.slots.bind(of, state.is_active()),
+            (false, false) => self.slots.unbind(of, state.is_active()),
+        }
+    }
+
+    /// Connections and templates in the table.
     pub fn flows_used(&self) -> u64 {
         let sum = |counter: fn(&WorkerCounters) -> u64| {
             self.counters.iter().map(counter).fold(0, u64::wrapping_add)
@@ -160,6 +202,27 @@ impl Director {
         // Removals first: a connection that comes and goes in between is not counted as negative.
         let removed = sum(|counters| counters.flows_removed.get());
         sum(|counters| counters.flows_inserted.get()).saturating_sub(removed)
+    }
+
+    /// A connection got somewhere: its template is told.
+    pub(crate) fn assure_template(&self, id: FlowId) {
+        self.assure(self.flows.cold(id).controller());
+        let entry = self.flows.entry(id);
+        let state = entry.state();
+        // Who loses against another worker comes here again.
+        entry.exchange_state(state, state.assured());
+    }
+
+    /// A connection under a template got somewhere: it outlives the connection when memory runs
+    /// short (`ip_vs_control_assure_ct`).
+    pub(crate) fn assure(&self, template: FlowId) {
+        let entry = self.flows.entry(template);
+        let state = entry.state();
+        if state.is_template() && state.number() != FlowState::ASSURED {
+            // Who loses against another worker has the same to say.
+            let assured = state.moved(FlowState::ASSURED, state.no_output(), false);
+            entry.exchange_state(state, assured);
+        }
     }
 
     /// Packets that all workers dropped for a reason.

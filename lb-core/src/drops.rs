@@ -144,10 +144,18 @@ drop_reasons! {
          INIT, or from port 20); answered as with `no_service`."
         "Normal after timeouts; in larger numbers compare `sluiceadm -L --timeout` with the \
          idle times of your clients.";
+    Overload "overload"
+        "The packet would have begun a connection, but `drop_packet` is on, and drops a share of \
+         such packets."
+        "Look for a flood of new connections; raise `flows.max` if they are welcome.";
     NoDestination "no_destination"
         "No real server of the service can take the connection; the client was told by ICMP port \
          unreachable, at a limited rate."
         "Look at weights and thresholds: `sluiceadm -Ln`, `sluiceadm -Ln --thresholds`.";
+    NoCallId "no_call_id"
+        "The service has the persistence engine `sip`, and the packet is no SIP message over UDP: \
+         no usable Call-ID."
+        "Look at what clients send to that service; other protocols need one without `--pe`.";
     DestinationRemoved "destination_removed"
         "The connection's real server was removed from its service."
         "Normal after `-d`; to let connections finish, set the weight to 0 first.";

@@ -61,6 +61,7 @@ impl Burst<'_> {
             ForwardingMethod::Masquerading => {
                 (flows.server(packet.flow).to_ip(), entry.server_port())
             }
+            ForwardingMethod::Bypass => return self.route(frame, packet, surroundings),
             _ => NOWHERE,
         };
         if state.is_ftp() {

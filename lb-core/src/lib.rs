@@ -3,14 +3,15 @@
 //! # A packet's way
 //!
 //! [`worker::Worker::process`] takes a burst of frames through its stages; each is a file:
-//! [`parse`] says what a frame is, [`hash`] and [`flow`] find its connection, [`connection`] moves
-//! the connection's [`state`] or begins a new one (the [`snapshot`] knows the services, a
-//! scheduler of [`sched`] picks the real server), `egress` sends the packet to the real server,
-//! back to the client, or on its route, as [`forward`] rewrites it and [`ways`] says where it goes
-//! out. Aside of that way: [`fragment`] makes later fragments follow the first one's [`course`],
-//! [`ftp`] reads control connections, `related` takes ICMP errors to whom they concern, `options`
-//! are carried out, [`local`] and [`reply`] answer what is for the director itself, `answers` tells
-//! the senders of what is refused. What does not go on has a reason in [`drops`].
+//! [`parse`] says what a frame is, [`hash`] and [`flow`] find its connection, [`connection`]
+//! moves the connection's [`state`], `schedule` begins a new one ([`services`] knows for whom,
+//! a scheduler of [`sched`] picks the real server, or `persistence` remembers it), `egress`
+//! sends the packet to the real server, back to the client, or on its route, as [`forward`]
+//! rewrites it and [`ways`] says where it goes out. Aside of that way: [`fragment`] makes later
+//! fragments follow the first one's [`course`], [`ftp`] reads control connections, `related`
+//! takes ICMP errors to whom they concern, `options` are carried out, [`local`] and [`reply`]
+//! answer what is for the director itself, `answers` tells the senders of what is refused. What
+//! does not go on has a reason in [`drops`].
 //!
 //! # A command's way
 //!
@@ -39,9 +40,11 @@ pub mod counters;
 pub mod course;
 pub mod destination;
 pub mod director;
+mod drop_entry;
 pub mod drops;
 mod egress;
 pub mod expiry;
+mod falls;
 pub mod flow;
 pub mod forward;
 pub mod fragment;
@@ -53,13 +56,16 @@ pub mod hash;
 pub mod interface;
 pub mod ipvsadm;
 pub mod limiter;
+mod load;
 pub mod local;
 pub mod marks;
 pub mod neighbour;
 pub mod operations;
 mod options;
 mod outcome;
+pub mod overload;
 pub mod parse;
+mod persistence;
 mod prefetch;
 pub mod protocol;
 pub mod punt;
@@ -68,12 +74,16 @@ mod related;
 pub mod reply;
 pub mod route;
 pub mod sched;
+mod schedule;
 pub mod service;
+pub mod services;
 pub mod settings;
+pub mod sip;
 pub mod slots;
 pub mod snapshot;
 pub mod state;
 mod transition;
+pub mod virtual_service;
 pub mod waiting;
 pub mod ways;
 pub mod wire;

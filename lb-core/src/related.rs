@@ -3,6 +3,7 @@
 
 use crate::address::Address;
 use crate::burst::{Burst, Surroundings};
+use crate::connection::Decision;
 use crate::destination::{ForwardingMethod, Tunnel};
 use crate::drops::DropReason;
 use crate::egress::Errand;
@@ -13,6 +14,7 @@ use crate::forward::tunnel_error::{self, TunnelError, TunnelKind};
 use crate::frame::Frame;
 use crate::outcome::Outcome;
 use crate::parse::{Class, Packet};
+use crate::schedule::Occasion;
 use crate::slots::DestinationId;
 use crate::wire::ethernet;
 use crate::wire::ipv4::protocol;
@@ -54,8 +56,45 @@ impl Burst<'_> {
         {
             return Some(self.tunnel_error(frame, packet, &error, server, bench, surroundings));
         }
-        let id = self.find_reply_to(&embedded)?;
+        let id = match self.find_reply_to(&embedded) {
+            Some(id) => id,
+            None => match self.schedule_error(packet, &embedded, bench)? {
+                Ok(id) => id,
+                Err(outcome) => return Some(outcome),
+            },
+        };
         Some(self.error_to_server(frame, packet, &embedded, id, bench, surroundings))
+    }
+
+    /// With `schedule_icmp`, an error about a reply of no connection begins the one that it would
+    /// be of; `None` where it is not for a service.
+    fn schedule_error(
+        &self,
+        packet: &Packet,
+        embedded: &Embedded,
+        bench: &mut Workbench,
+    ) -> Option<Result<FlowId, Outcome>> {
+        if !self.snapshot.settings.schedule_icmp || !embedded.layout.has_ports() {
+            return None;
+        }
+        // The packet that the connection would have had: directions are swapped.
+        let mut request = Packet {
+            protocol: embedded.layout.protocol,
+            source: embedded.destination.into(),
+            destination: embedded.source.into(),
+            source_port: embedded.destination_port,
+            destination_port: embedded.source_port,
+            is_reply: false,
+            ..*packet
+        };
+        let (protocol, client, port) = request.client();
+        request.hash = self.director.flows.hash(protocol, client, port);
+        let occasion = Occasion::Error { mark: self.snapshot.mark(packet) };
+        match bench.connections.begin(self, &mut request, occasion) {
+            Decision::Forward => Some(Ok(request.flow)),
+            Decision::Drop(reason) => Some(Err(Outcome::Refused(reason))),
+            _ => None,
+        }
     }
 
     /// The connection whose reply an error is about: directions are swapped.

@@ -5,12 +5,17 @@
 //! control thread and read by every packet, the other is written by workers when a connection
 //! begins, ends, or changes between active and inactive.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering,
+};
 
 use crate::address::Address;
 use crate::destination::{Tunnel, TunnelChecksum};
+use crate::falls::Falls;
 use crate::interface::InterfaceId;
+use crate::load::Load;
 use crate::prefetch;
+use crate::settings::Settings;
 use crate::wire::MacAddress;
 
 /// Number of a destination's slot.
@@ -58,7 +63,8 @@ pub struct DestinationSlot {
 #[repr(C, align(64))]
 struct SettingsLine {
     next_hop: AtomicU64,
-    weight: AtomicI32,
+    /// The last weight that was not 0; 0 if it was added with that.
+    last_weight: AtomicU32,
     upper_threshold: AtomicU32,
     lower_threshold: AtomicU32,
     /// Largest packet that the way to it takes; 0 where no way leads to it.
@@ -95,14 +101,25 @@ const fn unpack_tunnel(word: u32) -> Tunnel {
     }
 }
 
-/// Written by workers.
+/// Written by workers, but for the weight; a pick reads nothing else of a destination.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 struct LoadLine {
-    active: AtomicI32,
-    inactive: AtomicI32,
-    persistent: AtomicI32,
+    /// Connections. See [`Load`].
+    load: AtomicI64,
+    weight: AtomicI32,
     overloaded: AtomicBool,
+    persistent: AtomicI32,
+    /// Where it is in its service's list, at least lately.
+    place: AtomicU32,
+    /// Memories of schedulers that name it.
+    references: AtomicU32,
+    /// The destination whose `falls` and `turns` are those of its group, plus 1; 0 for none.
+    leader: AtomicU32,
+    /// Of a leader: see [`Falls`].
+    falls: AtomicU64,
+    /// Of a leader: how often the sum of the usable weights of the group changed.
+    turns: AtomicU32,
 }
 
 const _: () = assert!(size_of::<DestinationSlot>() == 128);
@@ -164,12 +181,26 @@ impl DestinationSlot {
     /// The weight, at this moment: `-e` takes effect at the next pick.
     #[inline]
     pub fn weight(&self) -> i32 {
-        self.settings.weight.load(Ordering::Relaxed)
+        self.load.weight.load(Ordering::Relaxed)
+    }
+
+    /// The last weight that was not 0, which mh goes by; 0 if there never was one
+    /// (`last_weight` of `struct ip_vs_dest`).
+    pub fn last_weight(&self) -> u32 {
+        self.settings.last_weight.load(Ordering::Relaxed)
+    }
+
+    /// The destination is added, perhaps again: its last weight was of its former life.
+    pub fn forget_last_weight(&self) {
+        self.settings.last_weight.store(0, Ordering::Relaxed);
     }
 
     /// Takes over weight and thresholds of `-a` or `-e`.
-    pub fn configure(&self, weight: i32, upper_threshold: u32, lower_threshold: u32) {
-        self.settings.weight.store(weight, Ordering::Relaxed);
+    fn configure(&self, weight: i32, upper_threshold: u32, lower_threshold: u32) {
+        self.load.weight.store(weight, Ordering::Relaxed);
+        if weight > 0 {
+            self.settings.last_weight.store(weight.unsigned_abs(), Ordering::Relaxed);
+        }
         let before = self.settings.upper_threshold.swap(upper_threshold, Ordering::Relaxed);
         self.settings.lower_threshold.store(lower_threshold, Ordering::Relaxed);
         // As `__ip_vs_update_dest`: a raised limit is forgiven at once, a lowered one is looked at
@@ -193,23 +224,63 @@ impl DestinationSlot {
     /// Connections in an active state.
     #[inline]
     pub fn active(&self) -> u32 {
-        count(&self.load.active)
+        self.connections().active()
     }
 
     /// Connections in any other state.
     #[inline]
     pub fn inactive(&self) -> u32 {
-        count(&self.load.inactive)
+        self.connections().inactive()
+    }
+
+    #[inline]
+    fn connections(&self) -> Load {
+        Load(self.load.load.load(Ordering::Relaxed))
     }
 
     /// Persistence templates.
     pub fn persistent(&self) -> u32 {
-        count(&self.load.persistent)
+        self.load.persistent.load(Ordering::Relaxed).max(0).unsigned_abs()
     }
 
     /// Whether nothing refers to the destination.
     pub fn is_idle(&self) -> bool {
-        self.active() == 0 && self.inactive() == 0 && self.persistent() == 0
+        self.active() == 0
+            && self.inactive() == 0
+            && self.persistent() == 0
+            && self.load.references.load(Ordering::Relaxed) == 0
+    }
+
+    /// A scheduler remembers the destination from now on, or does no more: the slot stays its own
+    /// for so long.
+    pub fn refer(&self, begins: bool) {
+        let change = if begins { 1 } else { u32::MAX };
+        self.load.references.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// Where it was in its service's list when that was made last: to be checked.
+    #[inline]
+    pub fn place(&self) -> usize {
+        self.load.place.load(Ordering::Relaxed) as usize
+    }
+
+    /// Its service's list is made: where it is there, and who leads its group, if there are any.
+    pub fn set_place(&self, place: u32, leader: Option<DestinationId>) {
+        self.load.place.store(place, Ordering::Relaxed);
+        self.load.leader.store(leader.map_or(0, |id| id.0 + 1), Ordering::Relaxed);
+    }
+
+    /// Of a leader: what made destinations of its group more eligible.
+    #[inline]
+    pub(crate) fn falls(&self) -> Falls {
+        // Pairs with the release in `DestinationSlots::tell`: who sees the fall sees the load.
+        Falls(self.load.falls.load(Ordering::Acquire))
+    }
+
+    /// Of a leader: a number that changes after the sum of the usable weights of its group has.
+    #[inline]
+    pub fn turns(&self) -> u32 {
+        self.load.turns.load(Ordering::Acquire)
     }
 
     /// Whether the upper threshold was reached and the lower one not yet left behind.
@@ -218,50 +289,57 @@ impl DestinationSlot {
         self.load.overloaded.load(Ordering::Relaxed)
     }
 
-    /// Load figure of lc and wlc: `256 * active + inactive` (`ip_vs_dest_conn_overhead`).
+    /// Whether it may get a new connection: weight above 0, not overloaded.
     #[inline]
-    pub fn overhead(&self) -> i64 {
-        (i64::from(self.active()) << 8) + i64::from(self.inactive())
+    pub fn is_usable(&self) -> bool {
+        self.weight() > 0 && !self.is_overloaded()
     }
 
-    /// A connection is bound to the destination, which is overloaded from the upper threshold on
-    /// (`ip_vs_bind_dest` of Linux 6.1).
-    pub fn bind(&self, active: bool) {
-        self.counter(active).fetch_add(1, Ordering::Relaxed);
+    /// Load figure of lc, wlc, lblc, lblcr and twos: `256 * active + inactive`, or with
+    /// [`Settings::load_counts_all`] `256 * active + all` (`ip_vs_dest_conn_overhead`).
+    #[inline]
+    pub fn overhead(&self, settings: &Settings) -> i64 {
+        let load = self.connections();
+        let (active, inactive) = (i64::from(load.active()), i64::from(load.inactive()));
+        let all = if settings.load_counts_all { active } else { 0 };
+        (active << 8) + inactive + all
+    }
+
+    /// A connection is bound. Says whether that overloaded the destination.
+    fn bind(&self, active: bool) -> bool {
+        let load = self.add(Load::of(active));
         let upper = self.settings.upper_threshold.load(Ordering::Relaxed);
-        if upper != 0 && self.total() >= u64::from(upper) {
-            self.load.overloaded.store(true, Ordering::Relaxed);
-        }
+        upper != 0
+            && load.total() >= u64::from(upper)
+            && !self.load.overloaded.swap(true, Ordering::Relaxed)
     }
 
-    /// A connection ends. The destination is usable again below the lower threshold, or below 3/4
-    /// of the upper one where that is not set (`ip_vs_unbind_dest` of Linux 6.1).
-    pub fn unbind(&self, active: bool) {
-        self.counter(active).fetch_sub(1, Ordering::Relaxed);
+    /// A connection ends. Says whether the destination is overloaded no more.
+    fn unbind(&self, active: bool) -> bool {
+        let total = self.add(-Load::of(active)).total();
         if !self.is_overloaded() {
-            return;
+            return false;
         }
         let upper = u64::from(self.settings.upper_threshold.load(Ordering::Relaxed));
         let lower = u64::from(self.settings.lower_threshold.load(Ordering::Relaxed));
-        let total = self.total();
-        if if lower != 0 { total < lower } else { total * 4 < upper * 3 } {
-            self.load.overloaded.store(false, Ordering::Relaxed);
-        }
+        let is_over = if lower != 0 { total < lower } else { total * 4 < upper * 3 };
+        is_over && self.load.overloaded.swap(false, Ordering::Relaxed)
     }
 
-    /// A connection changes between active and inactive.
-    pub fn set_active(&self, active: bool) {
-        self.counter(active).fetch_add(1, Ordering::Relaxed);
-        self.counter(!active).fetch_sub(1, Ordering::Relaxed);
+    /// A persistence template is bound to the destination.
+    pub fn bind_template(&self) {
+        self.load.persistent.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn counter(&self, active: bool) -> &AtomicI32 {
-        if active { &self.load.active } else { &self.load.inactive }
+    /// A persistence template ends.
+    pub fn unbind_template(&self) {
+        self.load.persistent.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Connections, active or not: what thresholds count.
-    fn total(&self) -> u64 {
-        u64::from(self.active()) + u64::from(self.inactive())
+    /// Returns what there is then.
+    #[inline]
+    fn add(&self, change: i64) -> Load {
+        Load(self.load.load.fetch_add(change, Ordering::Relaxed).wrapping_add(change))
     }
 
     /// Makes a slot as new, before another destination gets it.
@@ -269,20 +347,16 @@ impl DestinationSlot {
         self.set_next_hop(None);
         self.set_mtu(None);
         self.set_available(false);
+        self.forget_last_weight();
         self.configure(0, 0, 0);
-        for counter in [&self.load.active, &self.load.inactive, &self.load.persistent] {
-            counter.store(0, Ordering::Relaxed);
-        }
+        self.load.load.store(0, Ordering::Relaxed);
+        self.load.persistent.store(0, Ordering::Relaxed);
+        self.set_place(0, None);
     }
 }
 
-/// A count that two workers may take through zero for an instant is never shown as negative.
-#[inline]
-fn count(counter: &AtomicI32) -> u32 {
-    counter.load(Ordering::Relaxed).max(0).unsigned_abs()
-}
-
-/// The slots of all destinations, fixed at start.
+/// The slots of all destinations, fixed at start, and one of nobody: of connections that bypass
+/// all real servers.
 #[derive(Debug)]
 pub struct DestinationSlots {
     slots: Box<[DestinationSlot]>,
@@ -291,23 +365,90 @@ pub struct DestinationSlots {
 impl DestinationSlots {
     /// Slots for `destinations_max` destinations.
     pub fn new(destinations_max: usize) -> Self {
-        Self { slots: (0..destinations_max).map(|_| DestinationSlot::default()).collect() }
+        let slots: Box<[_]> = (0..=destinations_max).map(|_| DestinationSlot::default()).collect();
+        slots[destinations_max].set_available(true);
+        Self { slots }
     }
 
-    /// Number of slots.
+    /// Number of slots, nobody's aside.
     pub const fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.len() - 1
     }
 
     /// Whether there are no slots at all.
     pub const fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.len() == 0
+    }
+
+    /// The destination that is no real server.
+    #[expect(clippy::cast_possible_truncation, reason = "ids are 32 bits")]
+    pub const fn nobody(&self) -> DestinationId {
+        DestinationId(self.len() as u32)
     }
 
     /// The slot of a destination.
     #[inline]
     pub fn get(&self, id: DestinationId) -> &DestinationSlot {
         &self.slots[id.0 as usize]
+    }
+
+    /// Takes over weight and thresholds of `-a` or `-e`.
+    pub fn configure(&self, id: DestinationId, weight: i32, upper: u32, lower: u32) {
+        let slot = self.get(id);
+        slot.configure(weight, upper, lower);
+        self.tell(slot, true, true);
+    }
+
+    /// A connection is bound to a destination, which is overloaded from the upper threshold on
+    /// (`ip_vs_bind_dest` of Linux 6.1).
+    #[inline]
+    pub fn bind(&self, id: DestinationId, active: bool) {
+        let slot = self.get(id);
+        if slot.bind(active) {
+            self.tell(slot, false, true);
+        }
+    }
+
+    /// A connection ends. The destination is usable again below the lower threshold, or below 3/4
+    /// of the upper one where that is not set (`ip_vs_unbind_dest` of Linux 6.1).
+    #[inline]
+    pub fn unbind(&self, id: DestinationId, active: bool) {
+        let slot = self.get(id);
+        let is_usable_again = slot.unbind(active);
+        self.tell(slot, true, is_usable_again);
+    }
+
+    /// A connection changes between active and inactive.
+    #[inline]
+    pub fn set_active(&self, id: DestinationId, active: bool) {
+        let slot = self.get(id);
+        slot.add(Load::of(active) - Load::of(!active));
+        if !active {
+            self.tell(slot, true, false);
+        }
+    }
+
+    /// Tells the group of a destination, if it has one, that a figure of the destination changed.
+    #[inline]
+    fn tell(&self, slot: &DestinationSlot, fell: bool, turned: bool) {
+        let leader = slot.load.leader.load(Ordering::Relaxed);
+        let Some(leader) = leader.checked_sub(1) else { return };
+        let leader = &self.get(DestinationId(leader)).load;
+        if fell {
+            let place = slot.load.place.load(Ordering::Relaxed);
+            let mut falls = leader.falls.load(Ordering::Relaxed);
+            while let Err(now) = leader.falls.compare_exchange_weak(
+                falls,
+                Falls(falls).and(place).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                falls = now;
+            }
+        }
+        if turned {
+            leader.turns.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Asks for the line that a packet of this destination reads.
@@ -347,7 +488,7 @@ mod tests {
         assert_eq!(slot.outer_ends(), ends);
     }
 
-    /// Facts 3.3: overloaded at `-x`, usable again below `-y`.
+    /// Overloaded at `-x`, usable again below `-y`.
     #[test]
     fn thresholds_have_hysteresis() {
         let slot = DestinationSlot::default();

@@ -4,52 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::address::Address;
-use crate::destination::ForwardingMethod;
 use crate::hash::FlowHasher;
 use crate::interface::{Interface, InterfaceAddress, InterfaceId};
 use crate::marks::Marks;
 use crate::parse::Packet;
 use crate::protocol::Protocol;
 use crate::punt::PuntRules;
-use crate::sched::{Candidates, Scheduler};
+use crate::services::Services;
 use crate::settings::Settings;
-use crate::slots::{DestinationId, DestinationSlots};
 use crate::state::Timeouts;
+use crate::virtual_service::VirtualService;
 use crate::wire::tcp::Flags;
-
-/// A destination as a new connection needs it.
-#[derive(Clone, Copy, Debug)]
-pub struct RealServer {
-    pub address: Address,
-    pub port: u16,
-    pub method: ForwardingMethod,
-}
-
-/// A virtual service as the packet path sees it.
-#[derive(Debug)]
-pub struct VirtualService {
-    pub protocol: Protocol,
-    pub address: Address,
-    pub port: u16,
-    pub scheduler: Scheduler,
-    /// Newest first, as the kernel keeps them.
-    pub destinations: Box<[DestinationId]>,
-    /// In the same order.
-    pub servers: Box<[RealServer]>,
-}
-
-impl VirtualService {
-    /// Asks the scheduler for a real server.
-    pub fn schedule(&self, slots: &DestinationSlots) -> Option<(DestinationId, RealServer)> {
-        let place = self.scheduler.pick(Candidates { ids: &self.destinations, slots })?;
-        Some((self.destinations[place], self.servers[place]))
-    }
-}
-
-/// Key of the service index: protocol and port, address.
-const fn service_key(protocol: u8, address: Address, port: u16) -> (u32, u128) {
-    ((protocol as u32) << 16 | port as u32, address.bits())
-}
 
 /// What a picture is made of.
 #[derive(Debug)]
@@ -70,7 +35,7 @@ pub struct Contents<S, L> {
 /// The picture. Built by the control thread, read by workers for the length of a burst.
 #[derive(Debug)]
 pub struct Snapshot {
-    services: HashMap<(u32, u128), Arc<VirtualService>, FlowHasher>,
+    pub services: Services,
     local: HashSet<u128, FlowHasher>,
     local_sieve: Sieve,
     /// Interfaces of tagged frames, by port and VLAN.
@@ -100,11 +65,6 @@ impl Snapshot {
             marks,
             tells_apart,
         } = contents;
-        let mut by_key = HashMap::with_hasher(hasher);
-        for service in services {
-            let key = service_key(service.protocol.number(), service.address, service.port);
-            by_key.insert(key, service);
-        }
         let mut addresses = HashSet::with_hasher(hasher);
         addresses.extend(local.map(Address::bits));
         let mut local_sieve = Sieve::default();
@@ -114,7 +74,7 @@ impl Snapshot {
             |(interface, id)| interface.vlan.map(|vlan| (vlan_key(interface.port, vlan), id)),
         ));
         Self {
-            services: by_key,
+            services: Services::new(hasher, services),
             local: addresses,
             local_sieve,
             vlans,
@@ -143,12 +103,11 @@ impl Snapshot {
         Self::new(FlowHasher::new([1, 2, 3]), contents)
     }
 
-    /// The service of a packet to `address` and `port`.
-    ///
-    /// Order of the lookup: `ip_vs_service_find` in the kernel. Marks, FTP data ports and port 0
-    /// come before and after the exact match once services can have them.
-    pub fn service(&self, protocol: u8, address: Address, port: u16) -> Option<&VirtualService> {
-        self.services.get(&service_key(protocol, address, port)).map(Arc::as_ref)
+    /// Whether a packet's mark makes it the director's own, although it is for another host.
+    pub fn intercepts(&self, packet: &Packet) -> bool {
+        self.marks.intercepts()
+            && !self.is_local(packet.destination)
+            && self.marks.is_intercepted(self.mark(packet))
     }
 
     /// Whether the director answers for an address.
@@ -202,14 +161,7 @@ impl Snapshot {
         if packet.protocol == Protocol::Tcp.number() && packet.tcp_flags.contains(Flags::RST) {
             return false;
         }
-        self.services.values().any(|service| {
-            service.protocol.number() == packet.protocol
-                && service.servers.iter().any(|server| {
-                    server.method == ForwardingMethod::Masquerading
-                        && server.address == packet.source
-                        && server.port == packet.source_port
-                })
-        })
+        self.services.has_nat_server(packet.protocol, packet.source, packet.source_port)
     }
 
     /// All addresses that the director answers for.

@@ -123,7 +123,7 @@ impl Worker {
             Burst { director, snapshot, ways, counters, from, now, established_until, is_released };
 
         burst.look_up(frames, packets);
-        burst.decide(packets, bench);
+        burst.decide(frames, packets, bench);
         burst.rewrite(frames, packets, verdicts, bench, surroundings);
         counters.received.add(packets.len() as u64);
     }
@@ -211,10 +211,14 @@ impl Burst<'_> {
     }
 
     /// 4: the connection's next state and its destination, or a new connection.
-    fn decide(&self, packets: &mut [Packet], bench: &mut Workbench) {
-        for packet in packets.iter_mut() {
+    fn decide<F: Frame>(&self, frames: &[F], packets: &mut [Packet], bench: &mut Workbench) {
+        bench.connections.begin_burst(self.director);
+        for (frame, packet) in frames.iter().zip(packets) {
             if packet.class == Class::Flow {
-                let decision = bench.connections.decide(self, packet);
+                let mut decision = bench.connections.decide(self, packet);
+                if decision == Decision::Inspect {
+                    decision = bench.connections.begin_message(self, packet, frame.bytes());
+                }
                 packet.class = self.class_of(packet, decision);
                 if decision == Decision::Forward {
                     self.director.slots.prefetch(packet.server);
@@ -246,7 +250,7 @@ impl Burst<'_> {
         match decision {
             Decision::Forward => Class::Forward,
             Decision::Return => Class::Return,
-            Decision::Route => Class::Route,
+            Decision::Route | Decision::Inspect => Class::Route,
             Decision::Local(reason) => Class::Local(reason),
             Decision::Drop(reason) => Class::Drop(reason),
         }

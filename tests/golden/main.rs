@@ -18,5 +18,6 @@ mod commands;
 mod differences;
 mod frames;
 mod hostile;
+mod masks;
 mod paths;
 mod recorded;

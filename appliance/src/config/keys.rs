@@ -6,6 +6,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use lb_core::settings::{SWITCHES, Switch, Values};
+
 use super::settings::{Hugepages, IdleMode};
 use super::values::{show_duration, show_size};
 use Fallback::{Empty, Required, Value, Without};
@@ -62,6 +64,8 @@ pub enum Kind {
         min: Duration,
         max: Duration,
     },
+    /// What a switch takes.
+    Switch(Values),
     /// `true` or `false`.
     Bool,
     /// One of these words.
@@ -83,6 +87,15 @@ pub enum Kind {
 }
 
 impl Key {
+    const fn of_switch(switch: &Switch) -> Self {
+        Self {
+            path: switch.path,
+            kind: Kind::Switch(switch.values),
+            fallback: Value(switch.preset),
+            help: switch.help,
+        }
+    }
+
     /// The last word of the path: the key as it stands in the file.
     pub fn name(&self) -> &'static str {
         self.path.rsplit('.').next().unwrap_or(self.path)
@@ -110,6 +123,7 @@ impl Kind {
             Self::Duration { min, max } => {
                 format!("duration, {} to {}", show_duration(min), show_duration(max))
             }
+            Self::Switch(values) => format!("number, {}", values.describe()),
             Self::Bool => "`true`, or `false`".to_owned(),
             Self::Choice(words) => format!("`{}`", words.join("`, `")),
             Self::Cpus => "`auto`, or list of CPU numbers".to_owned(),
@@ -138,7 +152,7 @@ impl Kind {
 pub fn markdown_table() -> String {
     let mut table = String::from("| key | type | unit | default | meaning |\n");
     table.push_str("| --- | --- | --- | --- | --- |\n");
-    for key in KEYS {
+    for key in keys() {
         let default = match key.fallback {
             Required => "required".to_owned(),
             Value(value) => format!("`{value}`"),
@@ -156,20 +170,37 @@ pub fn markdown_table() -> String {
     table
 }
 
+/// The keys of the switches, in the order of [`SWITCHES`].
+pub(super) static SWITCH_KEYS: [Key; SWITCHES.len()] = {
+    let mut keys = [Key::of_switch(&SWITCHES[0]); SWITCHES.len()];
+    let mut at = 1;
+    while at < keys.len() {
+        keys[at] = Key::of_switch(&SWITCHES[at]);
+        at += 1;
+    }
+    keys
+};
+
+/// Every key, in the order of the documentation.
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    FIXED.iter().flat_map(|key| {
+        let switches = if key.path == SETTINGS.path { &SWITCH_KEYS[..] } else { &[] };
+        std::iter::once(*key).chain(switches)
+    })
+}
+
 macro_rules! keys {
     ($($constant:ident: $path:literal, $kind:expr, $fallback:expr, $help:literal;)*) => {
         $(pub(super) static $constant: Key =
             Key { path: $path, kind: $kind, fallback: $fallback, help: $help };)*
 
-        /// Every key, in the order of the documentation.
-        pub static KEYS: &[&Key] = &[$(&$constant),*];
+        /// The keys that are no switches.
+        static FIXED: &[&Key] = &[$(&$constant),*];
     };
 }
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-/// A sysctl that is off or on.
-const SWITCH: Kind = Kind::Count { min: 0, max: 1 };
 
 keys! {
     CONTROL: "control", Kind::Section, Empty,
@@ -222,21 +253,6 @@ keys! {
 
     SETTINGS: "settings", Kind::Section, Empty,
         "switches, named and preset as the kernel's `net.ipv4.vs.*` and `net.ipv4.*`";
-    SETTINGS_CONN_REUSE_MODE: "settings.conn_reuse_mode", Kind::Count { min: 0, max: 2 }, Value("1"),
-        "not 0: a SYN may begin a new connection on one that is ending";
-    SETTINGS_EXPIRE_NODEST_CONN: "settings.expire_nodest_conn", SWITCH, Value("0"),
-        "1: connections of a removed server end at their next packet; 0: they wait for its return";
-    SETTINGS_PMTU_DISC: "settings.pmtu_disc", SWITCH, Value("1"),
-        "1: tunnels carry DF as the packet in them has it; 0: they never set it";
-    SETTINGS_NAT_ICMP_SEND: "settings.nat_icmp_send", SWITCH, Value("0"),
-        "1: a NAT server's packet that has no connection is answered by ICMP; 0: it is routed";
-    SETTINGS_SLOPPY_TCP: "settings.sloppy_tcp", SWITCH, Value("0"),
-        "1: any TCP packet begins a connection, not only a SYN";
-    SETTINGS_SLOPPY_SCTP: "settings.sloppy_sctp", SWITCH, Value("0"),
-        "1: any SCTP packet begins an association, not only an INIT";
-    SETTINGS_ICMP_MSGS_PER_SEC: "settings.icmp_msgs_per_sec",
-        Kind::Count { min: 0, max: 10_000_000 }, Value("1000"),
-        "resets, ICMP errors and echo replies that each worker sends per second at most";
 
     TUNNEL: "tunnel", Kind::Section, Empty,
         "how packets are put into tunnels";

@@ -42,12 +42,11 @@ use std::path::Path;
 use lb_core::ipvsadm::Names;
 
 pub use error::{ConfigError, ConfigErrors, Position};
-pub use keys::{Fallback, KEYS, Key, Kind, markdown_table};
+pub use keys::{Fallback, Key, Kind, keys, markdown_table};
 pub use settings::{
     ArpConfig, Config, ControlConfig, Device, EalConfig, FragmentsConfig, Hugepages, IdleConfig,
     IdleMode, InterfaceAddress, InterfaceConfig, KernelConfig, MarksConfig, Mbufs, PortConfig,
-    Route, SettingsConfig, StaticNeighbour, Subnet, TakenProtocol, TunnelConfig, VlanConfig,
-    Workers,
+    Route, StaticNeighbour, Subnet, TakenProtocol, TunnelConfig, VlanConfig, Workers,
 };
 
 /// Longest configuration file that is read: 16 MiB, which is some 300,000 service lines.

@@ -3,6 +3,7 @@
 //! A value that is wrong by itself is reported here and is `None` after; what values say of each
 //! other is the business of `validate`.
 
+use lb_core::settings::{SWITCHES, Settings};
 use lb_core::wire::MacAddress;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,9 +13,7 @@ use saphyr_parser::ScalarStyle;
 use super::error::{ConfigErrors, Position, shown};
 use super::keys::{self, Key, Kind};
 use super::section::{Section, count, text, truth, word};
-use super::settings::{
-    Hugepages, IdleMode, InterfaceAddress, Mbufs, SettingsConfig, Subnet, TakenProtocol,
-};
+use super::settings::{Hugepages, IdleMode, InterfaceAddress, Mbufs, Subnet, TakenProtocol};
 use super::values;
 use super::yaml::{Content, Node};
 
@@ -42,7 +41,7 @@ pub(super) struct RawConfig {
     pub(super) fragments_queue: Raw<u32>,
     pub(super) ip_forward: Raw<bool>,
     pub(super) own_service_addresses: Raw<bool>,
-    pub(super) settings: Option<SettingsConfig>,
+    pub(super) settings: Option<Settings>,
     pub(super) tunnel_source_spread: Raw<bool>,
     pub(super) kernel_rate: Raw<u32>,
     pub(super) kernel_take: Vec<At<TakenProtocol>>,
@@ -222,26 +221,16 @@ fn marks(root: &Section<'_>, errors: &mut ConfigErrors) -> RawMarks {
     }
 }
 
-fn settings(root: &Section<'_>, errors: &mut ConfigErrors) -> Option<SettingsConfig> {
+/// All switches; those that are wrong are reported.
+fn settings(root: &Section<'_>, errors: &mut ConfigErrors) -> Option<Settings> {
     let section = root.section(&keys::SETTINGS, errors)?;
-    let rate = section.count(&keys::SETTINGS_ICMP_MSGS_PER_SEC, errors).map(|at| at.value);
-    let mut count = |key| section.count::<u8>(key, errors).map(|at| at.value);
-    let conn_reuse_mode = count(&keys::SETTINGS_CONN_REUSE_MODE);
-    let mut switch = |key| count(key).map(|value| value != 0);
-    let expire_nodest_conn = switch(&keys::SETTINGS_EXPIRE_NODEST_CONN);
-    let pmtu_disc = switch(&keys::SETTINGS_PMTU_DISC);
-    let nat_icmp_send = switch(&keys::SETTINGS_NAT_ICMP_SEND);
-    let sloppy_tcp = switch(&keys::SETTINGS_SLOPPY_TCP);
-    let sloppy_sctp = switch(&keys::SETTINGS_SLOPPY_SCTP);
-    Some(SettingsConfig {
-        conn_reuse_mode: conn_reuse_mode?,
-        expire_nodest_conn: expire_nodest_conn?,
-        pmtu_disc: pmtu_disc?,
-        nat_icmp_send: nat_icmp_send?,
-        sloppy_tcp: sloppy_tcp?,
-        sloppy_sctp: sloppy_sctp?,
-        icmp_msgs_per_sec: rate?,
-    })
+    let mut settings = Settings::default();
+    let mut whole = true;
+    for (switch, key) in SWITCHES.iter().zip(&keys::SWITCH_KEYS) {
+        let value = section.switch(key, errors);
+        whole &= value.is_some_and(|at| switch.set(&mut settings, at.value).is_ok());
+    }
+    whole.then_some(settings)
 }
 
 fn ports(root: &Section<'_>, errors: &mut ConfigErrors) -> (Vec<RawPort>, bool) {

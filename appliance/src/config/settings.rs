@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lb_core::settings::Settings;
 use lb_core::wire::MacAddress;
 
 /// A valid configuration. Two that are equal make the same director.
@@ -23,7 +24,8 @@ pub struct Config {
     pub ip_forward: bool,
     /// Whether the director owns the address of every service.
     pub own_service_addresses: bool,
-    pub settings: SettingsConfig,
+    /// The switches of the section `settings`; what has keys elsewhere is at its default here.
+    pub settings: Settings,
     pub tunnel: TunnelConfig,
     pub kernel: KernelConfig,
     pub arp: ArpConfig,
@@ -122,18 +124,6 @@ pub struct FragmentsConfig {
     pub max: u32,
     /// Fragments that may wait for the first one, all together.
     pub queue: u32,
-}
-
-/// Switches under the names of the kernel's `net.ipv4.vs.*` and `net.ipv4.*`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SettingsConfig {
-    pub conn_reuse_mode: u8,
-    pub expire_nodest_conn: bool,
-    pub pmtu_disc: bool,
-    pub nat_icmp_send: bool,
-    pub sloppy_tcp: bool,
-    pub sloppy_sctp: bool,
-    pub icmp_msgs_per_sec: u32,
 }
 
 /// How packets are put into tunnels.

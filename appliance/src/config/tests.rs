@@ -740,7 +740,7 @@ fn piece() -> impl Strategy<Value = String> {
         "net_tap0",
         "-A -t x",
     ];
-    let names: Vec<String> = KEYS.iter().map(|key| format!("{}: ", key.name())).collect();
+    let names: Vec<String> = keys().map(|key| format!("{}: ", key.name())).collect();
     let signs = signs.into_iter().map(str::to_owned).chain(names);
     prop::sample::select(signs.collect::<Vec<_>>())
 }

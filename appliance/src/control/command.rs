@@ -67,7 +67,7 @@ impl Commands {
             ["vip", "withdraw", address] => self.set_owned(address, false),
             ["get"] => Answer::printing(switches::list(lock(&self.control).settings())),
             ["get", name] => answer(switches::show(lock(&self.control).settings(), name)),
-            ["set", name, value] => self.set_switch(name, value),
+            ["set", name, value] => answer(switches::set(&mut lock(&self.control), name, value)),
             _ => Answer::refusing(2, &unknown(&words.join(" "))),
         }
     }
@@ -101,16 +101,6 @@ impl Commands {
             Ok(_) => Answer::printing(String::new()),
             Err(problem) => Answer::refusing(2, &format!("sluiced: {problem}")),
         }
-    }
-
-    fn set_switch(&self, name: &str, value: &str) -> Answer {
-        let mut control = lock(&self.control);
-        let mut settings = *control.settings();
-        let set = switches::set(&mut settings, name, value);
-        if set.is_ok() {
-            control.set_settings(settings);
-        }
-        answer(set)
     }
 
     /// Makes what was changed visible to the workers, and has new neighbours asked for at once.

@@ -13,6 +13,7 @@
 
 mod addresses;
 mod announce;
+mod defence;
 mod paths;
 mod services;
 mod support;
@@ -120,6 +121,8 @@ pub struct Control {
     services_made: u64,
     trash: Trash,
     now: Tick,
+    /// When the room for connections is looked at next.
+    defence_due: Tick,
     /// What is configured differs from the snapshot that workers see.
     changed: bool,
     /// A NAT destination was there at some time, or an address was withdrawn: connections outlive
@@ -189,6 +192,7 @@ impl Control {
             services_made: 0,
             trash: Trash::new(limits.destinations_max),
             now: Tick::default(),
+            defence_due: Tick::default(),
             changed: true,
             tells_apart: false,
             ways_made: 1,
@@ -207,17 +211,6 @@ impl Control {
     /// What commands may ask for; see [`Acceptance`].
     pub const fn set_acceptance(&mut self, acceptance: Acceptance) {
         self.acceptance = acceptance;
-    }
-
-    /// Switches of the connection handling.
-    pub fn set_settings(&mut self, settings: Settings) {
-        self.changed |= settings != self.settings;
-        self.settings = settings;
-    }
-
-    /// The switches as they are.
-    pub const fn settings(&self) -> &Settings {
-        &self.settings
     }
 
     /// The rules that mark packets.
@@ -259,7 +252,8 @@ impl Control {
             settings: self.settings,
             punt_rules: self.punt_rules.clone(),
             marks: Arc::clone(&self.marks),
-            tells_apart: self.tells_apart,
+            // Fragments of intercepted datagrams have to be followed, too.
+            tells_apart: self.tells_apart || self.marks.intercepts(),
         };
         let snapshot = Arc::new(Snapshot::new(self.hasher, contents));
         self.announcements.set_addresses(addresses.into_iter(), self.now);
@@ -282,9 +276,16 @@ impl Control {
         self.now = now;
         let questions = self.neighbours.questions(now, &self.director.slots);
         self.path_mtus.expire(now, &self.director.slots);
+        if !now.is_before(self.defence_due) {
+            self.defence_due = now.plus_seconds(1);
+            self.adapt_defence();
+        }
         self.publish();
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         self.retired_ways.retain(|ways| Arc::strong_count(ways) > 1);
+        for scheduler in self.services.iter().filter_map(ServiceRecord::scheduler) {
+            scheduler.tick(now, &self.settings, &self.director.slots);
+        }
         self.trash.empty(now, &self.director);
         let mut out: Vec<_> = questions.into_iter().map(NeighbourOut::Ask).collect();
         for address in self.announcements.due(now) {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Control;
 use super::support::{self, Acceptance};
@@ -9,6 +10,7 @@ use crate::address::Address;
 use crate::counters::sum_destination;
 use crate::destination::{Destination, ForwardingMethod};
 use crate::director::Director;
+use crate::flow::FlowState;
 use crate::operations::{
     ConnectionRow, DestinationRow, OperationError, Operations, Rates, ServiceRow, Stats,
     TimeoutSettings,
@@ -18,8 +20,8 @@ use crate::route::Hop;
 use crate::sched::{Candidates, Scheduler};
 use crate::service::{Service, ServiceKey};
 use crate::slots::DestinationId;
-use crate::snapshot::{RealServer, VirtualService};
 use crate::state::State;
+use crate::virtual_service::{Engine, RealServer, VirtualService};
 
 /// `size=` of the listing's first line: IPVS's default (`conn_tab_bits` 12), which scripts and
 /// comparisons know. The real size of the flow table is in `sluicectl status`.
@@ -37,6 +39,17 @@ pub(super) struct ServiceRecord {
     path: Option<Arc<VirtualService>>,
     /// What removed destinations had counted, less what returned ones had.
     departed: Stats,
+}
+
+/// What a scheduler is told when its service is remade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tell {
+    /// Nothing: it goes on.
+    Nothing,
+    /// Destinations were added, removed or edited.
+    Changed,
+    /// It begins anew.
+    Start,
 }
 
 #[derive(Debug)]
@@ -78,15 +91,10 @@ impl ServiceRecord {
         self.destinations.len()
     }
 
-    /// Remakes what workers see. The scheduler is told of the change, or begins anew where it is
-    /// another one than before.
-    fn rebuild(&mut self, director: &Director, same_scheduler: bool) {
-        let ServiceKey::Address { protocol, address, port } = self.service.key else {
-            return;
-        };
-        if !support::is_on_the_path(&self.service) {
-            self.path = None;
-            return;
+    /// Remakes what workers see. `tell` says whether the scheduler learns of a change.
+    fn rebuild(&mut self, director: &Director, tell: Tell) {
+        if tell == Tell::Start {
+            self.close_scheduler(director);
         }
         let (ids, servers): (Vec<_>, Vec<_>) = self
             .destinations
@@ -98,19 +106,33 @@ impl ServiceRecord {
                 (record.id, RealServer { address: address.into(), port, method })
             })
             .unzip();
-        let candidates = Candidates { ids: &ids, slots: &director.slots };
-        let scheduler = match &self.path {
-            Some(path) if same_scheduler => path.scheduler.changed(&path.destinations, candidates),
-            _ => Scheduler::start(&self.service.scheduler, candidates).unwrap_or(Scheduler::None),
+        let candidates = Candidates { ids: &ids, servers: &servers, slots: &director.slots };
+        let scheduler = match (&self.path, tell) {
+            (Some(path), Tell::Nothing) => Arc::clone(&path.scheduler),
+            (Some(path), Tell::Changed) => {
+                Arc::new(path.scheduler.changed(&path.destinations, candidates))
+            }
+            _ => {
+                let name = &self.service.scheduler;
+                let scheduler = Scheduler::start(name, candidates, director.hasher);
+                Arc::new(scheduler.unwrap_or(Scheduler::None))
+            }
         };
-        self.path = Some(Arc::new(VirtualService {
-            protocol,
-            address: address.into(),
-            port,
-            scheduler,
-            destinations: ids.into(),
-            servers: servers.into(),
-        }));
+        candidates.arrange(scheduler.is_indexed());
+        let path = VirtualService::new(&self.service, scheduler, ids.into(), servers.into());
+        self.path = Some(Arc::new(path));
+    }
+
+    /// The service's scheduler.
+    pub(super) fn scheduler(&self) -> Option<&Scheduler> {
+        self.path.as_deref().map(|path| path.scheduler.as_ref())
+    }
+
+    /// The scheduler's time is over.
+    fn close_scheduler(&self, director: &Director) {
+        if let Some(scheduler) = self.scheduler() {
+            scheduler.close(&director.slots);
+        }
     }
 
     fn stats(&self, director: &Director) -> Stats {
@@ -149,14 +171,6 @@ impl ServiceRecord {
 impl Control {
     fn place_of(&self, key: &ServiceKey) -> Option<usize> {
         self.services.iter().position(|record| record.service.key == *key)
-    }
-
-    fn check_service(&self, service: &Service) -> Result<(), OperationError> {
-        support::check_names(service)?;
-        match self.acceptance {
-            Acceptance::Forwardable => support::check_service(service),
-            Acceptance::Everything => Ok(()),
-        }
     }
 
     /// What the kernel checks of `-a` and `-e` alike, in its order.
@@ -202,7 +216,7 @@ impl Control {
             // To another service than before its connections return, its statistics do not.
             Some(trashed) => (trashed.id, sum_destination(&self.director.counters, trashed.id)),
             None => {
-                let id = self.trash.take_slot(&self.director).ok_or_else(|| {
+                let id = self.take_slot().ok_or_else(|| {
                     OperationError::Limit(format!(
                         "all {} real servers of the limit `destinations.max` are in use",
                         self.director.slots.len()
@@ -213,6 +227,17 @@ impl Control {
         };
         let hop = self.routes.hop(destination.address);
         Ok(DestinationRecord { destination: *destination, id, hop, baseline })
+    }
+
+    /// A slot that nobody uses; if need be, one of a removed destination that only a scheduler
+    /// remembers.
+    fn take_slot(&mut self) -> Option<DestinationId> {
+        self.trash.take_slot(&self.director).or_else(|| {
+            for scheduler in self.services.iter().filter_map(ServiceRecord::scheduler) {
+                scheduler.forget_removed(&self.director.slots);
+            }
+            self.trash.take_slot(&self.director)
+        })
     }
 
     /// Publishes how packets get to a destination: how large they may be, and in which tunnel.
@@ -230,6 +255,9 @@ impl Control {
     /// Takes a destination out of service; its connections stay.
     fn retire(&mut self, (key, service): (ServiceKey, u64), record: &DestinationRecord) {
         self.director.slots.get(record.id).set_available(false);
+        if self.settings.expire_nodest_conn {
+            self.director.has_orphans.store(true, Ordering::Release);
+        }
         if let Some(hop) = record.hop {
             self.neighbours.remove_user(hop, record.id);
         }
@@ -239,6 +267,7 @@ impl Control {
 
     fn remove_service(&mut self, place: usize) {
         let record = self.services.remove(place);
+        record.close_scheduler(&self.director);
         for destination in &record.destinations {
             self.retire((record.service.key, record.number), destination);
         }
@@ -251,7 +280,7 @@ impl Operations for Control {
         if self.place_of(&service.key).is_some() {
             return Err(OperationError::ServiceExists);
         }
-        self.check_service(&service)?;
+        support::check_names(&service)?;
         self.services_made += 1;
         let mut record = ServiceRecord {
             service,
@@ -260,7 +289,7 @@ impl Operations for Control {
             path: None,
             departed: Stats::default(),
         };
-        record.rebuild(&self.director, false);
+        record.rebuild(&self.director, Tell::Start);
         self.services.push(record);
         self.changed = true;
         Ok(())
@@ -268,14 +297,16 @@ impl Operations for Control {
 
     fn edit_service(&mut self, service: Service) -> Result<(), OperationError> {
         let place = self.place_of(&service.key).ok_or(OperationError::NoSuchService)?;
-        self.check_service(&service)?;
+        support::check_names(&service)?;
         let record = &mut self.services[place];
         let same_scheduler = record.service.scheduler == service.scheduler;
+        if !same_scheduler {
+            support::check_count(&service, record.destinations.len())?;
+        }
         record.service = service;
         // A scheduler that stays is not told of `-E`.
-        if !same_scheduler || record.path.is_none() || !support::is_on_the_path(&record.service) {
-            record.rebuild(&self.director, false);
-        }
+        let tell = if same_scheduler { Tell::Nothing } else { Tell::Start };
+        record.rebuild(&self.director, tell);
         self.changed = true;
         Ok(())
     }
@@ -305,9 +336,10 @@ impl Operations for Control {
         }
         support::check_unicast(destination.address)?;
         let record = self.slot_for(place, &destination)?;
-        let slot = self.director.slots.get(record.id);
+        let slots = &self.director.slots;
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
-        slot.configure(weight, upper_threshold, lower_threshold);
+        slots.get(record.id).forget_last_weight();
+        slots.configure(record.id, weight, upper_threshold, lower_threshold);
         self.publish_path(&destination, record.id, record.hop);
         if let Some(hop) = record.hop {
             self.neighbours.add_user(hop, record.id, &self.director.slots);
@@ -317,7 +349,7 @@ impl Operations for Control {
         // What a returned destination had counted is counted by itself again.
         service.departed = service.departed.since(record.stats(&self.director));
         service.destinations.push(record);
-        service.rebuild(&self.director, true);
+        service.rebuild(&self.director, Tell::Changed);
         self.changed = true;
         Ok(())
     }
@@ -338,9 +370,8 @@ impl Operations for Control {
         record.destination = destination;
         let (id, hop) = (record.id, record.hop);
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
-        let slot = self.director.slots.get(record.id);
-        slot.configure(weight, upper_threshold, lower_threshold);
-        service.rebuild(&self.director, true);
+        self.director.slots.configure(id, weight, upper_threshold, lower_threshold);
+        service.rebuild(&self.director, Tell::Changed);
         self.publish_path(&destination, id, hop);
         self.changed = true;
         Ok(())
@@ -357,7 +388,7 @@ impl Operations for Control {
         let found = service.destinations.iter().position(|record| record.is_at(address, port));
         let record = service.destinations.remove(found.ok_or(OperationError::NoSuchDestination)?);
         service.departed = service.departed.plus(record.stats(&self.director));
-        service.rebuild(&self.director, true);
+        service.rebuild(&self.director, Tell::Changed);
         let number = service.number;
         self.retire((*key, number), &record);
         self.changed = true;
@@ -399,11 +430,15 @@ impl Operations for Control {
             ConnectionRow {
                 protocol: key.protocol,
                 expires_s: entry.deadline().seconds_since(self.now),
-                state: state_name(key.protocol, entry.state().number()),
+                state: state_name(key.protocol, entry.state()),
                 client: (key.client.to_ip(), key.client_port),
                 virtual_end: (key.virtual_address.to_ip(), key.virtual_port),
                 destination: (flows.server(id).to_ip(), entry.server_port()),
-                engine: None,
+                engine: self
+                    .director
+                    .calls
+                    .text(id)
+                    .map(|call| (Engine::Sip.name().to_owned(), call)),
             }
         };
         flows.live(0..flows.high_water()).map(row).collect()
@@ -414,8 +449,11 @@ impl Operations for Control {
     }
 }
 
-fn state_name(protocol: u8, number: u8) -> &'static str {
+fn state_name(protocol: u8, state: FlowState) -> &'static str {
+    if state.is_template() {
+        return if state.number() == FlowState::ASSURED { "ASSURED" } else { "NONE" };
+    }
     Protocol::from_number(protocol)
-        .and_then(|protocol| State::from_number(protocol, number))
+        .and_then(|protocol| State::from_number(protocol, state.number()))
         .map_or("?", State::name)
 }

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use crate::destination::{Destination, ForwardingMethod};
 use crate::operations::OperationError;
-use crate::sched;
+use crate::sched::{self, Maglev};
 use crate::service::{Family, Service, ServiceKey};
+use crate::virtual_service::Engine;
 
 /// Which commands are accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,35 +19,22 @@ pub enum Acceptance {
     Everything,
 }
 
-/// Persistence engines of IPVS.
-const ENGINES: &[&str] = &["sip"];
-
 /// Whether the table knows the scheduler and the engine, as the kernel would look for modules.
 pub(super) fn check_names(service: &Service) -> Result<(), OperationError> {
     let scheduler = service.scheduler.as_str();
-    let known = sched::NAMES.contains(&scheduler) || sched::NAMES_MISSING.contains(&scheduler);
-    let engine_known =
-        service.persistence_engine.as_deref().is_none_or(|engine| ENGINES.contains(&engine));
+    let known = sched::NAMES.contains(&scheduler);
+    let engine_known = service
+        .persistence_engine
+        .as_deref()
+        .is_none_or(|engine| Engine::from_name(engine).is_some());
     if known && engine_known { Ok(()) } else { Err(OperationError::SchedulerNotFound) }
 }
 
-/// Refuses services that would not be served.
-pub(super) fn check_service(service: &Service) -> Result<(), OperationError> {
-    let missing = match &service.key {
-        ServiceKey::Mark { .. } => "Firewall-mark services (-f) are",
-        _ if service.persistence_timeout_s.is_some() => "Persistence (-p) is",
-        _ if service.persistence_engine.is_some() => "A persistence engine (--pe) is",
-        _ if service.one_packet => "One-packet scheduling (-o) is",
-        _ if sched::NAMES_MISSING.contains(&service.scheduler.as_str()) => {
-            return Err(OperationError::NotSupported(format!(
-                "Scheduler `{}' is not supported yet; there are {}",
-                service.scheduler,
-                sched::NAMES.join(", ")
-            )));
-        }
-        _ => return Ok(()),
-    };
-    Err(OperationError::NotSupported(format!("{missing} not supported yet")))
+/// `EINVAL` of the kernel: mh does not begin with more real servers than it has slots
+/// (`ip_vs_mh_reassign`). Those that are added later are accepted.
+pub(super) fn check_count(service: &Service, destinations: usize) -> Result<(), OperationError> {
+    let fits = service.scheduler != "mh" || destinations <= Maglev::DESTINATIONS_MAX;
+    if fits { Ok(()) } else { Err(OperationError::Invalid) }
 }
 
 /// Refuses real servers that no packet would reach.
@@ -62,12 +50,6 @@ pub(super) fn check_destination(destination: &Destination) -> Result<(), Operati
             )))
         }
     }
-}
-
-/// Whether packets can be for this service: what [`Acceptance::Everything`] lets in besides stays
-/// off the packet path.
-pub(super) fn is_on_the_path(service: &Service) -> bool {
-    check_service(service).is_ok()
 }
 
 /// Whether packets can be sent to this real server.

@@ -2,180 +2,14 @@
 
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+use super::flow_state::FlowState;
+use super::key::{CLIENT_PART, FlowKey, ReplyKey, first_word, kind};
 use super::table::FlowId;
 use crate::address::Address;
 use crate::clock::Tick;
 use crate::destination::ForwardingMethod;
 use crate::slots::DestinationId;
 use crate::ways::WayId;
-
-/// What identifies a connection, as in IPVS: protocol, client end, virtual end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FlowKey {
-    /// IP protocol number.
-    pub protocol: u8,
-    pub client: Address,
-    pub client_port: u16,
-    pub virtual_address: Address,
-    pub virtual_port: u16,
-}
-
-/// What identifies the connection of a packet from a real server that NAT leads to: protocol,
-/// client end, real server's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReplyKey {
-    /// IP protocol number.
-    pub protocol: u8,
-    pub client: Address,
-    pub client_port: u16,
-    pub server: Address,
-    pub server_port: u16,
-}
-
-/// Kind of an entry, in the top byte of the first key word. 0 is "no connection": free memory,
-/// or an entry that was removed in this burst.
-const KIND_IPV4: u64 = 1;
-/// The same: the addresses are in the cold line.
-const KIND_IPV6: u64 = 2;
-/// Where the first word of an IPv6 key does not depend on the virtual end.
-const CLIENT_PART: u64 = 0xffff_ffff_0000_0000;
-
-impl FlowKey {
-    /// The key as the two words that are stored and compared. Of an IPv6 key they are a first
-    /// sieve: its addresses are compared in the cold line.
-    #[inline]
-    pub const fn words(&self) -> [u64; 2] {
-        let first = first_word(self.protocol, self.client, self.client_port);
-        if self.client.is_v4() {
-            return [
-                first | self.client.low_32() as u64,
-                self.virtual_address.low_32() as u64 | (self.virtual_port as u64) << 32,
-            ];
-        }
-        let [client_high, client_low] = self.client.halves();
-        let [virtual_high, virtual_low] = self.virtual_address.halves();
-        [
-            first | self.virtual_port as u64,
-            client_low ^ client_high.rotate_left(16) ^ virtual_low.rotate_left(32) ^ virtual_high,
-        ]
-    }
-}
-
-/// Kind, protocol and client port.
-#[inline]
-const fn first_word(protocol: u8, client: Address, client_port: u16) -> u64 {
-    let kind = if client.is_v4() { KIND_IPV4 } else { KIND_IPV6 };
-    (client_port as u64) << 32 | (protocol as u64) << 48 | kind << 56
-}
-
-/// State of a connection and its flags in one word, so that a change of both is one exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlowState(u32);
-
-impl FlowState {
-    /// IPVS's `NOOUTPUT`: no packet from the real server was seen (always so for DR and TUN).
-    const NO_OUTPUT: u32 = 1 << 8;
-    /// Counted in the destination's ActiveConn (else in InActConn).
-    const ACTIVE: u32 = 1 << 9;
-    /// The forwarding method, copied from the destination when the connection begins.
-    const METHOD_SHIFT: u32 = 10;
-    const METHOD: u32 = 7 << Self::METHOD_SHIFT;
-    /// The control connection of FTP under NAT: its payload is read.
-    const FTP: u32 = 1 << 13;
-    /// IPVS's `NO_CPORT`: the client's port is not known yet (FTP data).
-    const NO_CLIENT_PORT: u32 = 1 << 14;
-    /// The real server has an address of the other family than the client (tunneling).
-    const MIXED: u32 = 1 << 15;
-    /// What a change of state leaves as it is.
-    const FIXED: u32 = Self::METHOD | Self::FTP | Self::NO_CLIENT_PORT | Self::MIXED;
-    /// The connection is over; a worker may still hold it until its burst is done.
-    const ENDED: u32 = 1 << 31;
-
-    /// A state of the protocol's own numbering, of a connection of that method.
-    #[inline]
-    pub const fn new(number: u8, method: ForwardingMethod, active: bool) -> Self {
-        let no_output = !matches!(method, ForwardingMethod::Masquerading);
-        Self((method as u32) << Self::METHOD_SHIFT).moved(number, no_output, active)
-    }
-
-    /// The same connection in another state.
-    #[inline]
-    #[must_use]
-    pub const fn moved(self, number: u8, no_output: bool, active: bool) -> Self {
-        Self(
-            self.0 & Self::FIXED
-                | number as u32
-                | if no_output { Self::NO_OUTPUT } else { 0 }
-                | if active { Self::ACTIVE } else { 0 },
-        )
-    }
-
-    /// The same, as the control connection of FTP.
-    #[must_use]
-    pub const fn with_ftp(self) -> Self {
-        Self(self.0 | Self::FTP)
-    }
-
-    /// The same, of a client whose port is not known yet.
-    #[must_use]
-    pub const fn without_client_port(self) -> Self {
-        Self(self.0 | Self::NO_CLIENT_PORT)
-    }
-
-    /// The same, now that the client's port is known.
-    #[must_use]
-    pub const fn with_client_port(self) -> Self {
-        Self(self.0 & !Self::NO_CLIENT_PORT)
-    }
-
-    /// Whether its payload is FTP's control dialogue.
-    #[inline]
-    pub const fn is_ftp(self) -> bool {
-        self.0 & Self::FTP != 0
-    }
-
-    /// Whether the client's port is not known yet.
-    #[inline]
-    pub const fn lacks_client_port(self) -> bool {
-        self.0 & Self::NO_CLIENT_PORT != 0
-    }
-
-    /// How its packets get to the real server.
-    #[inline]
-    pub const fn method(self) -> ForwardingMethod {
-        match (self.0 & Self::METHOD) >> Self::METHOD_SHIFT {
-            0 => ForwardingMethod::Masquerading,
-            1 => ForwardingMethod::Local,
-            2 => ForwardingMethod::Tunneling,
-            3 => ForwardingMethod::DirectRouting,
-            _ => ForwardingMethod::Bypass,
-        }
-    }
-
-    /// Number of the state in its protocol.
-    #[inline]
-    pub const fn number(self) -> u8 {
-        (self.0 & 0xff) as u8
-    }
-
-    /// Whether no packet from the real server was seen.
-    #[inline]
-    pub const fn no_output(self) -> bool {
-        self.0 & Self::NO_OUTPUT != 0
-    }
-
-    /// Whether the connection is over.
-    #[inline]
-    pub const fn is_ended(self) -> bool {
-        self.0 & Self::ENDED != 0
-    }
-
-    /// Whether the connection is counted as active.
-    #[inline]
-    pub const fn is_active(self) -> bool {
-        self.0 & Self::ACTIVE != 0
-    }
-}
 
 /// The line of a connection that its packets touch. All zero bytes are no connection.
 #[derive(Debug, Default)]
@@ -191,12 +25,20 @@ pub struct Entry {
     /// Rewrite data: the real server's IPv4 address (an IPv6 one is in the cold line) and port.
     server: AtomicU32,
     server_port: AtomicU16,
+    /// Packets from the client, as far as anybody wants to know: [`PACKETS_MAX`].
+    packets: AtomicU16,
     /// The way to the client, and the generation of the picture that it is of: what a reply looks
     /// up once for each picture.
     way_back: AtomicU64,
+    /// Seconds that a template lives without a new connection.
+    lifetime_s: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Entry>() == 64);
+
+/// Where the count of packets stops, so that a busy connection's line is not written for it.
+/// `drop_entry` spares connections of more than 8.
+pub const PACKETS_MAX: u16 = 9;
 
 /// The line of a connection that IPv4 packets do not touch: IPv6 addresses, which do not fit the
 /// hot line, and what is rarely asked. All zero bytes are valid.
@@ -211,9 +53,14 @@ pub struct Cold {
     controller: AtomicU32,
     /// How many connections this one controls.
     controlled: AtomicU32,
+    /// What the hash has in it besides the client's end: 0, or of a template's engine data.
+    salt: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Cold>() == 64);
+
+/// The ports of a template that no new connection finds.
+pub const TOMBSTONE_PORT: u16 = 65535;
 
 /// What a new connection is made of, besides its key.
 #[derive(Clone, Copy, Debug)]
@@ -227,12 +74,37 @@ pub struct NewFlow {
     pub created: Tick,
     /// The connection that controls it.
     pub controller: FlowId,
+    /// Of a template: seconds that it lives without a new connection.
+    pub lifetime_s: u32,
+    /// Of a template: what its engine's data makes of the hash, see [`FlowTable::salted`]. Else 0.
+    ///
+    /// [`FlowTable::salted`]: super::FlowTable::salted
+    pub salt: u32,
+}
+
+impl NewFlow {
+    /// The key as its entry has it.
+    pub(super) const fn words(&self) -> [u64; 2] {
+        let [first, second] = self.key.words();
+        [first | kind_of(self.state), second]
+    }
+}
+
+/// What the state says about the kind of an entry.
+const fn kind_of(state: FlowState) -> u64 {
+    if state.is_template() {
+        kind::TEMPLATE
+    } else if state.is_alone() {
+        kind::LONE
+    } else {
+        0
+    }
 }
 
 /// Fills an entry that only the caller knows, before it is inserted.
 pub(super) fn fill(entry: &Entry, cold: &Cold, flow: &NewFlow) {
     let NewFlow { key, state, deadline, destination, server, server_port, .. } = flow;
-    for (word, value) in entry.key.iter().zip(key.words()) {
+    for (word, value) in entry.key.iter().zip(flow.words()) {
         word.store(value, Ordering::Relaxed);
     }
     let is_mixed = key.client.is_v4() != server.is_v4();
@@ -242,10 +114,13 @@ pub(super) fn fill(entry: &Entry, cold: &Cold, flow: &NewFlow) {
     entry.destination.store(destination.0, Ordering::Relaxed);
     entry.server.store(server.low_32(), Ordering::Relaxed);
     entry.server_port.store(*server_port, Ordering::Relaxed);
+    entry.packets.store(0, Ordering::Relaxed);
     entry.way_back.store(0, Ordering::Relaxed);
+    entry.lifetime_s.store(flow.lifetime_s, Ordering::Relaxed);
     cold.created.store(flow.created.0, Ordering::Relaxed);
     cold.controller.store(flow.controller.0, Ordering::Relaxed);
     cold.controlled.store(0, Ordering::Relaxed);
+    cold.salt.store(flow.salt, Ordering::Relaxed);
     if is_mixed || !key.client.is_v4() {
         for (place, address) in [key.client, key.virtual_address, *server].into_iter().enumerate() {
             cold.set_address(place, address);
@@ -253,16 +128,17 @@ pub(super) fn fill(entry: &Entry, cold: &Cold, flow: &NewFlow) {
     }
 }
 
-/// The key of an entry, if it is in use.
+/// The key of an entry, if it is one of the table.
 #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
 pub(super) fn key(entry: &Entry, cold: &Cold) -> Option<FlowKey> {
     let words = entry.key.each_ref().map(|word| word.load(Ordering::Relaxed));
-    let (client, virtual_address, virtual_port) = match words[0] >> 56 {
-        KIND_IPV4 => {
-            (Address::v4(words[0] as u32), Address::v4(words[1] as u32), (words[1] >> 32) as u16)
-        }
-        KIND_IPV6 => (cold.address(0), cold.address(1), words[0] as u16),
-        _ => return None,
+    if words[0] & (kind::USED | kind::LONE) != kind::USED {
+        return None;
+    }
+    let (client, virtual_address, virtual_port) = if words[0] & kind::IPV6 == 0 {
+        (Address::v4(words[0] as u32), Address::v4(words[1] as u32), (words[1] >> 32) as u16)
+    } else {
+        (cold.address(0), cold.address(1), words[0] as u16)
     };
     Some(FlowKey {
         protocol: (words[0] >> 48) as u8,
@@ -273,7 +149,7 @@ pub(super) fn key(entry: &Entry, cold: &Cold) -> Option<FlowKey> {
     })
 }
 
-/// Whether this is the live connection of a packet from the client. `words` are the key's.
+/// Whether this is the live entry of a key. `words` are the key's, and say of which kind.
 #[inline]
 pub(super) fn is(entry: &Entry, cold: &Cold, key: &FlowKey, words: [u64; 2]) -> bool {
     entry.key[0].load(Ordering::Relaxed) == words[0]
@@ -305,7 +181,7 @@ pub(super) fn is_reply(entry: &Entry, cold: &Cold, key: &ReplyKey) -> bool {
 #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
 pub(super) fn virtual_end(entry: &Entry, cold: &Cold) -> (Address, u16) {
     let first = entry.key[0].load(Ordering::Relaxed);
-    if first >> 56 == KIND_IPV4 {
+    if first & kind::IPV6 == 0 {
         let second = entry.key[1].load(Ordering::Relaxed);
         (Address::v4(second as u32), (second >> 32) as u16)
     } else {
@@ -316,7 +192,7 @@ pub(super) fn virtual_end(entry: &Entry, cold: &Cold) -> (Address, u16) {
 /// Address of the real server of an entry in use.
 pub(super) fn server(entry: &Entry, cold: &Cold) -> Address {
     // A server of the other family than its client's is in the cold line, whatever the key's.
-    let is_v4 = entry.key[0].load(Ordering::Relaxed) >> 56 == KIND_IPV4;
+    let is_v4 = entry.key[0].load(Ordering::Relaxed) & kind::IPV6 == 0;
     let is_mixed = entry.state().0 & FlowState::MIXED != 0;
     if is_v4 && !is_mixed { entry.server_v4() } else { cold.address(2) }
 }
@@ -325,6 +201,19 @@ impl Entry {
     /// Makes the entry no connection; its other fields stay until it is filled again.
     pub(super) fn kill(&self) {
         self.key[0].store(0, Ordering::Relaxed);
+    }
+
+    /// Makes a template one that no new connection finds: its ports become 65535
+    /// (`ip_vs_check_template`). `false` if it is one already.
+    pub(super) fn bury(&self) -> bool {
+        const PORT: u64 = TOMBSTONE_PORT as u64;
+        let place = usize::from(self.key[0].load(Ordering::Relaxed) & kind::IPV6 == 0);
+        let shift = 32 * place;
+        let word = self.key[place].load(Ordering::Relaxed);
+        let buried = word & !(0xffff << shift) | PORT << shift;
+        self.key[place].store(buried, Ordering::Relaxed);
+        self.server_port.store(TOMBSTONE_PORT, Ordering::Relaxed);
+        word != buried
     }
 
     /// Tick at which the connection expires.
@@ -374,6 +263,30 @@ impl Entry {
     #[inline]
     pub fn server_v4(&self) -> Address {
         Address::v4(self.server.load(Ordering::Relaxed))
+    }
+
+    /// Packets from the client, up to [`PACKETS_MAX`].
+    pub fn packets(&self) -> u16 {
+        self.packets.load(Ordering::Relaxed)
+    }
+
+    /// A packet came from the client.
+    #[inline]
+    pub fn count_packet(&self) {
+        let packets = self.packets.load(Ordering::Relaxed);
+        if packets < PACKETS_MAX {
+            self.packets.store(packets + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Seconds that a template lives without a new connection.
+    pub fn lifetime_s(&self) -> u32 {
+        self.lifetime_s.load(Ordering::Relaxed)
+    }
+
+    /// Changes how long a template lives without a new connection.
+    pub fn set_lifetime_s(&self, seconds: u32) {
+        self.lifetime_s.store(seconds, Ordering::Relaxed);
     }
 
     /// The way to the client, if it was looked up in the picture of this generation.
@@ -427,6 +340,11 @@ impl Cold {
         }
     }
 
+    /// What the hash has in it besides the client's end.
+    pub(super) fn salt(&self) -> u32 {
+        self.salt.load(Ordering::Relaxed)
+    }
+
     /// Tick at which the connection was made.
     pub fn created(&self) -> Tick {
         Tick(self.created.load(Ordering::Relaxed))
@@ -457,6 +375,8 @@ mod tests {
             server_port: 5353,
             created: Tick(7),
             controller: FlowId::NONE,
+            lifetime_s: 0,
+            salt: 0,
         }
     }
 
@@ -514,6 +434,57 @@ mod tests {
             let (entry, cold) = filled(&NewFlow { state: routed, ..nat });
             assert!(!is_reply(&entry, &cold, &reply));
         }
+    }
+
+    #[test]
+    fn packets_find_neither_templates_nor_lone_packets() {
+        for (client, vip, rip) in
+            [("10.0.1.2", "10.0.0.100", "10.0.2.11"), ("fd00:1::2", "fd00::100", "fd00:2::11")]
+        {
+            let plain = flow(client, vip, rip, ForwardingMethod::Masquerading);
+            let template = FlowState::template(ForwardingMethod::Masquerading);
+            for (state, is_in_table) in [(template, true), (plain.state.alone(), false)] {
+                let (entry, cold) = filled(&NewFlow { state, ..plain });
+                assert!(!is(&entry, &cold, &plain.key, plain.key.words()));
+                let reply = ReplyKey {
+                    protocol: 17,
+                    client: plain.key.client,
+                    client_port: 65535,
+                    server: plain.server,
+                    server_port: 5353,
+                };
+                assert!(!is_reply(&entry, &cold, &reply));
+                assert_eq!(key(&entry, &cold).is_some(), is_in_table);
+                assert_eq!(server(&entry, &cold), plain.server);
+                assert_eq!(virtual_end(&entry, &cold), (plain.key.virtual_address, 53));
+            }
+        }
+    }
+
+    #[test]
+    fn a_buried_template_keeps_all_but_its_ports() {
+        for (client, vip, rip) in
+            [("10.0.1.0", "10.0.0.100", "10.0.2.11"), ("fd00:1::", "fd00::100", "10.0.2.11")]
+        {
+            let state = FlowState::template(ForwardingMethod::Tunneling);
+            let template = flow(client, vip, rip, ForwardingMethod::Tunneling);
+            let (entry, cold) = filled(&NewFlow { state, ..template });
+            assert!(entry.bury());
+            let buried = FlowKey { virtual_port: TOMBSTONE_PORT, ..template.key };
+            assert_eq!(key(&entry, &cold), Some(buried));
+            assert_eq!(entry.server_port(), TOMBSTONE_PORT);
+            assert_eq!(server(&entry, &cold), template.server);
+            assert!(!entry.bury(), "only once");
+        }
+    }
+
+    #[test]
+    fn packets_are_counted_as_far_as_anybody_asks() {
+        let entry = Entry::default();
+        for _ in 0..100 {
+            entry.count_packet();
+        }
+        assert_eq!(entry.packets(), PACKETS_MAX);
     }
 
     #[test]

@@ -17,11 +17,15 @@
 
 mod bucket;
 mod entry;
+mod flow_state;
 mod free_list;
+mod key;
 mod limbo;
 mod table;
 
 pub use bucket::Bucket;
-pub use entry::{Cold, Entry, FlowKey, FlowState, NewFlow, ReplyKey};
+pub use entry::{Cold, Entry, NewFlow, PACKETS_MAX, TOMBSTONE_PORT};
+pub use flow_state::FlowState;
+pub use key::{FlowKey, ReplyKey};
 pub use limbo::Limbo;
 pub use table::{EntryCache, FlowId, FlowTable, Inserted, Storage};

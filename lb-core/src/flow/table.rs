@@ -1,10 +1,13 @@
 //! The table itself: find, insert, remove, and the walk that expires.
 
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::bucket::{Bucket, SLOTS, tag_of};
-use super::entry::{self, Cold, Entry, FlowKey, FlowState, NewFlow, ReplyKey};
+use super::entry::{self, Cold, Entry, NewFlow};
+use super::flow_state::FlowState;
 use super::free_list::FreeList;
+use super::key::{FlowKey, ReplyKey, kind};
 use crate::address::Address;
 use crate::hash::FlowHasher;
 use crate::prefetch;
@@ -134,6 +137,33 @@ impl FlowTable {
         self.hasher.end(protocol, client, client_port)
     }
 
+    /// What a template's engine data makes of the hash; never 0.
+    #[expect(clippy::cast_possible_truncation, reason = "a piece of a hash")]
+    pub fn salt_of(&self, data: &[u8]) -> u32 {
+        self.hasher.hash_one(data) as u32 | 1
+    }
+
+    /// A number that nobody can foresee, another one for each `place`.
+    pub fn random(&self, place: u64) -> u64 {
+        self.hasher.words(&[place])
+    }
+
+    /// Hash of a client end with what a template's engine makes of it besides.
+    pub const fn salted(&self, hash: u64, salt: u32) -> u64 {
+        hash ^ (salt as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Whether an entry is a template with engine data.
+    pub fn is_salted(&self, id: FlowId) -> bool {
+        self.cold(id).salt() != 0
+    }
+
+    /// The hash by which an entry of that key is in the table.
+    fn hash_of(&self, id: FlowId, key: &FlowKey) -> u64 {
+        let hash = self.hash(key.protocol, key.client, key.client_port);
+        self.salted(hash, self.cold(id).salt())
+    }
+
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
     fn home(&self, hash: u64) -> &'static Bucket {
@@ -222,6 +252,47 @@ impl FlowTable {
         self.find_by(hash, |id| self.is_reply(id, key))
     }
 
+    /// Looks for the persistence template of a key. `is_it` says of one with that key whether its
+    /// engine's data is what is looked for.
+    pub fn find_template(
+        &self,
+        hash: u64,
+        key: &FlowKey,
+        is_it: impl Fn(FlowId) -> bool,
+    ) -> Option<FlowId> {
+        self.find_by(hash, |id| self.is_template(id, key) && is_it(id))
+    }
+
+    fn is_template(&self, id: FlowId, key: &FlowKey) -> bool {
+        let [first, second] = key.words();
+        entry::is(self.entry(id), self.cold(id), key, [first | kind::TEMPLATE, second])
+    }
+
+    /// One more connection depends on a template, which therefore stays: `false` if it has gone
+    /// since it was found.
+    pub fn hold_template(&self, id: FlowId, hash: u64, key: &FlowKey) -> bool {
+        let _guard = self.home(hash).lock();
+        let is_there = self.is_template(id, key);
+        if is_there {
+            self.cold(id).count_controlled(true);
+        }
+        is_there
+    }
+
+    /// Makes a template one that no new connection finds: its virtual and its server's port
+    /// become [`super::TOMBSTONE_PORT`].
+    pub fn bury_template(&self, id: FlowId, hash: u64, key: &FlowKey) {
+        let _guard = self.home(hash).lock();
+        if self.is_template(id, key) {
+            self.entry(id).bury();
+        }
+    }
+
+    /// Makes an entry of the caller's one of a single packet, which nobody finds.
+    pub fn fill_alone(&self, flow: &NewFlow, id: FlowId) {
+        entry::fill(self.entry(id), self.cold(id), flow);
+    }
+
     fn find_by(&self, hash: u64, is_it: impl Fn(FlowId) -> bool) -> Option<FlowId> {
         let home = self.home(hash);
         // What was found is right whatever writers do: its key was compared, and an entry is not
@@ -256,13 +327,17 @@ impl FlowTable {
         .take(CHAIN_MAX + 1)
     }
 
-    /// Makes an entry of the caller's the connection `flow`, unless there is one with its key.
-    /// `hash` is that of the key's client end.
+    /// Makes an entry of the caller's the connection or template `flow`, unless there is one with
+    /// its key (and, of templates, its salt). `hash` is that of the key's client end, salted.
     pub fn insert(&self, hash: u64, flow: &NewFlow, id: FlowId) -> Inserted {
         entry::fill(self.entry(id), self.cold(id), flow);
         let home = self.home(hash);
         let _guard = home.lock();
-        let is_it = |id| self.is(id, &flow.key);
+        let words = flow.words();
+        let is_it = |id| {
+            let cold = self.cold(id);
+            entry::is(self.entry(id), cold, &flow.key, words) && cold.salt() == flow.salt
+        };
         if let Some(existing) = self.find_in_chain(home, hash, &is_it) {
             return Inserted::Exists(existing);
         }
@@ -316,7 +391,7 @@ impl FlowTable {
     pub fn remove_if(&self, id: FlowId, is_over: impl FnOnce(&Entry) -> bool) -> bool {
         let entry = self.entry(id);
         let Some(key) = self.key(id) else { return false };
-        let hash = self.hash(key.protocol, key.client, key.client_port);
+        let hash = self.hash_of(id, &key);
         let home = self.home(hash);
         let _guard = home.lock();
         let mut before: Option<&Bucket> = None;

@@ -92,7 +92,7 @@ impl Layout {
 
     /// Whether there are ports at the transport offset: all of TCP, UDP and SCTP but later parts.
     #[inline]
-    pub(super) fn has_ports(&self) -> bool {
+    pub(crate) fn has_ports(&self) -> bool {
         Protocol::from_number(self.protocol).is_some() && !self.is_later_fragment
     }
 

@@ -149,6 +149,8 @@ impl Burst<'_> {
             server_port: data.server.1,
             created: self.now,
             controller: packet.flow,
+            lifetime_s: 0,
+            salt: 0,
         };
         let hash = director.flows.hash(key.protocol, key.client, key.client_port);
         let inserted = bench.connections.insert(director, self.counters, hash, &flow);

@@ -1,12 +1,12 @@
-//! lc, least connection (`ip_vs_lc.c`): the usable destination with the smallest load figure.
-//! Ties stay with the first, that is the newest. A weight only matters as zero or not.
+//! lc, least connection (`ip_vs_lc.c`): the usable destination with the smallest load figure. Ties
+//! stay with the newest. A weight only matters as zero or not.
 
-use super::Candidates;
+use super::least::Ratio;
+use crate::settings::Settings;
+use crate::slots::DestinationSlot;
 
-/// The place of the least loaded destination.
-pub(super) fn pick(candidates: Candidates<'_>) -> Option<usize> {
-    // `min_by_key` keeps the first of equal ones.
-    (0..candidates.ids.len())
-        .filter(|&place| candidates.is_usable(place))
-        .min_by_key(|&place| candidates.slot(place).overhead())
+/// What lc compares.
+#[inline]
+pub(super) fn ratio(slot: &DestinationSlot, settings: &Settings) -> Option<Ratio> {
+    slot.is_usable().then(|| Ratio { load: slot.overhead(settings), weight: 1 })
 }

@@ -2,23 +2,68 @@
 //!
 //! A scheduler sees the destinations of a service in the kernel's order, newest first, and reads
 //! weight, load and overload of each at the moment of the pick. What it remembers between picks
-//! (rr and wrr) lives in atomics of the service's snapshot; a change of the destinations makes a
-//! new memory from the old one, as the kernel's scheduler is told of each change.
+//! lives in the service's snapshot, in atomics or behind short locks; a change of the destinations
+//! makes a new memory from the old one, as the kernel's scheduler is told of each change.
 
+mod address_hash;
+mod affinity;
+mod dh;
+mod fo;
+mod lblc;
+mod lblcr;
 mod lc;
+mod least;
+mod mh;
+mod nq;
+mod ovf;
 mod rr;
+#[cfg(test)]
+mod samples;
+mod sed;
+mod sh;
+mod twos;
 mod wlc;
 mod wrr;
 
+use crate::address::Address;
+use crate::clock::Tick;
+use crate::hash::FlowHasher;
+use crate::service::SchedulerFlags;
+use crate::settings::Settings;
 use crate::slots::{DestinationId, DestinationSlot, DestinationSlots};
+use crate::virtual_service::RealServer;
 
+use affinity::Affinity;
+pub use dh::DestinationHash;
+pub use lblc::LocalityBased;
+pub use lblcr::ReplicatedLocality;
+use least::{LeastIndex, group_size};
+pub use mh::Maglev;
 pub use rr::RoundRobin;
+pub use sh::SourceHash;
+pub use twos::TwoChoices;
 pub use wrr::WeightedRoundRobin;
 
-/// A destination as schedulers see it. [`DestinationSlots`] knows the run-time data of each.
+/// What a scheduler may ask about the packet that begins a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub client: Address,
+    pub client_port: u16,
+    /// The address that the client asked for.
+    pub destination: Address,
+    /// `-b` of the service.
+    pub flags: SchedulerFlags,
+    pub now: Tick,
+    pub settings: &'a Settings,
+}
+
+/// The destinations of a service, newest first. [`DestinationSlots`] knows the run-time data of
+/// each.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidates<'a> {
     pub ids: &'a [DestinationId],
+    /// In the same order.
+    pub servers: &'a [RealServer],
     pub slots: &'a DestinationSlots,
 }
 
@@ -32,8 +77,66 @@ impl<'a> Candidates<'a> {
     /// Whether the destination may get a new connection: weight above 0, not overloaded.
     #[inline]
     fn is_usable(&self, place: usize) -> bool {
-        let slot = self.slot(place);
-        slot.weight() > 0 && !slot.is_overloaded()
+        self.slot(place).is_usable()
+    }
+
+    /// Where a destination is in the list, if it is.
+    #[inline]
+    fn place_of(&self, id: DestinationId) -> Option<usize> {
+        let place = self.slots.get(id).place();
+        if self.ids.get(place) == Some(&id) {
+            return Some(place);
+        }
+        // A worker that has not seen the newest list yet.
+        self.ids.iter().position(|&other| other == id)
+    }
+
+    /// Tells every destination where it is in the list, and, for a scheduler with an index, who
+    /// leads its group.
+    pub fn arrange(&self, is_indexed: bool) {
+        let group_size = if is_indexed { group_size(self.ids.len()) } else { None };
+        for (place, (number, &id)) in (0_u32..).zip(self.ids.iter().enumerate()) {
+            let leader = group_size.map(|size| self.ids[number / size * size]);
+            self.slots.get(id).set_place(place, leader);
+        }
+    }
+
+    /// Whether any destination may get one.
+    fn any_usable(&self) -> bool {
+        (0..self.ids.len()).any(|place| self.is_usable(place))
+    }
+}
+
+/// Schedulers that look for the least ratio of a load to a weight, and differ in what those are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    LeastConnection,
+    WeightedLeastConnection,
+    ShortestExpectedDelay,
+    NeverQueue,
+    WeightedFailover,
+    WeightedOverflow,
+}
+
+impl Measure {
+    #[inline]
+    fn pick(
+        self,
+        index: &LeastIndex,
+        settings: &Settings,
+        candidates: Candidates<'_>,
+    ) -> Option<usize> {
+        let all = settings.load_counts_all;
+        match self {
+            Self::LeastConnection => index.pick(candidates, all, |slot| lc::ratio(slot, settings)),
+            Self::WeightedLeastConnection => {
+                index.pick(candidates, all, |slot| wlc::ratio(slot, settings))
+            }
+            Self::ShortestExpectedDelay => index.pick(candidates, false, sed::ratio),
+            Self::NeverQueue => index.pick(candidates, false, nq::ratio),
+            Self::WeightedFailover => index.pick(candidates, false, fo::ratio),
+            Self::WeightedOverflow => index.pick(candidates, false, ovf::ratio),
+        }
     }
 }
 
@@ -42,27 +145,43 @@ impl<'a> Candidates<'a> {
 pub enum Scheduler {
     RoundRobin(RoundRobin),
     WeightedRoundRobin(WeightedRoundRobin),
-    LeastConnection,
-    WeightedLeastConnection,
+    Least(Measure, LeastIndex),
+    DestinationHash(DestinationHash),
+    SourceHash(SourceHash),
+    Maglev(Maglev),
+    LocalityBased(LocalityBased),
+    ReplicatedLocality(ReplicatedLocality),
+    TwoChoices(TwoChoices),
     /// `-s none`: no connection is ever scheduled.
     None,
 }
 
-/// Names of the schedulers that this director has.
-pub const NAMES: &[&str] = &["rr", "wrr", "lc", "wlc", "none"];
-
-/// Names of IPVS's schedulers that are not here yet.
-pub const NAMES_MISSING: &[&str] =
-    &["lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos"];
+/// Names of the schedulers.
+pub const NAMES: &[&str] = &[
+    "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos",
+    "none",
+];
 
 impl Scheduler {
-    /// The scheduler of that name at the start of a service.
-    pub fn start(name: &str, candidates: Candidates<'_>) -> Option<Self> {
+    /// The scheduler of that name at the start of a service. The secrets of `hasher` are behind
+    /// what clients are not to foresee.
+    pub fn start(name: &str, candidates: Candidates<'_>, hasher: FlowHasher) -> Option<Self> {
+        let least = |measure| Self::Least(measure, LeastIndex::new(candidates));
         Some(match name {
             "rr" => Self::RoundRobin(RoundRobin::default()),
             "wrr" => Self::WeightedRoundRobin(WeightedRoundRobin::start(candidates)),
-            "lc" => Self::LeastConnection,
-            "wlc" => Self::WeightedLeastConnection,
+            "lc" => least(Measure::LeastConnection),
+            "wlc" => least(Measure::WeightedLeastConnection),
+            "sed" => least(Measure::ShortestExpectedDelay),
+            "nq" => least(Measure::NeverQueue),
+            "fo" => least(Measure::WeightedFailover),
+            "ovf" => least(Measure::WeightedOverflow),
+            "dh" => Self::DestinationHash(DestinationHash),
+            "sh" => Self::SourceHash(SourceHash::new(candidates)),
+            "mh" => Self::Maglev(Maglev::new(candidates)),
+            "lblc" => Self::LocalityBased(LocalityBased::new(candidates, hasher)),
+            "lblcr" => Self::ReplicatedLocality(ReplicatedLocality::new(candidates, hasher)),
+            "twos" => Self::TwoChoices(TwoChoices::new(candidates, hasher)),
             "none" => Self::None,
             _ => return None,
         })
@@ -75,21 +194,74 @@ impl Scheduler {
         match self {
             Self::RoundRobin(rr) => Self::RoundRobin(rr.changed(before, now.ids)),
             Self::WeightedRoundRobin(wrr) => Self::WeightedRoundRobin(wrr.changed(now)),
-            Self::LeastConnection => Self::LeastConnection,
-            Self::WeightedLeastConnection => Self::WeightedLeastConnection,
+            &Self::Least(measure, _) => Self::Least(measure, LeastIndex::new(now)),
+            &Self::DestinationHash(dh) => Self::DestinationHash(dh),
+            Self::SourceHash(_) => Self::SourceHash(SourceHash::new(now)),
+            Self::Maglev(_) => Self::Maglev(Maglev::new(now)),
+            Self::LocalityBased(lblc) => Self::LocalityBased(lblc.changed(now)),
+            Self::ReplicatedLocality(lblcr) => Self::ReplicatedLocality(lblcr.changed(now)),
+            Self::TwoChoices(twos) => Self::TwoChoices(twos.changed(now)),
             Self::None => Self::None,
         }
     }
 
     /// The place in the list of the destination for a new connection; `None` if no destination
     /// can take one.
-    pub fn pick(&self, candidates: Candidates<'_>) -> Option<usize> {
+    pub fn pick(&self, request: &Request<'_>, candidates: Candidates<'_>) -> Option<usize> {
         match self {
             Self::RoundRobin(rr) => rr.pick(candidates),
             Self::WeightedRoundRobin(wrr) => wrr.pick(candidates),
-            Self::LeastConnection => lc::pick(candidates),
-            Self::WeightedLeastConnection => wlc::pick(candidates),
+            Self::Least(measure, index) => measure.pick(index, request.settings, candidates),
+            Self::DestinationHash(_) => DestinationHash::pick(request, candidates),
+            Self::SourceHash(sh) => sh.pick(request, candidates),
+            Self::Maglev(mh) => mh.pick(request, candidates),
+            Self::LocalityBased(lblc) => lblc.pick(request, candidates),
+            Self::ReplicatedLocality(lblcr) => lblcr.pick(request, candidates),
+            Self::TwoChoices(twos) => twos.pick(request, candidates),
             Self::None => None,
+        }
+    }
+
+    /// Whether it goes by groups of a long list: see [`Candidates::arrange`].
+    pub const fn is_indexed(&self) -> bool {
+        matches!(
+            self,
+            Self::Least(..)
+                | Self::LocalityBased(_)
+                | Self::ReplicatedLocality(_)
+                | Self::TwoChoices(_)
+        )
+    }
+
+    /// Regular work of the control thread.
+    pub fn tick(&self, now: Tick, settings: &Settings, slots: &DestinationSlots) {
+        match self {
+            Self::LocalityBased(lblc) => lblc.tick(now, settings, slots),
+            Self::ReplicatedLocality(lblcr) => lblcr.tick(now, settings, slots),
+            _ => {}
+        }
+    }
+
+    /// The service has another scheduler, or is no more: the destinations that this one remembers
+    /// are let go.
+    pub fn close(&self, slots: &DestinationSlots) {
+        if let Some(affinity) = self.affinity() {
+            affinity.close(slots);
+        }
+    }
+
+    /// Forgets removed destinations, because their slots are needed.
+    pub fn forget_removed(&self, slots: &DestinationSlots) {
+        if let Some(affinity) = self.affinity() {
+            affinity.forget_removed(slots);
+        }
+    }
+
+    fn affinity(&self) -> Option<&Affinity> {
+        match self {
+            Self::LocalityBased(lblc) => Some(lblc.affinity()),
+            Self::ReplicatedLocality(lblcr) => Some(lblcr.affinity()),
+            _ => None,
         }
     }
 }

@@ -58,7 +58,7 @@ mod tests {
     }
 
     fn picks(rr: &RoundRobin, slots: &DestinationSlots, list: &[DestinationId]) -> Vec<u32> {
-        let candidates = Candidates { ids: list, slots };
+        let candidates = Candidates { ids: list, servers: &[], slots };
         (0..3).filter_map(|_| rr.pick(candidates)).map(|place| list[place].0).collect()
     }
 
@@ -66,13 +66,13 @@ mod tests {
     fn changes_move_the_last_pick_as_the_kernel_does() {
         let slots = DestinationSlots::new(5);
         for id in 0..5 {
-            slots.get(DestinationId(id)).configure(1, 0, 0);
+            slots.configure(DestinationId(id), 1, 0, 0);
         }
         let three = ids(&[3, 2, 1]);
         let rr = RoundRobin::default();
         assert_eq!(picks(&rr, &slots, &three[..]), [3, 2, 1]);
-        assert_eq!(rr.pick(Candidates { ids: &three, slots: &slots }), Some(0));
-        assert_eq!(rr.pick(Candidates { ids: &three, slots: &slots }), Some(1));
+        assert_eq!(rr.pick(Candidates { ids: &three, servers: &[], slots: &slots }), Some(0));
+        assert_eq!(rr.pick(Candidates { ids: &three, servers: &[], slots: &slots }), Some(1));
         // 2 was picked last. A new server in front changes nothing for the next pick.
         let four = ids(&[4, 3, 2, 1]);
         let rr = rr.changed(&three, &four);
@@ -91,13 +91,13 @@ mod tests {
     fn quiesced_and_overloaded_servers_are_passed() {
         let slots = DestinationSlots::new(3);
         let list = ids(&[2, 1, 0]);
-        slots.get(DestinationId(1)).configure(1, 1, 0);
-        slots.get(DestinationId(0)).configure(1, 0, 0);
+        slots.configure(DestinationId(1), 1, 1, 0);
+        slots.configure(DestinationId(0), 1, 0, 0);
         let rr = RoundRobin::default();
         assert_eq!(picks(&rr, &slots, &list), [1, 0, 1]);
-        slots.get(DestinationId(1)).bind(true);
+        slots.bind(DestinationId(1), true);
         assert_eq!(picks(&rr, &slots, &list), [0, 0, 0]);
-        slots.get(DestinationId(0)).configure(0, 0, 0);
+        slots.configure(DestinationId(0), 0, 0, 0);
         assert_eq!(picks(&rr, &slots, &list), [0_u32; 0]);
     }
 }

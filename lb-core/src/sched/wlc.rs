@@ -1,24 +1,18 @@
 //! wlc, weighted least connection (`ip_vs_wlc.c`), the default: the smallest load figure relative
-//! to the weight. Loads are compared by cross multiplication in 64 bits, as the kernel does it, and
-//! strictly, so ties stay with the first, that is the newest.
+//! to the weight. Ties stay with the newest.
 
-use super::Candidates;
+use super::least::Ratio;
+use crate::settings::Settings;
+use crate::slots::DestinationSlot;
 
-/// The place of the destination with the least load for its weight.
-pub(super) fn pick(candidates: Candidates<'_>) -> Option<usize> {
-    let mut usable = (0..candidates.ids.len()).filter(|&place| candidates.is_usable(place));
-    let load = |place: usize| {
-        let slot = candidates.slot(place);
-        (slot.overhead(), i64::from(slot.weight()))
-    };
-    let first = usable.next()?;
-    let mut best = (first, load(first));
-    for place in usable {
-        let (overhead, weight) = load(place);
-        let (best_overhead, best_weight) = best.1;
-        if best_overhead.wrapping_mul(weight) > overhead.wrapping_mul(best_weight) {
-            best = (place, (overhead, weight));
-        }
-    }
-    Some(best.0)
+/// What wlc compares.
+#[inline]
+pub(super) fn ratio(slot: &DestinationSlot, settings: &Settings) -> Option<Ratio> {
+    slot.is_usable().then(|| ratio_of(slot, settings))
+}
+
+/// The same where the weight is known to be above 0, and an overload does not matter.
+#[inline]
+pub(super) fn ratio_of(slot: &DestinationSlot, settings: &Settings) -> Ratio {
+    Ratio { load: slot.overhead(settings), weight: slot.weight() }
 }

@@ -173,11 +173,12 @@ mod tests {
         let slots = DestinationSlots::new(weights_newest_first.len());
         let ids: Vec<_> = (0..).map(DestinationId).take(weights_newest_first.len()).collect();
         for (&id, &weight) in ids.iter().zip(weights_newest_first) {
-            slots.get(id).configure(weight, 0, 0);
+            slots.configure(id, weight, 0, 0);
         }
-        let mut wrr = WeightedRoundRobin::start(Candidates { ids: &[], slots: &slots });
+        let mut wrr =
+            WeightedRoundRobin::start(Candidates { ids: &[], servers: &[], slots: &slots });
         for present in (0..ids.len()).rev() {
-            wrr = wrr.changed(Candidates { ids: &ids[present..], slots: &slots });
+            wrr = wrr.changed(Candidates { ids: &ids[present..], servers: &[], slots: &slots });
         }
         (slots, ids, wrr)
     }
@@ -185,19 +186,19 @@ mod tests {
     #[test]
     fn nothing_usable_ends_and_leaves_a_usable_memory() {
         let (slots, ids, wrr) = service(&[1, 2, 3]);
-        let candidates = Candidates { ids: &ids, slots: &slots };
+        let candidates = Candidates { ids: &ids, servers: &[], slots: &slots };
         for picked in 0..7 {
             for _ in 0..picked {
                 wrr.pick(candidates);
             }
             for &id in &ids {
-                slots.get(id).configure(slots.get(id).weight(), 1, 0);
-                slots.get(id).bind(true);
+                slots.configure(id, slots.get(id).weight(), 1, 0);
+                slots.bind(id, true);
             }
             assert_eq!(wrr.pick(candidates), None);
             assert_eq!(wrr.pick(candidates), None);
             for &id in &ids {
-                slots.get(id).unbind(true);
+                slots.unbind(id, true);
             }
             assert!(wrr.pick(candidates).is_some());
         }
@@ -206,35 +207,38 @@ mod tests {
     #[test]
     fn without_positive_weights_there_is_no_pick() {
         let (slots, ids, wrr) = service(&[0, 0]);
-        assert_eq!(wrr.pick(Candidates { ids: &ids, slots: &slots }), None);
+        assert_eq!(wrr.pick(Candidates { ids: &ids, servers: &[], slots: &slots }), None);
         let (slots, ids, wrr) = service(&[]);
-        assert_eq!(wrr.pick(Candidates { ids: &ids, slots: &slots }), None);
+        assert_eq!(wrr.pick(Candidates { ids: &ids, servers: &[], slots: &slots }), None);
     }
 
     /// Facts 5.2: `10 1` gives the newest once, then the heavy one ten times.
     #[test]
     fn picks_follow_the_weights() {
         let (slots, ids, wrr) = service(&[1, 10]);
-        let picks: Vec<_> =
-            (0..12).filter_map(|_| wrr.pick(Candidates { ids: &ids, slots: &slots })).collect();
+        let picks: Vec<_> = (0..12)
+            .filter_map(|_| wrr.pick(Candidates { ids: &ids, servers: &[], slots: &slots }))
+            .collect();
         assert_eq!(picks, [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
     }
 
     #[test]
     fn an_overloaded_heavy_server_is_passed_at_once() {
         let (slots, ids, wrr) = service(&[1, 3, i32::MAX]);
-        slots.get(ids[2]).configure(i32::MAX, 1, 0);
-        slots.get(ids[2]).bind(true);
-        let picks: Vec<_> =
-            (0..8).filter_map(|_| wrr.pick(Candidates { ids: &ids, slots: &slots })).collect();
+        slots.configure(ids[2], i32::MAX, 1, 0);
+        slots.bind(ids[2], true);
+        let picks: Vec<_> = (0..8)
+            .filter_map(|_| wrr.pick(Candidates { ids: &ids, servers: &[], slots: &slots }))
+            .collect();
         assert_eq!(picks, [0, 1, 1, 1, 0, 1, 1, 1]);
     }
 
     #[test]
     fn the_largest_weights_do_not_overflow() {
         let (slots, ids, wrr) = service(&[i32::MAX, i32::MAX]);
-        let picks: Vec<_> =
-            (0..4).filter_map(|_| wrr.pick(Candidates { ids: &ids, slots: &slots })).collect();
+        let picks: Vec<_> = (0..4)
+            .filter_map(|_| wrr.pick(Candidates { ids: &ids, servers: &[], slots: &slots }))
+            .collect();
         assert_eq!(picks, [0, 1, 0, 1]);
     }
 }

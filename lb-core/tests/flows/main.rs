@@ -53,6 +53,8 @@ fn flow(key: &FlowKey) -> NewFlow {
         server_port: 80,
         created: Tick(1),
         controller: FlowId::NONE,
+        lifetime_s: 0,
+        salt: 0,
     }
 }
 

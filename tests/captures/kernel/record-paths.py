@@ -76,6 +76,23 @@ class Player:
             lines.sort(key=lambda line: [*line.split()[:1], *line.split()[2:]])
         return [f"= {line}" for line in lines]
 
+    def mark(self, interface, mark):
+        """From here on all that comes by an interface has a mark, 0 for none."""
+        self.oracle.must("modprobe -a sch_ingress cls_matchall act_skbedit")
+        self.oracle.run(f"tc qdisc del dev {interface} ingress")
+        self.oracle.must(f"tc qdisc add dev {interface} ingress")
+        self.oracle.must(
+            f"tc filter add dev {interface} parent ffff: matchall action skbedit mark {mark}"
+        )
+        return []
+
+    def intercept(self, mark):
+        """Packets with that mark are for the director, whoever they are for."""
+        for family, everybody in (("-4", "0.0.0.0/0"), ("-6", "::/0")):
+            self.oracle.must(f"ip {family} rule add fwmark {mark} lookup 100")
+            self.oracle.must(f"ip {family} route add local {everybody} dev lo table 100")
+        return []
+
     def line(self, line):
         """What a line of a scenario brings about, in lines."""
         first = line.split(" ", 1)[0] if line else "#"
@@ -89,6 +106,14 @@ class Player:
             return self.ipvs(line)
         if first == "connections":
             return self.listing("-Lnc", True)
+        if first == "calls":
+            return self.listing("-Lnc --persistent-conn", True)
+        if first == "persistent":
+            return self.listing("-Ln --persistent-conn", False)[1:]
+        if first == "mark":
+            return self.mark(*line.split()[1:])
+        if first == "intercept":
+            return self.intercept(line.split()[1])
         if first == "stats":
             # The kernel sums up what its processors counted every two seconds.
             self.oracle.must("sleep 2.1")

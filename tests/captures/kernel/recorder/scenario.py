@@ -27,6 +27,8 @@ def every():
         "pieces",
         "ftp",
         "other",
+        "persistent",
+        "settings",
         "random",
     ):
         try:

@@ -1,0 +1,71 @@
+//! What identifies a connection, and how an entry stores it.
+
+use crate::address::Address;
+
+/// What identifies a connection, as in IPVS: protocol, client end, virtual end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowKey {
+    /// IP protocol number.
+    pub protocol: u8,
+    pub client: Address,
+    pub client_port: u16,
+    pub virtual_address: Address,
+    pub virtual_port: u16,
+}
+
+/// What identifies the connection of a packet from a real server that NAT leads to: protocol,
+/// client end, real server's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyKey {
+    /// IP protocol number.
+    pub protocol: u8,
+    pub client: Address,
+    pub client_port: u16,
+    pub server: Address,
+    pub server_port: u16,
+}
+
+/// What an entry is, in the top byte of the first key word. All zero is "nothing": free memory, or
+/// an entry that was removed in this burst.
+pub(super) mod kind {
+    pub(in super::super) const SHIFT: u32 = 56;
+    /// Set in every entry that is something.
+    pub(in super::super) const USED: u64 = 1 << SHIFT;
+    /// The addresses are in the cold line.
+    pub(in super::super) const IPV6: u64 = 2 << SHIFT;
+    /// A persistence template: packets never find it.
+    pub(in super::super) const TEMPLATE: u64 = 4 << SHIFT;
+    /// Of a single packet: not in the table, nobody finds it.
+    pub(in super::super) const LONE: u64 = 8 << SHIFT;
+}
+
+/// Where the first word of an IPv6 key does not depend on the virtual end.
+pub(super) const CLIENT_PART: u64 = 0xffff_ffff_0000_0000;
+
+impl FlowKey {
+    /// The key as the two words that are stored and compared. Of an IPv6 key they are a first
+    /// sieve: its addresses are compared in the cold line.
+    #[inline]
+    pub const fn words(&self) -> [u64; 2] {
+        let first = first_word(self.protocol, self.client, self.client_port);
+        if self.client.is_v4() {
+            return [
+                first | self.client.low_32() as u64,
+                self.virtual_address.low_32() as u64 | (self.virtual_port as u64) << 32,
+            ];
+        }
+        let [client_high, client_low] = self.client.halves();
+        let [virtual_high, virtual_low] = self.virtual_address.halves();
+        [
+            first | self.virtual_port as u64,
+            client_low ^ client_high.rotate_left(16) ^ virtual_low.rotate_left(32) ^ virtual_high,
+        ]
+    }
+}
+
+/// Kind, protocol and client port.
+#[inline]
+pub(super) const fn first_word(protocol: u8, client: Address, client_port: u16) -> u64 {
+    let kind = if client.is_v4() { kind::USED } else { kind::USED | kind::IPV6 };
+    (client_port as u64) << 32 | (protocol as u64) << 48 | kind
+}
