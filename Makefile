@@ -1,5 +1,5 @@
 # The commands people type. Each does all of its own set-up on a Debian 12 with Rust from rustup.
-.PHONY: demo demo-clean test bench
+.PHONY: demo demo-clean test conformance bench
 
 # Shows LVS direct routing on this machine, checks what it shows, leaves nothing behind.
 # KEEP=1 leaves the network up to play with.
@@ -13,6 +13,11 @@ demo-clean:
 # Everything that is tested: ends with the line "N passed, N failed".
 test:
 	@tests/run
+
+# The same commands and frames to the kernel's IPVS and to the director; they must do the same.
+# SEED=N CASES=N: random cases alone. ONLY=TEXT: the cases alone whose name has that.
+conformance:
+	@SEED=$(SEED) CASES=$(CASES) ONLY=$(ONLY) tests/conformance/run
 
 # What a packet costs, beside testpmd in the same run.
 bench:

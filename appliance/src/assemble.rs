@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use lb_core::clock::TICKS_PER_SECOND;
 use lb_core::control::{Control, Network};
@@ -10,12 +11,14 @@ use lb_core::flow::{FlowTable, Storage};
 use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
 use lb_core::ipvsadm::{self, Names};
+use lb_core::marks::{MarkRules, MarksError, saved};
 use lb_core::neighbour::Patience;
 use lb_core::punt::{PuntRule, PuntRules};
 use lb_core::route::{Hop, Route};
+use lb_core::service::Family;
 use lb_core::settings::Settings;
 
-use crate::config::{self, Config, Workers};
+use crate::config::{self, Config, MarksConfig, Workers};
 use crate::dpdk::{self, MemoryError, Pages, zeroed_region};
 use crate::kernel;
 
@@ -118,22 +121,39 @@ pub fn network(config: &Config, interfaces: Vec<Interface>) -> Network {
     }
 }
 
-/// The switches of the packet path.
+/// The switches and limits, wherever they stand in the file.
 pub fn settings(config: &Config) -> Settings {
-    let of = &config.settings;
     Settings {
-        conn_reuse_mode: i32::from(of.conn_reuse_mode),
-        expire_nodest_conn: of.expire_nodest_conn,
-        pmtu_disc: of.pmtu_disc,
-        nat_icmp_send: of.nat_icmp_send,
-        sloppy_tcp: of.sloppy_tcp,
-        sloppy_sctp: of.sloppy_sctp,
         ip_forward: config.ip_forward,
         tunnel_source_spread: config.tunnel.source_spread,
-        icmp_msgs_per_sec: of.icmp_msgs_per_sec,
         kernel_rate: config.kernel.rate,
-        ..Settings::default()
+        ..config.settings
     }
+}
+
+/// The rules that mark packets.
+///
+/// # Errors
+///
+/// The first line that is wrong; none of a configuration that was checked.
+pub fn mark_rules(
+    config: &MarksConfig,
+    interfaces: &[Interface],
+    names: &dyn Names,
+) -> Result<MarkRules, MarksError> {
+    let chain = |lines: &[String], family| {
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        let (rules, wrong) = saved::configured(&lines, family, interfaces, names);
+        match wrong.into_iter().next() {
+            None => Ok(Arc::new(rules)),
+            Some((_, problem)) => Err(problem),
+        }
+    };
+    Ok(MarkRules {
+        v4: chain(&config.rules, Family::V4)?,
+        v6: chain(&config.rules6, Family::V6)?,
+        intercepted: config.intercept.clone(),
+    })
 }
 
 /// What is fixed at start besides the flow table.
@@ -229,7 +249,8 @@ arp: { max: 9 }
 routes: [ { to: \"::/0\", via: \"fe80::1\", port: wan0.7 } ]
 neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
 ";
-        let environment = config::Environment { cpus: vec![0], check_services: &|_| Vec::new() };
+        let environment =
+            config::Environment { cpus: vec![0], check_services: &|_| Vec::new(), names: &Numeric };
         let config = config::parse("t", text, &environment).unwrap();
         let vdevs = eal_config(&config, vec![0]).vdevs;
         assert_eq!(vdevs, ["net_null0", "net_null1", "net_tapK0,iface=lan0"]);
@@ -256,7 +277,8 @@ neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
         assert!(examples.len() >= 7, "{examples:?}");
         for path in examples {
             let check_services = &|lines: &[&str]| check_services(lines, &Numeric);
-            let environment = config::Environment { cpus: vec![0], check_services };
+            let environment =
+                config::Environment { cpus: vec![0], check_services, names: &Numeric };
             if let Err(errors) = config::load(&path, &environment) {
                 panic!("{errors}");
             }
@@ -274,13 +296,13 @@ neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
                 "-A -t 10.0.10.100:99999",
                 "-C",
                 "-A -t 10.0.10.100:82 -s nonsense",
-                "-A -f 1 -s rr",
+                "-a -t 10.0.10.100:80 -r 127.0.0.1:80",
             ],
             &Numeric,
         );
         let indices: Vec<_> = wrong.iter().map(|(index, _)| *index).collect();
         assert_eq!(indices, [2, 3, 4, 5, 6, 7]);
         assert_eq!(wrong[0].1, "Service not defined");
-        assert!(wrong[5].1.contains("Firewall-mark"), "{}", wrong[5].1);
+        assert!(wrong[5].1.contains("the director itself"), "{}", wrong[5].1);
     }
 }

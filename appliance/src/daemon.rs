@@ -18,6 +18,7 @@ use lb_core::control::Control;
 use lb_core::director::Director;
 use lb_core::flow::FlowTable;
 use lb_core::interface::{Interface, InterfaceId};
+use lb_core::marks::MarksError;
 
 use crate::assemble;
 use crate::clock::TickClock;
@@ -47,6 +48,7 @@ pub fn check(path: &Path) -> Result<Config> {
     let environment = Environment {
         cpus: available_cpus(),
         check_services: &|lines| assemble::check_services(lines, &names),
+        names: &names,
     };
     config::load(path, &environment).map_err(|errors| anyhow!("{errors}"))
 }
@@ -161,8 +163,15 @@ fn build_control(
     let limits = assemble::limits(config);
     let mut control = Control::new(flows, limits, workers, hasher, network);
     control.set_settings(assemble::settings(config));
+    let names = SystemNames::load();
+    control
+        .change_marks(|rules, interfaces| {
+            *rules = assemble::mark_rules(&config.marks, interfaces, &names)?;
+            Ok::<_, MarksError>(())
+        })
+        .context("marks")?;
     let lines: Vec<_> = config.services.iter().map(String::as_str).collect();
-    let wrong = assemble::run_services(&lines, &mut control, &SystemNames::load());
+    let wrong = assemble::run_services(&lines, &mut control, &names);
     if let Some((index, problem)) = wrong.first() {
         // The check has tried them all; only a limit such as `destinations.max` is news here.
         return Err(anyhow!("services: `{}': {problem}", lines[*index]));

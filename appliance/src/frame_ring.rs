@@ -54,7 +54,11 @@ mod tests {
     use crate::config::{Environment, parse};
 
     fn device(text: &str) -> Device {
-        let environment = Environment { cpus: vec![0], check_services: &|_| Vec::new() };
+        let environment = Environment {
+            cpus: vec![0],
+            check_services: &|_| Vec::new(),
+            names: &lb_core::ipvsadm::Numeric,
+        };
         let text = format!("ports: [ {{ name: lan0, device: \"{text}\" }} ]");
         parse("t", &text, &environment).unwrap().ports[0].device.clone()
     }

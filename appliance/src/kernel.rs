@@ -245,7 +245,11 @@ mod tests {
     use crate::config::{Environment, parse};
 
     fn config(ports: &str) -> Config {
-        let environment = Environment { cpus: vec![0], check_services: &|_| Vec::new() };
+        let environment = Environment {
+            cpus: vec![0],
+            check_services: &|_| Vec::new(),
+            names: &lb_core::ipvsadm::Numeric,
+        };
         parse("t", &format!("ports: [ {ports} ]"), &environment).unwrap()
     }
 

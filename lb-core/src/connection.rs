@@ -6,6 +6,7 @@ use crate::destination::ForwardingMethod;
 use crate::director::Director;
 use crate::drops::DropReason;
 use crate::flow::{EntryCache, FlowId, FlowKey, FlowState, Inserted, Limbo, NewFlow};
+use crate::overload::Dropper;
 use crate::parse::Packet;
 use crate::protocol::Protocol;
 use crate::schedule::Occasion;
@@ -40,6 +41,7 @@ pub struct Connections {
     limbo: Limbo,
     /// Entries of single packets of this burst, which nobody else knows.
     alone: Vec<FlowId>,
+    dropper: Dropper,
 }
 
 impl Connections {
@@ -96,7 +98,7 @@ impl Connections {
         entry.set_deadline(if keeps_established(state, packet) {
             burst.established_until
         } else {
-            let state = follow(director, id, state, packet);
+            let state = follow(burst, id, state, packet);
             now.plus_seconds(timeout_s(snapshot, packet, state.number()))
         });
         entry.count_packet();
@@ -155,7 +157,7 @@ impl Connections {
         entry.set_deadline(if keeps_established(state, packet) {
             burst.established_until
         } else {
-            let state = follow(director, id, state, packet);
+            let state = follow(burst, id, state, packet);
             now.plus_seconds(timeout_s(snapshot, packet, state.number()))
         });
         count_out(counters, server, packet);
@@ -265,6 +267,11 @@ impl Connections {
         while let Some(id) = self.alone.pop() {
             self.free.put_back(&director.flows, id);
         }
+    }
+
+    /// Whether a packet that would begin a connection is dropped instead, as room is short.
+    pub(crate) fn is_overloaded(&mut self, director: &Director) -> bool {
+        self.dropper.drops(director.drop_rate.get())
     }
 
     /// A packet of an FTP data connection whose client's port nobody knew before

@@ -74,6 +74,8 @@ pub struct WorkerCounters {
     /// Entries that this worker inserted into the flow table, and removed from it.
     pub flows_inserted: Counter,
     pub flows_removed: Counter,
+    /// Those of the removed ones that `drop_entry` ended.
+    pub flows_dropped: Counter,
 }
 
 impl WorkerCounters {
@@ -90,6 +92,7 @@ impl WorkerCounters {
             consumed: Counter::default(),
             flows_inserted: Counter::default(),
             flows_removed: Counter::default(),
+            flows_dropped: Counter::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What all workers and the control thread share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 
@@ -12,6 +13,7 @@ use crate::flow::{FlowId, FlowState, FlowTable, Limbo};
 use crate::fragment::Tracker;
 use crate::ftp::Sessions;
 use crate::hash::FlowHasher;
+use crate::overload::DropRate;
 use crate::quiescence::Epochs;
 use crate::sip::Calls;
 use crate::slots::{DestinationId, DestinationSlots};
@@ -56,6 +58,10 @@ pub struct Director {
     pub ftp: Sessions,
     /// Templates of SIP calls.
     pub calls: Calls,
+    /// Of how many packets that would begin a connection one is dropped.
+    pub drop_rate: DropRate,
+    /// Set when a server is removed whose connections are to end, until the sweeper sees it.
+    pub(crate) has_orphans: AtomicBool,
     /// With secrets of this process.
     pub(crate) hasher: FlowHasher,
 }
@@ -82,6 +88,8 @@ impl Director {
             fragments: Tracker::new(limits.datagrams_max, hasher),
             ftp: Sessions::default(),
             calls: Calls::default(),
+            drop_rate: DropRate::default(),
+            has_orphans: AtomicBool::new(false),
             hasher,
         }
     }
@@ -137,7 +145,7 @@ impl Director {
     }
 
     /// Whether other connections depend on one.
-    fn is_needed(&self, id: FlowId) -> bool {
+    pub(crate) fn is_needed(&self, id: FlowId) -> bool {
         self.flows.entry(id).state().may_control() && self.flows.cold(id).controlled() > 0
     }
 

@@ -144,6 +144,10 @@ drop_reasons! {
          INIT, or from port 20); answered as with `no_service`."
         "Normal after timeouts; in larger numbers compare `sluiceadm -L --timeout` with the \
          idle times of your clients.";
+    Overload "overload"
+        "The packet would have begun a connection, but `drop_packet` is on, and drops a share of \
+         such packets."
+        "Look for a flood of new connections; raise `flows.max` if they are welcome.";
     NoDestination "no_destination"
         "No real server of the service can take the connection; the client was told by ICMP port \
          unreachable, at a limited rate."

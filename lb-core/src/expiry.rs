@@ -1,7 +1,10 @@
 //! The housekeeping walk that ends connections whose time is over.
 
+use std::sync::atomic::Ordering;
+
 use crate::clock::{TICKS_PER_SECOND, Tick};
 use crate::director::Director;
+use crate::drop_entry::Thinner;
 use crate::flow::Limbo;
 
 /// Entries that one step looks at, at the least.
@@ -12,6 +15,9 @@ const STEP_MIN: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Sweeper {
     position: usize,
+    /// How many entries more are asked whether their server was removed.
+    orphans_left: usize,
+    thinner: Thinner,
     limbo: Limbo,
 }
 
@@ -24,9 +30,17 @@ impl Sweeper {
         if self.position >= end {
             self.position = 0;
         }
+        if director.has_orphans.swap(false, Ordering::AcqRel) {
+            // Twice round: a template goes after the connections that depend on it.
+            self.orphans_left = 2 * end;
+        }
         let upto = self.position.saturating_add(budget).min(end);
-        let ended = self.end_expired(director, now, self.position..upto);
+        let mut ended = self.end_expired(director, now, self.position..upto);
+        self.orphans_left = self.orphans_left.saturating_sub(upto - self.position);
         self.position = upto;
+        if director.snapshot.load().settings.drop_entry.is_on() {
+            ended += self.thinner.step(director, now, &mut self.limbo);
+        }
         self.limbo.release(&director.flows, &director.epochs);
         ended
     }
@@ -38,9 +52,9 @@ impl Sweeper {
         range: std::ops::Range<usize>,
     ) -> usize {
         let counters = director.housekeeping_counters();
-        // The kernel sweeps the connections of removed servers then, too
+        // With `expire_nodest_conn` the removal of a server has the kernel sweep, too
         // (`ip_vs_expire_nodest_conn_flush`).
-        let if_orphaned = director.snapshot.load().settings.expire_nodest_conn;
+        let if_orphaned = self.orphans_left > 0;
         let limbo = &mut self.limbo;
         director
             .flows

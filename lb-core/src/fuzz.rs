@@ -3,6 +3,7 @@
 //! Input is a run of frames, each behind two bytes: 4 bits of seconds that pass before it, whether
 //! its checksums are mended, 11 bits of its length. A frame may be cut off by the end of the input.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ use crate::hash::FlowHasher;
 use crate::interface::InterfaceAddress;
 use crate::interface::{Interface, InterfaceId};
 use crate::ipvsadm::{self, Numeric};
+use crate::marks::MarkRules;
+use crate::marks::rule::{AddressMatch, Change, InterfaceMatch, Rule, Target};
 use crate::neighbour::NeighbourSeen;
 use crate::operations::Operations;
 use crate::route::{Hop, Route};
@@ -32,7 +35,7 @@ pub const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 
 /// Room of the flow table: so small that it is often full.
 const FLOWS_MAX: usize = 64;
-const LIMITS: Limits = Limits { destinations_max: 32, datagrams_max: 64 };
+const LIMITS: Limits = Limits { destinations_max: 48, datagrams_max: 64 };
 const MTU: u16 = 1500;
 /// A second interface, with a smaller MTU and a tag.
 const VLAN: u16 = 7;
@@ -67,7 +70,45 @@ const SERVICES: &str = "\
 -a -u [fd00::100]:53 -r 10.0.2.11 -i --tun-type gue --tun-port 6080
 -A -t [fd00::100]:21
 -a -t [fd00::100]:21 -r [fd00:1::11]:21 -m
+-A -t 10.0.0.102:80 -s sh -b sh-fallback,sh-port -p 60 -M 255.255.255.0
+-a -t 10.0.0.102:80 -r 10.0.1.11 -m -x 2
+-a -t 10.0.0.102:80 -r 10.0.1.12 -m
+-A -t 10.0.0.102:21 -s mh -p 30
+-a -t 10.0.0.102:21 -r 10.0.1.11 -m
+-A -t 10.0.0.102:0 -s lc -p 30
+-a -t 10.0.0.102:0 -r 10.0.1.11:0 -m
+-a -t 10.0.0.102:0 -r 10.0.1.12:0 -g
+-A -u 10.0.0.102:5060 -s rr -p 30 --pe sip -M 0.0.0.0
+-a -u 10.0.0.102:5060 -r 10.0.1.11:5070 -m
+-a -u 10.0.0.102:5060 -r 10.0.1.12:5070 -m
+-A -u 10.0.0.102:5061 -s rr -p 30 --pe sip -o
+-a -u 10.0.0.102:5061 -r 10.0.1.11:5071 -m
+-A -u 10.0.0.102:53 -s wrr -o
+-a -u 10.0.0.102:53 -r 10.0.1.11 -g
+-A -t [fd00::102]:0 -s sed -p 30 -M 64
+-a -t [fd00::102]:0 -r [fd00:1::11]:0 -m
+-A -f 7 -s lblcr
+-a -f 7 -r 10.0.1.11 -g
+-a -f 7 -r 10.0.1.12:8080 -m -x 1
+-A -f 7 -6 -s twos -p 30
+-a -f 7 -6 -r fd00:1::11 -g
+-A -f 8 -s dh -o
 ";
+
+/// What comes with the tag has a mark, and a mark of its own what is for one network: both are
+/// intercepted.
+fn mark_rules() -> MarkRules {
+    let mark = |value| Some(Target::Mark(Change { value, mask: u32::MAX }));
+    let tagged = InterfaceMatch { pattern: "lan0.7".to_owned(), negated: false };
+    let by_tag = Rule { interface: Some(tagged), target: mark(7), ..Rule::default() };
+    let network = AddressMatch::new([10, 9, 0, 0].into(), 0xffff_0000, false);
+    let by_network = Rule { destination: Some(network), target: mark(8), ..Rule::default() };
+    MarkRules {
+        v4: Arc::new(vec![by_tag.clone(), by_network]),
+        v6: Arc::new(vec![by_tag]),
+        intercepted: vec![7, 8],
+    }
+}
 
 /// A director of [`SERVICES`] with two interfaces, one of which has the kernel behind it.
 #[derive(Debug)]
@@ -156,6 +197,14 @@ impl PacketPath {
             let outcome = ipvsadm::execute(&words, &[], &mut control, &Numeric);
             assert_eq!(outcome.exit, 0, "{line}: {}", outcome.stderr);
         }
+        let set = control.change_marks(|rules, _| -> Result<(), Infallible> {
+            *rules = mark_rules();
+            Ok(())
+        });
+        assert_eq!(set, Ok(()));
+        let mut settings = *control.settings();
+        (settings.schedule_icmp, settings.cache_bypass) = (true, true);
+        control.set_settings(settings);
         control.publish();
         let director = Arc::clone(control.director());
         let worker = Worker::new(Arc::clone(&director), 0);
@@ -234,15 +283,14 @@ impl PacketPath {
     /// Lets time pass until no connection can be left.
     fn expire_all(&mut self) {
         self.now = self.now.plus_seconds(1000);
-        self.worker.boundary();
-        self.sweeper.step(&self.director, self.now);
-        self.worker.boundary();
-        self.sweeper.step(&self.director, self.now);
-        // A connection that controlled others outlives them by a minute.
-        self.now = self.now.plus_seconds(100);
-        for _ in 0..2 {
+        // What controls others outlives them by a minute: FTP data, its control connection, the
+        // template of that.
+        for _ in 0..3 {
             self.worker.boundary();
             self.sweeper.step(&self.director, self.now);
+            self.worker.boundary();
+            self.sweeper.step(&self.director, self.now);
+            self.now = self.now.plus_seconds(100);
         }
         assert_eq!(self.director.flows_used(), 0, "connections are left");
         let servers = self.control.services().into_iter().flat_map(|row| row.destinations);
@@ -250,7 +298,9 @@ impl PacketPath {
             assert_eq!((row.active, row.inactive), (0, 0), "{:?}", row.destination);
         }
         for id in (0..).map(DestinationId).take(LIMITS.destinations_max) {
-            assert!(self.director.slots.get(id).is_idle());
+            let slot = self.director.slots.get(id);
+            let counts = (slot.active(), slot.inactive(), slot.persistent());
+            assert_eq!(counts, (0, 0, 0), "{id:?}");
         }
     }
 }

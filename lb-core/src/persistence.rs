@@ -73,9 +73,10 @@ impl Connections {
         real: &RealServer,
     ) -> Option<FlowId> {
         let &Burst { director, counters, now, .. } = burst;
+        let template = FlowState::template(real.method);
         let flow = NewFlow {
             key: wanted.key,
-            state: FlowState::template(real.method),
+            state: if persistence.one_packet { template.alone() } else { template },
             deadline: now.plus_seconds(persistence.timeout_s),
             destination: server,
             server: real.address,

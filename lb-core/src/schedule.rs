@@ -110,7 +110,13 @@ impl Connections {
             .services
             .find(mark, packet.protocol, packet.destination, packet.destination_port)
             .ok_or(Decision::Local(DropReason::NoService))?;
-        if packet.source_port == FTP_DATA_PORT || !is_related && !may_begin(packet, snapshot) {
+        if !is_related && !may_begin(packet, snapshot) {
+            return Err(Decision::Local(DropReason::NoConnection));
+        }
+        if self.is_overloaded(burst.director) {
+            return Err(Decision::Drop(DropReason::Overload));
+        }
+        if packet.source_port == FTP_DATA_PORT {
             return Err(Decision::Local(DropReason::NoConnection));
         }
         let plan = if let Some(persistence) = service.persistence {
@@ -145,6 +151,10 @@ impl Connections {
             director.control(plan.template, false);
             return Decision::Drop(DropReason::TableFull);
         };
+        if plan.is_alone && plan.template.is_some() {
+            // The packet's own entry is gone at once: `drop_entry` judges by the template's.
+            director.flows.entry(plan.template).count_packet();
+        }
         if plan.is_alone || !is_new {
             // Nobody will say when it ends.
             director.control(plan.template, false);
@@ -189,7 +199,7 @@ fn first_entry(burst: &Burst<'_>, packet: &Packet, plan: &Plan) -> NewFlow {
             ForwardingMethod::Masquerading => Direction::ClientToServer,
             _ => Direction::ClientOnly,
         };
-        let state = first_state(packet, direction);
+        let state = first_state(packet, direction, &snapshot.settings);
         let is_assured = assures(state, false);
         if is_assured && plan.template.is_some() {
             director.assure(plan.template);

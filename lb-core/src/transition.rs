@@ -1,18 +1,20 @@
 //! How a packet moves its connection's state, whatever the protocol.
 
-use crate::director::Director;
+use crate::burst::Burst;
 use crate::flow::{FlowId, FlowState};
 use crate::parse::Packet;
 use crate::protocol::Protocol;
+use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::state::{Direction, SctpEvent, SctpState, State, TcpState, UdpState};
 use crate::wire::tcp::Flags;
 
 /// The state that the first packet of a connection puts it into.
-pub(crate) fn first_state(packet: &Packet, direction: Direction) -> State {
+pub(crate) fn first_state(packet: &Packet, direction: Direction, settings: &Settings) -> State {
     match Protocol::from_number(packet.protocol) {
         Some(Protocol::Tcp) => {
-            State::Tcp(TcpState::None.next(direction, packet.state_flags(), false))
+            let secure = settings.secure_tcp.is_on();
+            State::Tcp(TcpState::None.next(direction, packet.state_flags(), secure))
         }
         Some(Protocol::Sctp) => State::Sctp(SctpState::None.next(direction, event(packet))),
         _ => State::Udp(UdpState::Normal),
@@ -32,16 +34,19 @@ pub(crate) fn keeps_established(state: FlowState, packet: &Packet) -> bool {
 /// Moves the state of a connection by a packet, and the destination's counts with it.
 #[inline]
 pub(crate) fn follow(
-    director: &Director,
+    burst: &Burst<'_>,
     id: FlowId,
     mut state: FlowState,
     packet: &Packet,
 ) -> FlowState {
+    let director = burst.director;
     let entry = director.flows.entry(id);
     loop {
         // A packet from the real server shows that its replies pass the director.
         let no_output = state.no_output() && !packet.is_reply;
-        let Some(next) = next(state, no_output, packet) else { return state };
+        let Some(next) = next(state, no_output, packet, &burst.snapshot.settings) else {
+            return state;
+        };
         let new = state.moved(next.number(), no_output, next.is_active());
         if new.is_unassured() && assures(next, packet.is_reply) {
             director.assure_template(id);
@@ -73,7 +78,7 @@ pub(crate) fn assures(state: State, is_reply: bool) -> bool {
 
 /// The state after a packet; `None` where packets of its protocol move nothing.
 #[inline]
-fn next(state: FlowState, no_output: bool, packet: &Packet) -> Option<State> {
+fn next(state: FlowState, no_output: bool, packet: &Packet, settings: &Settings) -> Option<State> {
     let direction = if packet.is_reply {
         Direction::ServerToClient
     } else if no_output {
@@ -84,7 +89,8 @@ fn next(state: FlowState, no_output: bool, packet: &Packet) -> Option<State> {
     match Protocol::from_number(packet.protocol)? {
         Protocol::Tcp => {
             let now = TcpState::from_number(state.number())?;
-            Some(State::Tcp(now.next(direction, packet.state_flags(), false)))
+            let secure = settings.secure_tcp.is_on();
+            Some(State::Tcp(now.next(direction, packet.state_flags(), secure)))
         }
         Protocol::Sctp => {
             let now = SctpState::from_number(state.number())?;

@@ -1,5 +1,6 @@
 //! A director with its control plane, one worker and a clock that the test turns.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use lb_core::fragment::Early;
 use lb_core::frame::Frame;
 use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceId};
+use lb_core::marks::MarkRules;
 use lb_core::neighbour::NeighbourSeen;
 use lb_core::route::Hop;
 use lb_core::slots::DestinationId;
@@ -90,6 +92,15 @@ impl Bed {
         Self { control, neighbours_out, director, worker, sweeper, now, waiting: 0, early }
     }
 
+    /// Sets the rules that mark packets.
+    pub(crate) fn set_marks(&mut self, marks: MarkRules) {
+        let set = self.control.change_marks(|rules, _| -> Result<(), Infallible> {
+            *rules = marks;
+            Ok(())
+        });
+        assert_eq!(set, Ok(()));
+    }
+
     /// Puts one frame through the packet path.
     pub(crate) fn process(&mut self, from: InterfaceId, frame: &[u8]) -> Outcome {
         self.control.publish();
@@ -154,20 +165,19 @@ impl Bed {
         assert_eq!(counters.received.get(), fates + self.waiting + held + dropped);
     }
 
-    /// Lets a moment pass: less than a second.
+    /// Lets a moment pass, less than a second, with the regular work that falls into it.
     pub(crate) fn pass_moment(&mut self) {
         self.now = Tick(self.now.0 + 1);
         self.neighbours_out.extend(self.control.tick(self.now));
+        self.worker.boundary();
+        self.sweeper.step(&self.director, self.now);
     }
 
-    /// Lets seconds pass, with all the regular work that falls into them.
+    /// Lets seconds pass.
     pub(crate) fn pass(&mut self, seconds: u32) {
         let end = self.now.plus_seconds(seconds);
         while self.now.is_before(end) {
-            self.now = Tick(self.now.0 + 1);
-            self.neighbours_out.extend(self.control.tick(self.now));
-            self.worker.boundary();
-            self.sweeper.step(&self.director, self.now);
+            self.pass_moment();
         }
     }
 

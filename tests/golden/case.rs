@@ -15,7 +15,7 @@
 //! | `time +5s` | seconds pass | |
 //! | `arp-out` | | the ARP that the control plane wanted to have sent |
 //! | `take A`, `withdraw A` | a VIP comes or goes | nothing, or the error |
-//! | `set NAME=VALUE` | sysctl | |
+//! | `set NAME=VALUE`, `get NAME` | sysctl | nothing, or the value |
 //! | `vip A`, `mtu IF N`, `route A/N via G`, `vlan-interface IF ID A/N`, `kernel IF`, `punt PROTOCOL PORT`, `table FLOWS SERVERS` | only before the rest; `kernel` gives an interface the host's kernel, which gets `punt` before any service does | |
 
 use std::fmt::Write as _;
@@ -28,7 +28,7 @@ use lb_core::protocol::Protocol;
 use lb_core::punt::{PuntRule, PuntRules};
 use lb_core::route::Route;
 use lb_core::service::ServiceKey;
-use lb_core::settings::Settings;
+use lb_core::settings::Switch;
 use lb_core::wire::{ipv4, show, vlan};
 use lb_core::worker::Verdict;
 
@@ -40,17 +40,11 @@ struct Run {
     network: Option<Network>,
     table: (usize, usize),
     bed: Option<Bed>,
-    settings: Settings,
 }
 
 /// The text of a case with what really happened.
 pub(crate) fn run(text: &str) -> String {
-    let mut run = Run {
-        network: Some(captured_network()),
-        table: (1024, 16),
-        bed: None,
-        settings: Settings::default(),
-    };
+    let mut run = Run { network: Some(captured_network()), table: (1024, 16), bed: None };
     let mut out = String::new();
     for line in text.lines().filter(|line| !line.starts_with('=')) {
         let _ = writeln!(out, "{line}");
@@ -147,24 +141,22 @@ impl Run {
             ["arp-out"] => arp_out(self.bed()),
             ["take", address] => self.own(address, true),
             ["withdraw", address] => self.own(address, false),
+            ["get", name] => {
+                let switch = Switch::named(name).unwrap_or_else(|| panic!("no switch {name}"));
+                vec![switch.get(self.bed().control.settings()).to_string()]
+            }
             ["set", setting] => {
-                match setting.split_once('=').expect("NAME=VALUE") {
-                    ("ip_forward", on) => self.settings.ip_forward = on != "0",
-                    ("nat_icmp_send", on) => self.settings.nat_icmp_send = on != "0",
-                    ("pmtu_disc", on) => self.settings.pmtu_disc = on != "0",
-                    ("tunnel_source_spread", on) => {
-                        self.settings.tunnel_source_spread = on != "0";
+                let (name, value) = setting.split_once('=').expect("NAME=VALUE");
+                let mut settings = *self.bed().control.settings();
+                match name {
+                    "tunnel_source_spread" => settings.tunnel_source_spread = value != "0",
+                    "kernel_rate" => settings.kernel_rate = value.parse().expect("a number"),
+                    name => {
+                        let switch = Switch::named(name);
+                        let switch = switch.unwrap_or_else(|| panic!("no setting {name}"));
+                        switch.set_text(&mut settings, value).expect("a value of its own");
                     }
-                    ("kernel_rate", rate) => {
-                        self.settings.kernel_rate = rate.parse().expect("a number");
-                    }
-                    ("conn_reuse_mode", mode) => {
-                        self.settings.conn_reuse_mode = mode.parse().expect("a number");
-                    }
-                    ("expire_nodest_conn", on) => self.settings.expire_nodest_conn = on != "0",
-                    (name, _) => panic!("`{line}`: no setting {name}"),
                 }
-                let settings = self.settings;
                 self.bed().control.set_settings(settings);
                 Vec::new()
             }
@@ -336,7 +328,7 @@ fn every_case() {
         }
     }
     assert!(wrong.is_empty(), "{}\nREGENERATE=1 rewrites what is expected", wrong.join("\n"));
-    assert_eq!(files.len(), 63, "cases found");
+    assert_eq!(files.len(), 66, "cases found");
 }
 
 fn first_difference(expected: &str, happened: &str) -> String {

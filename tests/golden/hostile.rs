@@ -37,8 +37,39 @@ fn valid() -> Vec<Vec<u8>> {
     ]
     .into_iter()
     .chain(of_methods(&link))
+    .chain(of_templates(&link))
     .chain(six(&link))
     .collect()
+}
+
+/// What persistence, calls and marks are about.
+fn of_templates(link: &Link) -> Vec<Vec<u8>> {
+    let vlan = Link { vlan: Some(7), ..*link };
+    let call = b"INVITE sip:b@a SIP/2.0\r\nCall-ID: one@10.0.1.2\r\n\r\n";
+    let message = Udp { dst: "10.0.0.102:5060", payload: call, ..Udp::default() };
+    let from_server = Udp { src: "10.0.1.11:5070", dst: "10.0.1.2:5060", ..message };
+    let tcp = |dst| Tcp { dst, ..Tcp::default() };
+    let alone = Udp { dst: "10.0.0.102:53", ..Udp::default() };
+    let far = tcp("10.9.0.1:80");
+    let about = Tcp { src: "10.0.0.102:80", dst: "10.0.1.2:2000", ..Tcp::default() };
+    let error = Icmp { dst: "10.0.0.102", kind: (3, 1), body: &about.packet(), ..Icmp::default() };
+    vec![
+        tcp("10.0.0.102:80").frame(link),
+        tcp("10.0.0.102:21").frame(link),
+        tcp("10.0.0.102:50000").frame(link),
+        Tcp { flags: "A", ..tcp("10.0.0.102:80") }.frame(link),
+        message.frame(link),
+        Udp { dst: "10.0.0.102:5061", ..message }.frame(link),
+        from_server.frame(link),
+        Udp { src: "10.0.1.11:5071", ..from_server }.frame(link),
+        alone.frame(link),
+        far.frame(link),
+        far.frame(&vlan),
+        Udp { dst: "10.9.0.1:53", ..Udp::default() }.frame(link),
+        error.frame(link),
+        Tcp { src: "[fd00:1::2]:1001", dst: "[fd00::102]:99", ..Tcp::default() }.frame(link),
+        Tcp { src: "[fd00:1::2]:1001", dst: "[fd00:9::1]:99", ..Tcp::default() }.frame(&vlan),
+    ]
 }
 
 /// What NAT, tunnels, fragments, SCTP, FTP and a VLAN are about.

@@ -15,7 +15,7 @@ use lb_core::ipvsadm::{Numeric, execute, restore_words};
 use lb_core::marks::MarkRules;
 use lb_core::marks::rule::{Change, InterfaceMatch, Rule, Target};
 use lb_core::route::Route;
-use lb_core::settings::Settings;
+use lb_core::settings::{Settings, Switch};
 use lb_core::wire::show;
 
 use crate::bed::{Bed, captured_network};
@@ -155,21 +155,14 @@ impl Replay {
 
     fn set_marks(&mut self) {
         let marks = self.marks.clone();
-        self.bed().control.set_mark_rules(marks);
+        self.bed().set_marks(marks);
     }
 
     fn sysctl(&mut self, setting: &str) {
         let (name, value) = setting.split_once('=').expect("NAME=VALUE");
-        let on = value != "0";
-        match name.rsplit('.').next().unwrap_or_default() {
-            "pmtu_disc" => self.settings.pmtu_disc = on,
-            "nat_icmp_send" => self.settings.nat_icmp_send = on,
-            "expire_nodest_conn" => self.settings.expire_nodest_conn = on,
-            "expire_quiescent_template" => self.settings.expire_quiescent_template = on,
-            "cache_bypass" => self.settings.cache_bypass = on,
-            "schedule_icmp" => self.settings.schedule_icmp = on,
-            other => panic!("no sysctl {other}"),
-        }
+        let name = name.rsplit('.').next().unwrap_or_default();
+        let switch = Switch::named(name).unwrap_or_else(|| panic!("no sysctl {name}"));
+        switch.set_text(&mut self.settings, value).expect("a value of its own");
         let settings = self.settings;
         self.bed().control.set_settings(settings);
     }

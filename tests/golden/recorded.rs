@@ -71,8 +71,8 @@ impl Replay {
         let rule = Rule { target: Some(Target::Mark(change)), ..Rule::default() };
         let intercepted = vec![mark.into()];
         let rules = MarkRules { v4: Arc::new(vec![rule]), intercepted, ..MarkRules::default() };
-        replay.bed.control.set_mark_rules(rules);
-        let settings = Settings { lblcr_expiration: 10, ..*replay.bed.control.settings() };
+        replay.bed.set_marks(rules);
+        let settings = Settings { lblcr_expiration_s: 10, ..*replay.bed.control.settings() };
         replay.bed.control.set_settings(settings);
         replay
     }

@@ -201,7 +201,7 @@ fn switches_change_while_the_director_runs() {
     assert_eq!(director.ctl("get pmtu_disc"), "pmtu_disc = 1\n");
     assert_eq!(director.ctl("set pmtu_disc 0"), "pmtu_disc = 0\n");
     assert!(director.ctl("get").contains("pmtu_disc = 0\n"));
-    let reply = director.try_ctl("set pmtu_disc 7");
+    let reply = director.try_ctl("set drop_entry 7");
     assert_eq!((reply.code, reply.stdout.as_str()), (Some(2), ""), "{reply:?}");
 }
 

@@ -24,9 +24,12 @@ mod ipv6; // neighbour discovery, and both families side by side
 mod jumbo; // packets larger than 1500 bytes
 mod kernel; // interfaces of the host's kernel, and addresses that come and go
 mod lifecycle; // start, stop, restart, and what is refused
+mod marks; // rules in iptables' words
 mod masquerading; // NAT: both directions through the director
 mod memif; // two DPDK processes: testpmd generates and counts
 mod neighbours; // ARP and echo
+mod overload; // more connections than there is room for
+mod persistence; // clients that come again
 mod routes; // gateways, and packets that are for no service
 mod scheduling; // who gets the next connection
 mod sctp; // associations

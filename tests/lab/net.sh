@@ -16,7 +16,7 @@
 #   lab_run HOST COMMAND...              runs a command in a host
 #   lab_spawn HOST LOG COMMAND...        the same in the background; output to $LAB_DIR/LOG.log
 #   lab_stop LOG                         ends what lab_spawn started
-#   lab_nginx HOST TEXT [PORT]           a web server whose page is TEXT; takes uploads into /up/
+#   lab_nginx HOST TEXT [PORT...]        a web server whose page is TEXT; takes uploads into /up/
 #   lab_vsftpd HOST                      an FTP server for anybody; takes uploads into /up/
 #   lab_decapsulate HOST                 takes packets out of every kind of tunnel
 #   lab_wait SECONDS COMMAND...          until the command succeeds
@@ -195,9 +195,12 @@ lab_attach_director() { # NAME INTERFACE SWITCH
 
 lab_mac() { lab_run "$1" cat "/sys/class/net/$2/address"; } # HOST INTERFACE
 
-lab_nginx() { # HOST TEXT [PORT]
-  local home=$LAB_DIR/$1 port=${3:-80} listen6=''
-  [ ! -e /proc/sys/net/ipv6 ] || listen6="listen [::]:$port backlog=4096;"
+lab_nginx() { # HOST TEXT [PORT...]
+  local home=$LAB_DIR/$1 port listen=''
+  for port in "${@:3}" $([ $# -gt 2 ] || echo 80); do
+    listen+="listen $port backlog=4096; "
+    [ ! -e /proc/sys/net/ipv6 ] || listen+="listen [::]:$port backlog=4096; "
+  done
   mkdir -p "$home/www/up"
   printf '%s\n' "$2" >"$home/www/index.html"
   cat >"$home/nginx.conf" <<CONF
@@ -216,8 +219,7 @@ http {
   scgi_temp_path $home/scgi;
   client_max_body_size 0;
   server {
-    listen $port backlog=4096;
-    $listen6
+    $listen
     root $home/www;
     add_header X-Client \$remote_addr;
     location /up/ { dav_methods PUT; }

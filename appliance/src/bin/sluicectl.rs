@@ -1,11 +1,11 @@
 //! Looks at a running director: what ipvsadm has no word for.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use appliance::control::command::SUBCOMMANDS;
+use appliance::control::command::{Commands, SUBCOMMANDS};
 use appliance::control::{client, socket_path};
 use appliance::version;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -13,7 +13,14 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 fn main() -> ExitCode {
     let matches = command_line().get_matches();
     let socket = socket_path(matches.get_one::<PathBuf>("socket").cloned());
-    match client::ask(&socket, &request(&matches), None) {
+    let words = request(&matches);
+    let mut input = Vec::new();
+    let reads_input = Commands::reads_input(&words);
+    if reads_input && let Err(problem) = io::stdin().lock().read_to_end(&mut input) {
+        eprintln!("standard input cannot be read: {problem}");
+        return ExitCode::from(2);
+    }
+    match client::ask(&socket, &words, reads_input.then_some(input.as_slice())) {
         Ok(answer) => {
             // A reader that went away (`| head`) is no error of ours.
             let _ = io::stdout().write_all(answer.stdout.as_bytes());
@@ -61,6 +68,13 @@ fn arguments(name: &'static str) -> Command {
                 Command::new("withdraw").about("Gives an address up").arg(address()),
             ])
         }
+        "marks" => {
+            let words = Arg::new("WORDS").num_args(1..).required(true);
+            let words = words.trailing_var_arg(true).allow_hyphen_values(true);
+            command
+                .disable_help_flag(true)
+                .arg(words.help("iptables' own words; or save, restore, intercept; -6 first: IPv6"))
+        }
         "get" => command.arg(word("NAME").required(false)),
         "set" => command.arg(word("NAME")).arg(word("VALUE")),
         _ => command,
@@ -81,6 +95,9 @@ fn request(matches: &ArgMatches) -> Vec<String> {
                 let address = options.try_get_one::<IpAddr>("ADDRESS").ok().flatten();
                 words.extend(address.map(ToString::to_string));
             }
+        }
+        "marks" => {
+            words.extend(options.get_many::<String>("WORDS").into_iter().flatten().cloned());
         }
         "get" => words.extend(text(options, "NAME")),
         "set" => words.extend(["NAME", "VALUE"].into_iter().filter_map(|n| text(options, n))),

@@ -6,6 +6,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use lb_core::settings::{SWITCHES, Switch, Values};
+
 use super::settings::{Hugepages, IdleMode};
 use super::values::{show_duration, show_size};
 use Fallback::{Empty, Required, Value, Without};
@@ -62,6 +64,8 @@ pub enum Kind {
         min: Duration,
         max: Duration,
     },
+    /// What a switch takes.
+    Switch(Values),
     /// `true` or `false`.
     Bool,
     /// One of these words.
@@ -76,11 +80,22 @@ pub enum Kind {
     Mac,
     /// A list of protocols with ports, such as `tcp 22`.
     Protocols,
-    /// A block of `ipvsadm-save` lines.
+    /// A list of marks: numbers, decimal or hexadecimal.
+    Marks,
+    /// A block of commands, as `ipvsadm-save` and `iptables-save` write them.
     Commands,
 }
 
 impl Key {
+    const fn of_switch(switch: &Switch) -> Self {
+        Self {
+            path: switch.path,
+            kind: Kind::Switch(switch.values),
+            fallback: Value(switch.preset),
+            help: switch.help,
+        }
+    }
+
     /// The last word of the path: the key as it stands in the file.
     pub fn name(&self) -> &'static str {
         self.path.rsplit('.').next().unwrap_or(self.path)
@@ -108,6 +123,7 @@ impl Kind {
             Self::Duration { min, max } => {
                 format!("duration, {} to {}", show_duration(min), show_duration(max))
             }
+            Self::Switch(values) => format!("number, {}", values.describe()),
             Self::Bool => "`true`, or `false`".to_owned(),
             Self::Choice(words) => format!("`{}`", words.join("`, `")),
             Self::Cpus => "`auto`, or list of CPU numbers".to_owned(),
@@ -117,6 +133,7 @@ impl Kind {
             Self::Subnet => "address/prefix".to_owned(),
             Self::Mac => "MAC address".to_owned(),
             Self::Protocols => "list of `tcp PORT`, `udp PORT`, `sctp PORT`, `proto N`".to_owned(),
+            Self::Marks => "list of marks, 1 to 0xffffffff".to_owned(),
             Self::Commands => "block of lines".to_owned(),
         }
     }
@@ -135,7 +152,7 @@ impl Kind {
 pub fn markdown_table() -> String {
     let mut table = String::from("| key | type | unit | default | meaning |\n");
     table.push_str("| --- | --- | --- | --- | --- |\n");
-    for key in KEYS {
+    for key in keys() {
         let default = match key.fallback {
             Required => "required".to_owned(),
             Value(value) => format!("`{value}`"),
@@ -153,20 +170,37 @@ pub fn markdown_table() -> String {
     table
 }
 
+/// The keys of the switches, in the order of [`SWITCHES`].
+pub(super) static SWITCH_KEYS: [Key; SWITCHES.len()] = {
+    let mut keys = [Key::of_switch(&SWITCHES[0]); SWITCHES.len()];
+    let mut at = 1;
+    while at < keys.len() {
+        keys[at] = Key::of_switch(&SWITCHES[at]);
+        at += 1;
+    }
+    keys
+};
+
+/// Every key, in the order of the documentation.
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    FIXED.iter().flat_map(|key| {
+        let switches = if key.path == SETTINGS.path { &SWITCH_KEYS[..] } else { &[] };
+        std::iter::once(*key).chain(switches)
+    })
+}
+
 macro_rules! keys {
     ($($constant:ident: $path:literal, $kind:expr, $fallback:expr, $help:literal;)*) => {
         $(pub(super) static $constant: Key =
             Key { path: $path, kind: $kind, fallback: $fallback, help: $help };)*
 
-        /// Every key, in the order of the documentation.
-        pub static KEYS: &[&Key] = &[$(&$constant),*];
+        /// The keys that are no switches.
+        static FIXED: &[&Key] = &[$(&$constant),*];
     };
 }
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-/// A sysctl that is off or on.
-const SWITCH: Kind = Kind::Count { min: 0, max: 1 };
 
 keys! {
     CONTROL: "control", Kind::Section, Empty,
@@ -219,21 +253,6 @@ keys! {
 
     SETTINGS: "settings", Kind::Section, Empty,
         "switches, named and preset as the kernel's `net.ipv4.vs.*` and `net.ipv4.*`";
-    SETTINGS_CONN_REUSE_MODE: "settings.conn_reuse_mode", Kind::Count { min: 0, max: 2 }, Value("1"),
-        "not 0: a SYN may begin a new connection on one that is ending";
-    SETTINGS_EXPIRE_NODEST_CONN: "settings.expire_nodest_conn", SWITCH, Value("0"),
-        "1: connections of a removed server end at their next packet; 0: they wait for its return";
-    SETTINGS_PMTU_DISC: "settings.pmtu_disc", SWITCH, Value("1"),
-        "1: tunnels carry DF as the packet in them has it; 0: they never set it";
-    SETTINGS_NAT_ICMP_SEND: "settings.nat_icmp_send", SWITCH, Value("0"),
-        "1: a NAT server's packet that has no connection is answered by ICMP; 0: it is routed";
-    SETTINGS_SLOPPY_TCP: "settings.sloppy_tcp", SWITCH, Value("0"),
-        "1: any TCP packet begins a connection, not only a SYN";
-    SETTINGS_SLOPPY_SCTP: "settings.sloppy_sctp", SWITCH, Value("0"),
-        "1: any SCTP packet begins an association, not only an INIT";
-    SETTINGS_ICMP_MSGS_PER_SEC: "settings.icmp_msgs_per_sec",
-        Kind::Count { min: 0, max: 10_000_000 }, Value("1000"),
-        "resets, ICMP errors and echo replies that each worker sends per second at most";
 
     TUNNEL: "tunnel", Kind::Section, Empty,
         "how packets are put into tunnels";
@@ -265,6 +284,15 @@ keys! {
         "time between two gratuitous announcements of one address";
     ARP_ANNOUNCEMENTS: "arp.announcements", Kind::Count { min: 0, max: 100 }, Value("3"),
         "gratuitous announcements of an address that the director begins to own";
+
+    MARKS: "marks", Kind::Section, Empty,
+        "rules that mark packets before the service is looked up";
+    MARKS_RULES: "marks.rules", Kind::Commands, Empty,
+        "rules for IPv4 as `iptables-save` writes those of `mangle`, one per line";
+    MARKS_RULES6: "marks.rules6", Kind::Commands, Empty,
+        "the same for IPv6, as `ip6tables-save` writes them";
+    MARKS_INTERCEPT: "marks.intercept", Kind::Marks, Empty,
+        "packets with these marks are taken as the director's own, whoever they are for";
 
     PORTS: "ports", Kind::Sections, Required,
         "the network ports, at least one";

@@ -22,6 +22,7 @@ mod error;
 mod interfaces;
 mod keys;
 mod links;
+mod marks;
 mod raw;
 mod section;
 mod services;
@@ -38,12 +39,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use lb_core::ipvsadm::Names;
+
 pub use error::{ConfigError, ConfigErrors, Position};
-pub use keys::{Fallback, KEYS, Key, Kind, markdown_table};
+pub use keys::{Fallback, Key, Kind, keys, markdown_table};
 pub use settings::{
     ArpConfig, Config, ControlConfig, Device, EalConfig, FragmentsConfig, Hugepages, IdleConfig,
-    IdleMode, InterfaceAddress, InterfaceConfig, KernelConfig, Mbufs, PortConfig, Route,
-    SettingsConfig, StaticNeighbour, Subnet, TakenProtocol, TunnelConfig, VlanConfig, Workers,
+    IdleMode, InterfaceAddress, InterfaceConfig, KernelConfig, MarksConfig, Mbufs, PortConfig,
+    Route, StaticNeighbour, Subnet, TakenProtocol, TunnelConfig, VlanConfig, Workers,
 };
 
 /// Longest configuration file that is read: 16 MiB, which is some 300,000 service lines.
@@ -56,6 +59,8 @@ pub struct Environment<'a> {
     /// Checks the commands of `services` as a whole: gets them without comments and empty lines,
     /// without white space around them, and names each wrong one by its index in that slice.
     pub check_services: CheckServices<'a>,
+    /// Names of ports in `marks`.
+    pub names: &'a dyn Names,
 }
 
 /// A check of service lines: (index in the slice, what is wrong) for each mistake.

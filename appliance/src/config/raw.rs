@@ -3,6 +3,7 @@
 //! A value that is wrong by itself is reported here and is `None` after; what values say of each
 //! other is the business of `validate`.
 
+use lb_core::settings::{SWITCHES, Settings};
 use lb_core::wire::MacAddress;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,11 +11,9 @@ use std::time::Duration;
 use saphyr_parser::ScalarStyle;
 
 use super::error::{ConfigErrors, Position, shown};
-use super::keys::{self, Kind};
+use super::keys::{self, Key, Kind};
 use super::section::{Section, count, text, truth, word};
-use super::settings::{
-    Hugepages, IdleMode, InterfaceAddress, Mbufs, SettingsConfig, Subnet, TakenProtocol,
-};
+use super::settings::{Hugepages, IdleMode, InterfaceAddress, Mbufs, Subnet, TakenProtocol};
 use super::values;
 use super::yaml::{Content, Node};
 
@@ -42,11 +41,12 @@ pub(super) struct RawConfig {
     pub(super) fragments_queue: Raw<u32>,
     pub(super) ip_forward: Raw<bool>,
     pub(super) own_service_addresses: Raw<bool>,
-    pub(super) settings: Option<SettingsConfig>,
+    pub(super) settings: Option<Settings>,
     pub(super) tunnel_source_spread: Raw<bool>,
     pub(super) kernel_rate: Raw<u32>,
     pub(super) kernel_take: Vec<At<TakenProtocol>>,
     pub(super) arp: RawArp,
+    pub(super) marks: RawMarks,
     pub(super) ports: Vec<RawPort>,
     /// Whether `ports` and their addresses were read without a mistake: only then does it mean
     /// something that no port has a name or reaches an address.
@@ -55,7 +55,7 @@ pub(super) struct RawConfig {
     pub(super) routes: Vec<RawRoute>,
     pub(super) neighbours: Vec<RawNeighbour>,
     /// The block; empty where there is none.
-    pub(super) services: Raw<RawServices>,
+    pub(super) services: Raw<RawCommands>,
 }
 
 pub(super) enum RawWorkers {
@@ -109,7 +109,14 @@ pub(super) struct RawNeighbour {
     pub(super) mac: Raw<MacAddress>,
 }
 
-pub(super) struct RawServices {
+pub(super) struct RawMarks {
+    pub(super) rules: Raw<RawCommands>,
+    pub(super) rules6: Raw<RawCommands>,
+    pub(super) intercept: Vec<At<u32>>,
+}
+
+/// A block of commands.
+pub(super) struct RawCommands {
     pub(super) text: String,
     /// Whether the text is a `|` block, whose lines are lines of the file.
     pub(super) literal: bool,
@@ -154,6 +161,7 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
             s.list(&keys::KERNEL_TAKE, errors, |c| values::taken_protocol(&word(c)?))
         }),
         arp: arp(&root, errors),
+        marks: marks(&root, errors),
         ports,
         ports_whole,
         vips: root.list(&keys::VIPS, errors, |c| values::own_address(&word(c)?)),
@@ -163,7 +171,7 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
             .iter()
             .map(|s| neighbour(s, errors))
             .collect(),
-        services: services(&root, errors),
+        services: commands(&root, &keys::SERVICES, errors),
     })
 }
 
@@ -200,26 +208,29 @@ fn arp(root: &Section<'_>, errors: &mut ConfigErrors) -> RawArp {
     }
 }
 
-fn settings(root: &Section<'_>, errors: &mut ConfigErrors) -> Option<SettingsConfig> {
+fn marks(root: &Section<'_>, errors: &mut ConfigErrors) -> RawMarks {
+    let section = root.section(&keys::MARKS, errors);
+    let section = section.as_ref();
+    let mark = |content: &Content| {
+        lb_core::marks::request::mark(&word(content)?).map_err(|problem| problem.to_string())
+    };
+    RawMarks {
+        rules: section.and_then(|s| commands(s, &keys::MARKS_RULES, errors)),
+        rules6: section.and_then(|s| commands(s, &keys::MARKS_RULES6, errors)),
+        intercept: section.map_or_else(Vec::new, |s| s.list(&keys::MARKS_INTERCEPT, errors, mark)),
+    }
+}
+
+/// All switches; those that are wrong are reported.
+fn settings(root: &Section<'_>, errors: &mut ConfigErrors) -> Option<Settings> {
     let section = root.section(&keys::SETTINGS, errors)?;
-    let rate = section.count(&keys::SETTINGS_ICMP_MSGS_PER_SEC, errors).map(|at| at.value);
-    let mut count = |key| section.count::<u8>(key, errors).map(|at| at.value);
-    let conn_reuse_mode = count(&keys::SETTINGS_CONN_REUSE_MODE);
-    let mut switch = |key| count(key).map(|value| value != 0);
-    let expire_nodest_conn = switch(&keys::SETTINGS_EXPIRE_NODEST_CONN);
-    let pmtu_disc = switch(&keys::SETTINGS_PMTU_DISC);
-    let nat_icmp_send = switch(&keys::SETTINGS_NAT_ICMP_SEND);
-    let sloppy_tcp = switch(&keys::SETTINGS_SLOPPY_TCP);
-    let sloppy_sctp = switch(&keys::SETTINGS_SLOPPY_SCTP);
-    Some(SettingsConfig {
-        conn_reuse_mode: conn_reuse_mode?,
-        expire_nodest_conn: expire_nodest_conn?,
-        pmtu_disc: pmtu_disc?,
-        nat_icmp_send: nat_icmp_send?,
-        sloppy_tcp: sloppy_tcp?,
-        sloppy_sctp: sloppy_sctp?,
-        icmp_msgs_per_sec: rate?,
-    })
+    let mut settings = Settings::default();
+    let mut whole = true;
+    for (switch, key) in SWITCHES.iter().zip(&keys::SWITCH_KEYS) {
+        let value = section.switch(key, errors);
+        whole &= value.is_some_and(|at| switch.set(&mut settings, at.value).is_ok());
+    }
+    whole.then_some(settings)
 }
 
 fn ports(root: &Section<'_>, errors: &mut ConfigErrors) -> (Vec<RawPort>, bool) {
@@ -310,17 +321,22 @@ fn mac(content: &Content) -> Result<MacAddress, String> {
     }
 }
 
-fn services(root: &Section<'_>, errors: &mut ConfigErrors) -> Raw<RawServices> {
+fn commands(
+    section: &Section<'_>,
+    key: &'static Key,
+    errors: &mut ConfigErrors,
+) -> Raw<RawCommands> {
     let read = |content: &Content| match content {
         Content::Text(text, style) => {
-            Ok(RawServices { text: text.clone(), literal: *style == ScalarStyle::Literal })
+            Ok(RawCommands { text: text.clone(), literal: *style == ScalarStyle::Literal })
         }
         other => Err(format!(
-            "{} stands where a block should; write `services: |` and one command per line below",
-            other.shown()
+            "{} stands where a block should; write `{}: |` and one command per line below",
+            other.shown(),
+            key.name()
         )),
     };
-    let found = root.optional(&keys::SERVICES, errors, read)?;
-    let none = RawServices { text: String::new(), literal: false };
+    let found = section.optional(key, errors, read)?;
+    let none = RawCommands { text: String::new(), literal: false };
     Some(At { position: found.position, value: found.value.unwrap_or(none) })
 }

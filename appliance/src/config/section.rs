@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use lb_core::settings::Values;
+
 use super::error::{ConfigErrors, Position, shown};
-use super::keys::{Fallback, KEYS, Key, Kind};
+use super::keys::{Fallback, Key, Kind, SETTINGS, keys};
 use super::raw::{At, Raw};
 use super::suggestion::nearest;
 use super::values;
@@ -38,8 +40,7 @@ impl<'a> Section<'a> {
     /// The items of the list `key`, each a section. Items that are no mappings are reported.
     pub(super) fn sections(&self, key: &'static Key, errors: &mut ConfigErrors) -> Vec<Self> {
         // Keys of the items have paths like `ports[].name`.
-        let pattern = KEYS
-            .iter()
+        let pattern = keys()
             .map(|other| other.section())
             .find(|section| section.strip_suffix("[]").is_some_and(|list| list == key.path));
         let pattern = pattern.unwrap_or(key.path);
@@ -112,6 +113,11 @@ impl<'a> Section<'a> {
         errors: &mut ConfigErrors,
     ) -> Raw<T> {
         self.value(key, errors, |content| count(content, key.kind))
+    }
+
+    /// The value of a switch.
+    pub(super) fn switch(&self, key: &'static Key, errors: &mut ConfigErrors) -> Raw<i64> {
+        self.value(key, errors, |content| switch_value(content, key.kind))
     }
 
     /// A size in the range of its key, in bytes.
@@ -213,7 +219,7 @@ impl<'a> Section<'a> {
         let mut values = Vec::new();
         let mut whole = true;
         for entry in entries {
-            let known = KEYS.iter().find(|k| k.section() == pattern && k.name() == entry.key);
+            let known = keys().find(|k| k.section() == pattern && k.name() == entry.key);
             match known {
                 Some(key) => values.push((key.name(), &entry.value)),
                 None => {
@@ -282,6 +288,24 @@ pub(super) fn count<T: TryFrom<u64>>(content: &Content, kind: Kind) -> Result<T,
         .filter(|number| (min..=max).contains(number))
         .and_then(|number| T::try_from(number).ok())
         .ok_or_else(|| format!("{number} is out of range; {way_out}"))
+}
+
+/// A whole number that the switch of a kind takes.
+fn switch_value(content: &Content, kind: Kind) -> Result<i64, String> {
+    let values = match kind {
+        Kind::Switch(values) => values,
+        _ => Values::OnOff,
+    };
+    let number = match content {
+        Content::Number(number, _) if number.is_u64() || number.is_i64() => number,
+        other => {
+            return Err(format!("{} is not a whole number; {}", other.shown(), values.way_out()));
+        }
+    };
+    number
+        .as_i64()
+        .filter(|&number| values.contain(number))
+        .ok_or_else(|| format!("{number} is out of range; {}", values.way_out()))
 }
 
 /// Text of at least one character, without control characters.
@@ -355,10 +379,15 @@ fn read_node<T>(
 }
 
 fn unknown(name: &str, section: &str) -> String {
-    let here = || KEYS.iter().filter(|key| key.section() == section).map(|key| key.name());
+    if section == SETTINGS.path
+        && let Some(refusal) = lb_core::settings::refusal(name)
+    {
+        return refusal;
+    }
+    let here = || keys().filter(|key| key.section() == section).map(|key| key.name());
     let way_out = if let Some(meant) = nearest(name, here()) {
         format!("did you mean `{meant}`?")
-    } else if let Some(elsewhere) = KEYS.iter().find(|key| key.name() == name) {
+    } else if let Some(elsewhere) = keys().find(|key| key.name() == name) {
         match elsewhere.section() {
             "" => "it belongs to the top level".to_owned(),
             section => format!("it belongs to `{section}`"),

@@ -1,7 +1,7 @@
-//! The `services` block: its commands, and where each stands in the file.
+//! A block of commands (`services`, `marks.rules`), and where each stands in the file.
 
 use super::error::Position;
-use super::raw::{At, RawServices};
+use super::raw::{At, RawCommands};
 
 /// A command of the block.
 pub(super) struct Command<'a> {
@@ -10,17 +10,16 @@ pub(super) struct Command<'a> {
 }
 
 /// The commands of the block in their order, without comments and empty lines.
-pub(super) fn commands<'a>(services: &'a At<RawServices>, source: &str) -> Vec<Command<'a>> {
-    let block = &services.value.text;
-    let places = services.value.literal.then(|| Places::of(services, source));
-    block
-        .lines()
+pub(super) fn commands<'a>(block: &'a At<RawCommands>, source: &str) -> Vec<Command<'a>> {
+    let text = &block.value.text;
+    let places = block.value.literal.then(|| Places::of(block, source));
+    text.lines()
         .enumerate()
         .map(|(index, line)| (index, line.trim()))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(index, text)| {
             let found = places.as_ref().and_then(|places| places.position(index, text));
-            Command { position: found.unwrap_or(services.position), text }
+            Command { position: found.unwrap_or(block.position), text }
         })
         .collect()
 }
@@ -33,11 +32,11 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn of(services: &At<RawServices>, source: &'a str) -> Self {
+    fn of(block: &At<RawCommands>, source: &'a str) -> Self {
         // The parser says where the first line with content is; empty lines before it are part
         // of the block.
-        let empty = services.value.text.chars().take_while(|c| *c == '\n').count();
-        let first = services.position.line.saturating_sub(empty);
+        let empty = block.value.text.chars().take_while(|c| *c == '\n').count();
+        let first = block.position.line.saturating_sub(empty);
         Self { first, lines: source.lines().collect() }
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lb_core::settings::Settings;
 use lb_core::wire::MacAddress;
 
 /// A valid configuration. Two that are equal make the same director.
@@ -23,10 +24,12 @@ pub struct Config {
     pub ip_forward: bool,
     /// Whether the director owns the address of every service.
     pub own_service_addresses: bool,
-    pub settings: SettingsConfig,
+    /// The switches of the section `settings`; what has keys elsewhere is at its default here.
+    pub settings: Settings,
     pub tunnel: TunnelConfig,
     pub kernel: KernelConfig,
     pub arp: ArpConfig,
+    pub marks: MarksConfig,
     /// At least one.
     pub ports: Vec<PortConfig>,
     /// Addresses that the director owns besides those of ports and services.
@@ -123,18 +126,6 @@ pub struct FragmentsConfig {
     pub queue: u32,
 }
 
-/// Switches under the names of the kernel's `net.ipv4.vs.*` and `net.ipv4.*`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SettingsConfig {
-    pub conn_reuse_mode: u8,
-    pub expire_nodest_conn: bool,
-    pub pmtu_disc: bool,
-    pub nat_icmp_send: bool,
-    pub sloppy_tcp: bool,
-    pub sloppy_sctp: bool,
-    pub icmp_msgs_per_sec: u32,
-}
-
 /// How packets are put into tunnels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TunnelConfig {
@@ -157,6 +148,17 @@ pub struct TakenProtocol {
     pub protocol: u8,
     /// Either end's; `None` is any.
     pub port: Option<u16>,
+}
+
+/// How packets are marked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarksConfig {
+    /// Lines of `iptables-save`, without comments and empty lines.
+    pub rules: Vec<String>,
+    /// Lines of `ip6tables-save`.
+    pub rules6: Vec<String>,
+    /// Marks whose packets are the director's own; each once.
+    pub intercept: Vec<u32>,
 }
 
 /// How neighbours are resolved and own addresses announced.

@@ -3,6 +3,7 @@
 mod files;
 mod interfaces;
 mod ipv6;
+mod marks;
 mod switches;
 
 use lb_core::wire::MacAddress;
@@ -24,7 +25,11 @@ fn check_services(lines: &[&str]) -> Vec<(usize, String)> {
 }
 
 fn environment() -> Environment<'static> {
-    Environment { cpus: vec![0, 1, 2, 3, 8], check_services: &check_services }
+    Environment {
+        cpus: vec![0, 1, 2, 3, 8],
+        check_services: &check_services,
+        names: &lb_core::ipvsadm::Numeric,
+    }
 }
 
 fn parse_text(text: &str) -> Result<Config, ConfigErrors> {
@@ -735,7 +740,7 @@ fn piece() -> impl Strategy<Value = String> {
         "net_tap0",
         "-A -t x",
     ];
-    let names: Vec<String> = KEYS.iter().map(|key| format!("{}: ", key.name())).collect();
+    let names: Vec<String> = keys().map(|key| format!("{}: ", key.name())).collect();
     let signs = signs.into_iter().map(str::to_owned).chain(names);
     prop::sample::select(signs.collect::<Vec<_>>())
 }

@@ -8,7 +8,8 @@ use super::Environment;
 use super::error::{ConfigErrors, Position, shown};
 use super::interfaces;
 use super::links::Links;
-use super::raw::{At, Raw, RawConfig, RawPort, RawServices, RawVlan, RawWorkers};
+use super::marks;
+use super::raw::{At, Raw, RawCommands, RawConfig, RawPort, RawVlan, RawWorkers};
 use super::services::commands;
 use super::settings::{
     ArpConfig, Config, ControlConfig, Device, EalConfig, FragmentsConfig, IdleConfig, KernelConfig,
@@ -38,6 +39,7 @@ pub(super) fn validate(
     let links = Links::of(&raw, errors);
     let routes = links.routes(&raw.routes, errors);
     let neighbours = links.neighbours(&raw.neighbours, errors);
+    let marks = marks::check(&raw, source, environment, errors);
     let services = raw.services.map(|raw| services(&raw, source, environment, errors));
     Some(Config {
         control: ControlConfig { socket: raw.control_socket?.value.into() },
@@ -62,6 +64,7 @@ pub(super) fn validate(
             rate: value(raw.kernel_rate)?,
             take: raw.kernel_take.into_iter().map(|taken| taken.value).collect(),
         },
+        marks: marks?,
         arp: ArpConfig {
             max: raw.arp.max?.value,
             queue: raw.arp.queue?.value,
@@ -206,7 +209,7 @@ pub(super) fn earlier<K: Eq + Hash>(
 }
 
 fn services(
-    raw: &At<RawServices>,
+    raw: &At<RawCommands>,
     source: &str,
     environment: &Environment<'_>,
     errors: &mut ConfigErrors,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use lb_core::control::Control;
 use lb_core::ipvsadm::{self, Command, Reply};
 
+use super::marks;
 use super::protocol::Answer;
 use super::status::{self, About};
 use super::switches;
@@ -34,19 +35,26 @@ pub const SUBCOMMANDS: &[(&str, &str)] = &[
     ("vip", "addresses of the director: list, add ADDRESS, withdraw ADDRESS"),
     ("get", "switches of the connection handling, or the one that is named"),
     ("set", "changes a switch: NAME VALUE"),
+    ("marks", "rules that mark packets: iptables' own words, save, restore, intercept"),
     ("drops", "packets dropped, by reason (--all: also reasons that never occurred)"),
 ];
 
 impl Commands {
     /// Whether a request is followed by input.
     pub fn reads_input(words: &[String]) -> bool {
-        is_ipvsadm(words) && ipvsadm::reads_input(words)
+        match words.split_first() {
+            Some((first, rest)) if first == "marks" => marks::reads_input(rest),
+            _ => is_ipvsadm(words) && ipvsadm::reads_input(words),
+        }
     }
 
     /// Runs a request. Changes are not visible to workers before [`Commands::publish`].
     pub fn run(&self, words: &[String], input: &[u8]) -> Answer {
         if is_ipvsadm(words) {
             return self.run_ipvsadm(words, input);
+        }
+        if let Some((_, words)) = words.split_first().filter(|(first, _)| *first == "marks") {
+            return marks::run(&self.control, &self.names, words, input);
         }
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["status"] => Answer::printing(status::status(self)),
@@ -59,7 +67,7 @@ impl Commands {
             ["vip", "withdraw", address] => self.set_owned(address, false),
             ["get"] => Answer::printing(switches::list(lock(&self.control).settings())),
             ["get", name] => answer(switches::show(lock(&self.control).settings(), name)),
-            ["set", name, value] => self.set_switch(name, value),
+            ["set", name, value] => answer(switches::set(&mut lock(&self.control), name, value)),
             _ => Answer::refusing(2, &unknown(&words.join(" "))),
         }
     }
@@ -93,16 +101,6 @@ impl Commands {
             Ok(_) => Answer::printing(String::new()),
             Err(problem) => Answer::refusing(2, &format!("sluiced: {problem}")),
         }
-    }
-
-    fn set_switch(&self, name: &str, value: &str) -> Answer {
-        let mut control = lock(&self.control);
-        let mut settings = *control.settings();
-        let set = switches::set(&mut settings, name, value);
-        if set.is_ok() {
-            control.set_settings(settings);
-        }
-        answer(set)
     }
 
     /// Makes what was changed visible to the workers, and has new neighbours asked for at once.

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod command;
+pub mod marks;
 pub mod protocol;
 pub mod server;
 pub mod status;

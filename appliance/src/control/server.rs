@@ -156,7 +156,7 @@ fn converse(stream: &UnixStream, commands: &Commands) -> io::Result<()> {
             match read_input(&mut from)? {
                 Some(input) => input,
                 None => {
-                    let message = "sluiced: the input of -R is too long; send it in parts";
+                    let message = "sluiced: the input is too long; send it in parts";
                     Answer::refusing(2, message).write(&mut to)?;
                     break;
                 }

@@ -50,6 +50,7 @@ pub fn status(commands: &Commands) -> String {
     line!(out, "{:<14}{}", "memory", about.packet_memory);
     let (used, max) = (director.flows_used(), director.flows.flows_max());
     line!(out, "{:<14}{used} of {max}, {}", "flows", about.flow_memory);
+    line!(out, "{:<14}{}", "defence", defence(&control));
     line!(out, "{:<14}{}", "services", control.services_count());
     let (destinations, slots) = (control.destinations_count(), director.slots.len());
     line!(out, "{:<14}{destinations} of {slots}", "real servers");
@@ -72,6 +73,23 @@ pub fn status(commands: &Commands) -> String {
         worker_line(&mut out, number, *cpu, counters);
     }
     out
+}
+
+/// How hard the director defends itself against overload.
+fn defence(control: &Control) -> String {
+    let settings = control.settings();
+    let [entry, packet, secure] =
+        [settings.drop_entry, settings.drop_packet, settings.secure_tcp].map(|it| it as u8);
+    let rate = match control.director().drop_rate.get() {
+        0 => String::new(),
+        rate => format!(" (1 in {})", rate.max(1)),
+    };
+    let ended = control.director().housekeeping_counters().flows_dropped.get();
+    format!(
+        "drop_entry {entry}, drop_packet {packet}{rate}, secure_tcp {secure}; \
+         room is short below {}; {ended} ended early",
+        settings.amemthresh
+    )
 }
 
 fn worker_line(out: &mut String, number: usize, cpu: usize, counters: &WorkerCounters) {
@@ -209,4 +227,37 @@ pub fn drops(control: &Control, all: bool) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use lb_core::control::Network;
+    use lb_core::director::Limits;
+    use lb_core::flow::{FlowTable, Storage};
+    use lb_core::hash::FlowHasher;
+    use lb_core::settings::Switch;
+
+    use super::*;
+
+    #[test]
+    fn the_defence_is_shown_as_it_is_now() {
+        let hasher = FlowHasher::new([1, 2, 3]);
+        let flows = FlowTable::new(512, Storage::leaked(512), hasher);
+        let limits = Limits::of_destinations(1);
+        let mut control = Control::new(flows, limits, 0, hasher, Network::default());
+        assert_eq!(
+            defence(&control),
+            "drop_entry 0, drop_packet 0, secure_tcp 0; room is short below 1024; 0 ended early"
+        );
+        let mut settings = *control.settings();
+        for (name, value) in [("drop_entry", 3), ("drop_packet", 1), ("secure_tcp", 1)] {
+            Switch::named(name).unwrap().set(&mut settings, value).unwrap();
+        }
+        control.set_settings(settings);
+        assert_eq!(
+            defence(&control),
+            "drop_entry 3, drop_packet 2 (1 in 2), secure_tcp 2; room is short below 1024; \
+             0 ended early"
+        );
+    }
 }

@@ -13,6 +13,7 @@
 
 mod addresses;
 mod announce;
+mod defence;
 mod paths;
 mod services;
 mod support;
@@ -120,6 +121,8 @@ pub struct Control {
     services_made: u64,
     trash: Trash,
     now: Tick,
+    /// When the room for connections is looked at next.
+    defence_due: Tick,
     /// What is configured differs from the snapshot that workers see.
     changed: bool,
     /// A NAT destination was there at some time, or an address was withdrawn: connections outlive
@@ -189,6 +192,7 @@ impl Control {
             services_made: 0,
             trash: Trash::new(limits.destinations_max),
             now: Tick::default(),
+            defence_due: Tick::default(),
             changed: true,
             tells_apart: false,
             ways_made: 1,
@@ -209,27 +213,24 @@ impl Control {
         self.acceptance = acceptance;
     }
 
-    /// Switches of the connection handling.
-    pub fn set_settings(&mut self, settings: Settings) {
-        self.changed |= settings != self.settings;
-        self.settings = settings;
-    }
-
-    /// The switches as they are.
-    pub const fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     /// The rules that mark packets.
     pub const fn mark_rules(&self) -> &MarkRules {
         &self.mark_rules
     }
 
-    /// Changes the rules that mark packets.
-    pub fn set_mark_rules(&mut self, rules: MarkRules) {
+    /// Changes the rules that mark packets, knowing the interfaces.
+    ///
+    /// # Errors
+    ///
+    /// Those of the change, which then has to have changed nothing.
+    pub fn change_marks<T, E>(
+        &mut self,
+        change: impl FnOnce(&mut MarkRules, &[Interface]) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let done = change(&mut self.mark_rules, &self.interfaces)?;
         self.changed = true;
         self.marks_changed = true;
-        self.mark_rules = rules;
+        Ok(done)
     }
 
     /// Makes all changes since the last call visible to the workers, from their next burst on.
@@ -239,7 +240,7 @@ impl Control {
             return;
         }
         if std::mem::take(&mut self.marks_changed) {
-            self.marks = Arc::new(Marks::new(&self.mark_rules, &self.interfaces));
+            self.marks = Arc::new(Marks::new(&self.mark_rules, &self.interfaces, self.hasher));
         }
         let addresses: Vec<_> = self.owned_addresses().collect();
         let link_locals = self.interfaces.iter().map(|interface| interface.link_local().into());
@@ -275,6 +276,10 @@ impl Control {
         self.now = now;
         let questions = self.neighbours.questions(now, &self.director.slots);
         self.path_mtus.expire(now, &self.director.slots);
+        if !now.is_before(self.defence_due) {
+            self.defence_due = now.plus_seconds(1);
+            self.adapt_defence();
+        }
         self.publish();
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         self.retired_ways.retain(|ways| Arc::strong_count(ways) > 1);

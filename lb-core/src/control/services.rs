@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Control;
 use super::support::{self, Acceptance};
@@ -254,6 +255,9 @@ impl Control {
     /// Takes a destination out of service; its connections stay.
     fn retire(&mut self, (key, service): (ServiceKey, u64), record: &DestinationRecord) {
         self.director.slots.get(record.id).set_available(false);
+        if self.settings.expire_nodest_conn {
+            self.director.has_orphans.store(true, Ordering::Release);
+        }
         if let Some(hop) = record.hop {
             self.neighbours.remove_user(hop, record.id);
         }

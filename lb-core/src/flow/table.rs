@@ -143,6 +143,11 @@ impl FlowTable {
         self.hasher.hash_one(data) as u32 | 1
     }
 
+    /// A number that nobody can foresee, another one for each `place`.
+    pub fn random(&self, place: u64) -> u64 {
+        self.hasher.words(&[place])
+    }
+
     /// Hash of a client end with what a template's engine makes of it besides.
     pub const fn salted(&self, hash: u64, salt: u32) -> u64 {
         hash ^ (salt as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)

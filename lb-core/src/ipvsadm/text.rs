@@ -55,7 +55,7 @@ pub(super) fn truncate(text: &mut String, max: usize) {
 }
 
 /// An IPv6 address as the C library prints it: as Rust does, but for the addresses `::a.b.c.d`.
-fn ipv6(address: Ipv6Addr) -> String {
+pub(crate) fn ipv6(address: Ipv6Addr) -> String {
     match address.segments() {
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 => {
             let [a, b] = high.to_be_bytes();

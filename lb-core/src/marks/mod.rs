@@ -4,14 +4,42 @@
 //! begins with mark 0 and walks the chain in order; a rule with the target MARK changes the mark
 //! and lets it walk on, so later rules see and change what earlier ones made.
 
+#[cfg(test)]
+mod captured;
+pub mod chain;
+mod classifier;
+mod compile;
+pub mod error;
+mod grammar;
+pub mod listing;
+mod number;
+pub mod parser;
 pub mod ports;
+#[cfg(test)]
+mod properties;
+mod protocols;
+pub mod request;
 pub mod rule;
+pub mod saved;
+mod scan;
+mod show;
+mod specification;
 
 use std::sync::Arc;
 
+use crate::hash::FlowHasher;
 use crate::interface::Interface;
 use crate::parse::Packet;
-use rule::{Interfaces, Rule, Target};
+use crate::service::Family;
+pub use error::MarksError;
+
+use classifier::Classifier;
+use rule::Rule;
+
+/// The table of iptables that marks packets.
+const TABLE: &str = "mangle";
+/// Its chain that packets walk before anything else is decided.
+const CHAIN: &str = "PREROUTING";
 
 /// What an operator has set: the rules of both families, and which marks are the director's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,44 +52,42 @@ pub struct MarkRules {
     pub intercepted: Vec<u32>,
 }
 
+impl MarkRules {
+    /// The rules of a family, in order.
+    pub fn chain(&self, family: Family) -> &[Rule] {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    pub(crate) const fn chain_mut(&mut self, family: Family) -> &mut Arc<Vec<Rule>> {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+}
+
 /// The rules as the packet path asks them. Empty, as it mostly is, it costs a packet one
 /// comparison.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Marks {
-    is_empty: bool,
-    v4: Vec<(Rule, Option<Interfaces>)>,
-    v6: Vec<(Rule, Option<Interfaces>)>,
+    has_rules: bool,
+    v4: Classifier,
+    v6: Classifier,
     intercepted: Box<[u32]>,
 }
 
 impl Marks {
     /// The rules, for a director with these interfaces.
-    pub fn new(rules: &MarkRules, interfaces: &[Interface]) -> Self {
-        let compile = |rules: &[Rule]| -> Vec<_> {
-            rules
-                .iter()
-                .map(|rule| {
-                    let set = rule.interface.as_ref().map(|wanted| {
-                        let mut set = Interfaces::default();
-                        for (interface, id) in
-                            interfaces.iter().zip((0..=u8::MAX).map(crate::interface::InterfaceId))
-                        {
-                            if wanted.holds(&interface.name) {
-                                set.insert(id);
-                            }
-                        }
-                        set
-                    });
-                    (rule.clone(), set)
-                })
-                .collect()
-        };
+    pub fn new(rules: &MarkRules, interfaces: &[Interface], hasher: FlowHasher) -> Self {
         let mut intercepted = rules.intercepted.clone();
         intercepted.sort_unstable();
         Self {
-            is_empty: rules.v4.is_empty() && rules.v6.is_empty(),
-            v4: compile(&rules.v4),
-            v6: compile(&rules.v6),
+            has_rules: !(rules.v4.is_empty() && rules.v6.is_empty()),
+            v4: compile::compile(&rules.v4, interfaces, true, hasher),
+            v6: compile::compile(&rules.v6, interfaces, false, hasher),
             intercepted: intercepted.into(),
         }
     }
@@ -69,30 +95,17 @@ impl Marks {
     /// Whether no packet has a mark.
     #[inline]
     pub const fn is_empty(&self) -> bool {
-        self.is_empty
+        !self.has_rules
     }
 
     /// The mark of a packet; 0 is none.
     #[inline]
     pub fn mark(&self, packet: &Packet) -> u32 {
-        if self.is_empty { 0 } else { self.walk(packet) }
+        if self.has_rules { self.classify(packet) } else { 0 }
     }
 
-    fn walk(&self, packet: &Packet) -> u32 {
-        let mut mark = 0;
-        for (rule, interfaces) in if packet.is_v4() { &self.v4 } else { &self.v6 } {
-            if interfaces.is_some_and(|set| !set.contains(packet.interface))
-                || !rule.holds(packet, mark)
-            {
-                continue;
-            }
-            match rule.target {
-                Some(Target::Mark(change)) => mark = change.apply(mark),
-                Some(Target::Accept | Target::Return) => break,
-                None => {}
-            }
-        }
-        mark
+    fn classify(&self, packet: &Packet) -> u32 {
+        if packet.is_v4() { self.v4.mark(packet) } else { self.v6.mark(packet) }
     }
 
     /// Whether some mark makes packets the director's own.
@@ -108,16 +121,9 @@ impl Marks {
     }
 }
 
-impl Default for Marks {
-    /// No rules.
-    fn default() -> Self {
-        Self::new(&MarkRules::default(), &[])
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::rule::Change;
+    use super::rule::{Change, Target};
     use super::*;
     use crate::drops::DropReason;
 
@@ -132,7 +138,7 @@ mod tests {
             intercepted: vec![7, 5],
             ..MarkRules::default()
         };
-        let marks = Marks::new(&rules, &[]);
+        let marks = Marks::new(&rules, &[], FlowHasher::new([1, 2, 3]));
         let mut packet = Packet::dropped(DropReason::FrameTooShort);
         assert_eq!(marks.mark(&packet), 0x3b);
         packet.destination = crate::address::Address::v4(1);

@@ -44,6 +44,17 @@ pub enum End {
     Either,
 }
 
+impl End {
+    /// The option for it, as it is printed.
+    pub(super) const fn option(self) -> &'static str {
+        match self {
+            Self::Source => "--sports",
+            Self::Destination => "--dports",
+            Self::Either => "--ports",
+        }
+    }
+}
+
 impl PortMatch {
     /// Whether it holds for a packet with this source and destination port.
     pub(super) fn holds(&self, (from, to): (u16, u16)) -> bool {

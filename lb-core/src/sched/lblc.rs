@@ -49,7 +49,7 @@ impl LocalityBased {
 
     /// Regular work of the control thread.
     pub(super) fn tick(&self, now: Tick, settings: &Settings, slots: &DestinationSlots) {
-        self.affinity.clean(now, settings.lblc_expiration, slots);
+        self.affinity.clean(now, settings.lblc_expiration_s, slots);
     }
 
     /// The table behind.

@@ -42,7 +42,7 @@ impl ReplicatedLocality {
         let known = self.affinity.with(destination, now, slots, |set| {
             let least = least(set, settings, slots);
             if set.has_others()
-                && is_stale(set.changed(), settings.lblcr_expiration, now)
+                && is_stale(set.changed(), settings.lblcr_expiration_s, now)
                 && let Some(most) = most(set, settings, slots)
             {
                 set.remove(most, now);
@@ -61,7 +61,7 @@ impl ReplicatedLocality {
 
     /// Regular work of the control thread.
     pub(super) fn tick(&self, now: Tick, settings: &Settings, slots: &DestinationSlots) {
-        self.affinity.clean(now, settings.lblcr_expiration, slots);
+        self.affinity.clean(now, settings.lblcr_expiration_s, slots);
     }
 
     /// The table behind.
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn sets_grow_when_outgrown_and_shrink_when_nothing_changes() {
         let mut sample = Sample::new(&[1, 1, 1]);
-        sample.settings.lblcr_expiration = 60;
+        sample.settings.lblcr_expiration_s = 60;
         let lblcr = sample.start("lblcr");
         let bind = |sample: &Sample, id: u32, count: usize| {
             (0..count).for_each(|_| sample.slots.bind(DestinationId(id), true));

@@ -114,7 +114,8 @@ impl<'lab> Director<'lab> {
         self.ask("sluicectl", line)
     }
 
-    fn ask(&self, name: &str, line: &str) -> Reply {
+    /// How one of the two programs ends with a command line, whatever comes of it.
+    pub(crate) fn ask(&self, name: &str, line: &str) -> Reply {
         // A director that hangs must fail the test, not hang it.
         let mut command = Command::new("timeout");
         command

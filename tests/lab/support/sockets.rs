@@ -154,6 +154,22 @@ pub(crate) fn connect_from(
     })
 }
 
+/// Begins so many connections from the lab's client to a port of the VIP, and does not wait.
+pub(crate) fn start_connecting(lab: &Lab, port: u16, count: usize) -> Vec<Socket> {
+    let vip: Ipv4Addr = VIP.parse().expect("an address");
+    let begin = || -> io::Result<Socket> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        match socket.connect(&SocketAddr::from((vip, port)).into()) {
+            // EINPROGRESS
+            Err(error) if error.raw_os_error() == Some(115) => Ok(socket),
+            Err(error) => Err(error),
+            Ok(()) => Ok(socket),
+        }
+    };
+    lab.inside("client", || (0..count).map(|_| begin().expect("a socket")).collect())
+}
+
 /// Connects to an echo server; the name that it says comes along.
 pub(crate) fn connect_echo(lab: &Lab, port: u16, source_port: Option<u16>) -> (TcpStream, String) {
     connect_echo_from(lab, "client", port, source_port)

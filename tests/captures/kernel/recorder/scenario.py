@@ -28,6 +28,7 @@ def every():
         "ftp",
         "other",
         "persistent",
+        "settings",
         "random",
     ):
         try:
