@@ -4,10 +4,11 @@
 //! random operations and what the kernel did at each:
 //!
 //! ```text
-//! sequence 0 tcp address rr                          a new service: of VIP and port 1000, or mark 1000
-//! add 12 3 0 0 | 12:0/0                              server, weight, -x, -y | counts afterwards
-//! packet 10.0.1.2:10000 10.0.0.100 S > 16 | 16:1/0 12:0/0      client, to, flags > where it came out
-//! service sh -b sh-port | 16:1/0 12:0/0              -E with a scheduler, mostly the same
+//! sequence 0 tcp address rr                     a new service: of VIP and port 1000, or mark 1000
+//! add 12 3 0 0 | 12:0/0                         server, weight, -x, -y | counts afterwards
+//! packet 10.0.1.2:10000 10.0.0.100 S > 12 | 12:1/0      client, to, flags > where it came out
+//! service sh -b sh-port | 12:1/0                -E with a scheduler, mostly the same
+//! wait 12 | 12:1/0                              seconds
 //! ```
 //!
 //! Counts are active/inactive connections of each server, in the kernel's order. A packet comes

@@ -37,7 +37,7 @@ use affinity::Affinity;
 pub use dh::DestinationHash;
 pub use lblc::LocalityBased;
 pub use lblcr::ReplicatedLocality;
-use least::{LeastIndex, group_size};
+use least::{LeastIndex, group_size, leader_of};
 pub use mh::Maglev;
 pub use rr::RoundRobin;
 pub use sh::SourceHash;
@@ -95,8 +95,9 @@ impl<'a> Candidates<'a> {
     /// leads its group.
     pub fn arrange(&self, is_indexed: bool) {
         let group_size = if is_indexed { group_size(self.ids.len()) } else { None };
-        for (place, (number, &id)) in (0_u32..).zip(self.ids.iter().enumerate()) {
-            let leader = group_size.map(|size| self.ids[number / size * size]);
+        let count = self.ids.len();
+        for (number, (place, &id)) in (0_u32..).zip(self.ids).enumerate() {
+            let leader = group_size.map(|size| self.ids[leader_of(number, size, count)]);
             self.slots.get(id).set_place(place, leader);
         }
     }

@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::least::group_size;
+use super::least::{group_size, leader_of};
 use super::{Candidates, Request, wlc};
 use crate::hash::FlowHasher;
 
@@ -82,7 +82,7 @@ impl TwoChoices {
         let ranges = (0..count).step_by(self.group_size);
         self.groups.iter().zip(ranges).filter_map(move |(group, first)| {
             let range = first..(first + self.group_size).min(count);
-            let leader = candidates.slot(first);
+            let leader = candidates.slot(leader_of(first, self.group_size, count));
             let stamp = u64::from(leader.turns()) | ADDED;
             // Without groups nobody is told of turns.
             let is_known = self.groups.len() > 1 && group.stamp.load(Ordering::Acquire) == stamp;
