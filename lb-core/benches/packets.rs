@@ -19,7 +19,7 @@ use lb_core::neighbour::NeighbourSeen;
 use lb_core::operations::Operations;
 use lb_core::protocol::Protocol;
 use lb_core::route::Hop;
-use lb_core::sched::{Candidates, Request, Scheduler};
+use lb_core::sched::{Candidates, NAMES, Request, Scheduler};
 use lb_core::service::SchedulerFlags;
 use lb_core::service::{Service, ServiceKey};
 use lb_core::settings::Settings;
@@ -201,44 +201,108 @@ fn established(c: &mut Criterion) {
     }
 }
 
-fn picks(c: &mut Criterion) {
-    let mut group = c.benchmark_group("pick");
-    for count in [8_u32, 1000] {
+/// A service in its steady state: 20,000 connections.
+struct Churn {
+    slots: DestinationSlots,
+    ids: Vec<DestinationId>,
+    servers: Vec<RealServer>,
+    /// Real servers of connections in the order in which they began; the older half is inactive.
+    connections: Vec<DestinationId>,
+    oldest: usize,
+}
+
+impl Churn {
+    const CONNECTIONS: usize = 20_000;
+
+    fn new(count: u32) -> Self {
         let slots = DestinationSlots::new(count as usize);
         let ids: Vec<_> = (0..count).map(DestinationId).collect();
         for &id in &ids {
-            slots.get(id).configure(1 + i32::try_from(id.0 % 7).unwrap_or_default(), 0, 0);
+            slots.configure(id, 1 + i32::try_from(id.0 % 7).unwrap_or_default(), 0, 0);
         }
-        let servers: Vec<_> = (0..count)
-            .map(|number| RealServer {
-                address: Address::v4(0x0a00_0200 + number),
-                port: 80,
-                method: ForwardingMethod::DirectRouting,
-            })
-            .collect();
-        let candidates = Candidates { ids: &ids, servers: &servers, slots: &slots };
+        let server = |number| RealServer {
+            address: Address::v4(0x0a00_0200 + number),
+            port: 80,
+            method: ForwardingMethod::DirectRouting,
+        };
+        let servers = (0..count).map(server).collect();
+        Self { slots, ids, servers, connections: Vec::new(), oldest: 0 }
+    }
+
+    fn candidates(&self) -> Candidates<'_> {
+        Candidates { ids: &self.ids, servers: &self.servers, slots: &self.slots }
+    }
+
+    /// Connections as the scheduler makes them.
+    fn begin(&mut self, mut pick: impl FnMut(&Self) -> Option<DestinationId>) {
+        for id in self.connections.drain(..) {
+            self.slots.unbind(id, true);
+        }
+        for _ in 0..Self::CONNECTIONS {
+            let Some(id) = pick(self) else { continue };
+            self.slots.bind(id, true);
+            self.connections.push(id);
+        }
+        let half = self.connections.len() / 2;
+        self.connections[..half].iter().for_each(|&id| self.slots.set_active(id, false));
+        self.oldest = 0;
+    }
+
+    /// A connection begins, another one becomes inactive, a third one ends.
+    fn turn(&mut self, begun: DestinationId) {
+        let count = self.connections.len();
+        self.slots.bind(begun, true);
+        self.slots.set_active(self.connections[(self.oldest + count / 2) % count], false);
+        let ended = std::mem::replace(&mut self.connections[self.oldest], begun);
+        self.slots.unbind(ended, false);
+        self.oldest = (self.oldest + 1) % count;
+    }
+}
+
+/// A pick, and what a connection changes at its destination from its beginning to its end.
+fn picks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pick");
+    for count in [8_u32, 1000] {
         let settings = Settings::default();
-        let request = Request {
-            client: Address::v4(0x0a00_0102),
+        let request = |number: u32| Request {
+            client: Address::v4(0x0a00_0000 + number % 5000),
             client_port: 40000,
-            destination: Address::v4(0x0a00_0064),
+            destination: Address::v4(0x0a32_0000 + number % 3000),
             flags: SchedulerFlags::default(),
             now: Tick(1000),
             settings: &settings,
         };
-        for name in lb_core::sched::NAMES {
-            let Some(scheduler) = Scheduler::start(name, candidates, FlowHasher::new([1, 2, 3]))
-            else {
+        for name in NAMES.iter().filter(|&&name| name != "none") {
+            let mut churn = Churn::new(count);
+            let hasher = FlowHasher::new([1, 2, 3]);
+            let Some(scheduler) = Scheduler::start(name, churn.candidates(), hasher) else {
                 continue;
             };
+            churn.candidates().arrange(scheduler.is_indexed());
+            let mut number = 0;
+            let mut pick = |churn: &Churn| {
+                number += 1;
+                let place = scheduler.pick(&request(number), churn.candidates())?;
+                Some(churn.ids[place])
+            };
+            churn.begin(&mut pick);
             group.bench_function(format!("{name}/{count}"), |b| {
                 b.iter(|| {
-                    let place = scheduler.pick(&request, candidates);
-                    // As a connection that begins, so that lc and wlc move on.
-                    place.inspect(|&place| slots.get(ids[place]).bind(true))
+                    if let Some(id) = pick(&churn) {
+                        churn.turn(id);
+                    }
                 });
             });
         }
+        let mut churn = Churn::new(count);
+        churn.begin(|churn| churn.ids.first().copied());
+        let mut number = 0;
+        group.bench_function(format!("turn alone/{count}"), |b| {
+            b.iter(|| {
+                number = (number + 1) % churn.ids.len();
+                churn.turn(churn.ids[number]);
+            });
+        });
     }
     group.finish();
 }

@@ -98,7 +98,7 @@ impl Connections {
         entry.set_deadline(if keeps_established(state, packet) {
             burst.established_until
         } else {
-            let state = follow(burst, id, state, slot, packet);
+            let state = follow(burst, id, state, packet);
             now.plus_seconds(timeout_s(snapshot, packet, state.number()))
         });
         entry.count_packet();
@@ -157,7 +157,7 @@ impl Connections {
         entry.set_deadline(if keeps_established(state, packet) {
             burst.established_until
         } else {
-            let state = follow(burst, id, state, director.slots.get(server), packet);
+            let state = follow(burst, id, state, packet);
             now.plus_seconds(timeout_s(snapshot, packet, state.number()))
         });
         count_out(counters, server, packet);

@@ -186,12 +186,11 @@ impl Director {
 
     /// A connection or template in that state begins or ends: its destination counts it.
     pub(crate) fn count_connection(&self, of: DestinationId, state: FlowState, begins: bool) {
-        let slot = self.slots.get(of);
         match (state.is_template(), begins) {
-            (true, true) => slot.bind_template(),
-            (true, false) => slot.unbind_template(),
-            (false, true) => slot.bind(state.is_active()),
-            (false, false) => slot.unbind(state.is_active()),
+            (true, true) => self.slots.get(of).bind_template(),
+            (true, false) => self.slots.get(of).unbind_template(),
+            (false, true) => self.slots.bind(of, state.is_active()),
+            (false, false) => self.slots.unbind(of, state.is_active()),
         }
     }
 

@@ -11,7 +11,9 @@ use std::sync::atomic::{
 
 use crate::address::Address;
 use crate::destination::{Tunnel, TunnelChecksum};
+use crate::falls::Falls;
 use crate::interface::InterfaceId;
+use crate::load::Load;
 use crate::prefetch;
 use crate::settings::Settings;
 use crate::wire::MacAddress;
@@ -112,44 +114,12 @@ struct LoadLine {
     place: AtomicU32,
     /// Memories of schedulers that name it.
     references: AtomicU32,
-}
-
-/// Active and inactive connections in one word, so that a change between them is one operation:
-/// `active * 2^32 + inactive`. Two workers may take either through zero for an instant, so both
-/// have a sign.
-#[derive(Clone, Copy)]
-struct Load(i64);
-
-impl Load {
-    const ACTIVE: i64 = 1 << 32;
-    const INACTIVE: i64 = 1;
-
-    const fn of(active: bool) -> i64 {
-        if active { Self::ACTIVE } else { Self::INACTIVE }
-    }
-
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the low half, with its sign")]
-    const fn low(self) -> i32 {
-        self.0 as i32
-    }
-
-    /// Negative is shown to nobody.
-    #[inline]
-    fn inactive(self) -> u32 {
-        self.low().max(0).unsigned_abs()
-    }
-
-    #[inline]
-    fn active(self) -> u32 {
-        let high = self.0.wrapping_sub(self.low() as i64) >> 32;
-        (high as i32).max(0).unsigned_abs()
-    }
-
-    /// Active or not: what thresholds count.
-    fn total(self) -> u64 {
-        u64::from(self.active()) + u64::from(self.inactive())
-    }
+    /// The destination whose `falls` and `turns` are those of its group, plus 1; 0 for none.
+    leader: AtomicU32,
+    /// Of a leader: see [`Falls`].
+    falls: AtomicU64,
+    /// Of a leader: how often the sum of the usable weights of the group changed.
+    turns: AtomicU32,
 }
 
 const _: () = assert!(size_of::<DestinationSlot>() == 128);
@@ -226,7 +196,7 @@ impl DestinationSlot {
     }
 
     /// Takes over weight and thresholds of `-a` or `-e`.
-    pub fn configure(&self, weight: i32, upper_threshold: u32, lower_threshold: u32) {
+    fn configure(&self, weight: i32, upper_threshold: u32, lower_threshold: u32) {
         self.load.weight.store(weight, Ordering::Relaxed);
         if weight > 0 {
             self.settings.last_weight.store(weight.unsigned_abs(), Ordering::Relaxed);
@@ -294,9 +264,23 @@ impl DestinationSlot {
         self.load.place.load(Ordering::Relaxed) as usize
     }
 
-    /// Its service's list is made.
-    pub fn set_place(&self, place: u32) {
+    /// Its service's list is made: where it is there, and who leads its group, if there are any.
+    pub fn set_place(&self, place: u32, leader: Option<DestinationId>) {
         self.load.place.store(place, Ordering::Relaxed);
+        self.load.leader.store(leader.map_or(0, |id| id.0 + 1), Ordering::Relaxed);
+    }
+
+    /// Of a leader: what made destinations of its group more eligible.
+    #[inline]
+    pub(crate) fn falls(&self) -> Falls {
+        // Pairs with the release in `DestinationSlots::tell`: who sees the fall sees the load.
+        Falls(self.load.falls.load(Ordering::Acquire))
+    }
+
+    /// Of a leader: a number that changes after the sum of the usable weights of its group has.
+    #[inline]
+    pub fn turns(&self) -> u32 {
+        self.load.turns.load(Ordering::Acquire)
     }
 
     /// Whether the upper threshold was reached and the lower one not yet left behind.
@@ -321,28 +305,25 @@ impl DestinationSlot {
         (active << 8) + inactive + all
     }
 
-    /// A connection is bound to the destination, which is overloaded from the upper threshold on
-    /// (`ip_vs_bind_dest` of Linux 6.1).
-    pub fn bind(&self, active: bool) {
+    /// A connection is bound. Says whether that overloaded the destination.
+    fn bind(&self, active: bool) -> bool {
         let load = self.add(Load::of(active));
         let upper = self.settings.upper_threshold.load(Ordering::Relaxed);
-        if upper != 0 && load.total() >= u64::from(upper) {
-            self.load.overloaded.store(true, Ordering::Relaxed);
-        }
+        upper != 0
+            && load.total() >= u64::from(upper)
+            && !self.load.overloaded.swap(true, Ordering::Relaxed)
     }
 
-    /// A connection ends. The destination is usable again below the lower threshold, or below 3/4
-    /// of the upper one where that is not set (`ip_vs_unbind_dest` of Linux 6.1).
-    pub fn unbind(&self, active: bool) {
+    /// A connection ends. Says whether the destination is overloaded no more.
+    fn unbind(&self, active: bool) -> bool {
         let total = self.add(-Load::of(active)).total();
         if !self.is_overloaded() {
-            return;
+            return false;
         }
         let upper = u64::from(self.settings.upper_threshold.load(Ordering::Relaxed));
         let lower = u64::from(self.settings.lower_threshold.load(Ordering::Relaxed));
-        if if lower != 0 { total < lower } else { total * 4 < upper * 3 } {
-            self.load.overloaded.store(false, Ordering::Relaxed);
-        }
+        let is_over = if lower != 0 { total < lower } else { total * 4 < upper * 3 };
+        is_over && self.load.overloaded.swap(false, Ordering::Relaxed)
     }
 
     /// A persistence template is bound to the destination.
@@ -353,11 +334,6 @@ impl DestinationSlot {
     /// A persistence template ends.
     pub fn unbind_template(&self) {
         self.load.persistent.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// A connection changes between active and inactive.
-    pub fn set_active(&self, active: bool) {
-        self.add(Load::of(active) - Load::of(!active));
     }
 
     /// Returns what there is then.
@@ -375,6 +351,7 @@ impl DestinationSlot {
         self.configure(0, 0, 0);
         self.load.load.store(0, Ordering::Relaxed);
         self.load.persistent.store(0, Ordering::Relaxed);
+        self.set_place(0, None);
     }
 }
 
@@ -415,6 +392,65 @@ impl DestinationSlots {
         &self.slots[id.0 as usize]
     }
 
+    /// Takes over weight and thresholds of `-a` or `-e`.
+    pub fn configure(&self, id: DestinationId, weight: i32, upper: u32, lower: u32) {
+        let slot = self.get(id);
+        slot.configure(weight, upper, lower);
+        self.tell(slot, true, true);
+    }
+
+    /// A connection is bound to a destination, which is overloaded from the upper threshold on
+    /// (`ip_vs_bind_dest` of Linux 6.1).
+    #[inline]
+    pub fn bind(&self, id: DestinationId, active: bool) {
+        let slot = self.get(id);
+        if slot.bind(active) {
+            self.tell(slot, false, true);
+        }
+    }
+
+    /// A connection ends. The destination is usable again below the lower threshold, or below 3/4
+    /// of the upper one where that is not set (`ip_vs_unbind_dest` of Linux 6.1).
+    #[inline]
+    pub fn unbind(&self, id: DestinationId, active: bool) {
+        let slot = self.get(id);
+        let is_usable_again = slot.unbind(active);
+        self.tell(slot, true, is_usable_again);
+    }
+
+    /// A connection changes between active and inactive.
+    #[inline]
+    pub fn set_active(&self, id: DestinationId, active: bool) {
+        let slot = self.get(id);
+        slot.add(Load::of(active) - Load::of(!active));
+        if !active {
+            self.tell(slot, true, false);
+        }
+    }
+
+    /// Tells the group of a destination, if it has one, that a figure of the destination changed.
+    #[inline]
+    fn tell(&self, slot: &DestinationSlot, fell: bool, turned: bool) {
+        let leader = slot.load.leader.load(Ordering::Relaxed);
+        let Some(leader) = leader.checked_sub(1) else { return };
+        let leader = &self.get(DestinationId(leader)).load;
+        if fell {
+            let place = slot.load.place.load(Ordering::Relaxed);
+            let mut falls = leader.falls.load(Ordering::Relaxed);
+            while let Err(now) = leader.falls.compare_exchange_weak(
+                falls,
+                Falls(falls).and(place).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                falls = now;
+            }
+        }
+        if turned {
+            leader.turns.fetch_add(1, Ordering::Release);
+        }
+    }
+
     /// Asks for the line that a packet of this destination reads.
     #[inline]
     pub fn prefetch(&self, id: DestinationId) {
@@ -450,23 +486,6 @@ mod tests {
             assert_eq!(slot.tunnel(), tunnel);
         }
         assert_eq!(slot.outer_ends(), ends);
-    }
-
-    /// Two workers may count in the other order than things happened.
-    #[test]
-    fn counts_survive_going_below_zero() {
-        let slot = DestinationSlot::default();
-        let counts = || (slot.active(), slot.inactive());
-        slot.set_active(true);
-        assert_eq!(counts(), (1, 0), "-1 inactive");
-        slot.bind(false);
-        assert_eq!(counts(), (1, 0));
-        slot.set_active(false);
-        slot.unbind(true);
-        assert_eq!(counts(), (0, 1), "-1 active");
-        slot.set_active(true);
-        assert_eq!(counts(), (0, 0));
-        assert!(slot.is_idle());
     }
 
     /// Overloaded at `-x`, usable again below `-y`.

@@ -5,7 +5,6 @@ use crate::flow::{FlowId, FlowState};
 use crate::parse::Packet;
 use crate::protocol::Protocol;
 use crate::settings::Settings;
-use crate::slots::DestinationSlot;
 use crate::snapshot::Snapshot;
 use crate::state::{Direction, SctpEvent, SctpState, State, TcpState, UdpState};
 use crate::wire::tcp::Flags;
@@ -38,7 +37,6 @@ pub(crate) fn follow(
     burst: &Burst<'_>,
     id: FlowId,
     mut state: FlowState,
-    slot: &DestinationSlot,
     packet: &Packet,
 ) -> FlowState {
     let director = burst.director;
@@ -60,7 +58,7 @@ pub(crate) fn follow(
         }
         if entry.exchange_state(state, new) {
             if new.is_active() != state.is_active() {
-                slot.set_active(new.is_active());
+                director.slots.set_active(entry.destination(), new.is_active());
             }
             return new;
         }

@@ -82,6 +82,8 @@ pub struct VirtualService {
     pub destinations: Box<[DestinationId]>,
     /// In the same order.
     pub servers: Box<[RealServer]>,
+    /// Places of the destinations, in the order of their ids.
+    places: Box<[(DestinationId, u32)]>,
 }
 
 impl VirtualService {
@@ -92,6 +94,8 @@ impl VirtualService {
         destinations: Box<[DestinationId]>,
         servers: Box<[RealServer]>,
     ) -> Self {
+        let mut places: Box<[_]> = destinations.iter().copied().zip(0..).collect();
+        places.sort_unstable_by_key(|(id, _)| id.0);
         Self {
             key: service.key,
             scheduler,
@@ -101,6 +105,7 @@ impl VirtualService {
             one_packet: service.one_packet,
             destinations,
             servers,
+            places,
         }
     }
 
@@ -117,8 +122,8 @@ impl VirtualService {
 
     /// The real server of a destination, if it is of this service.
     pub fn server(&self, id: DestinationId) -> Option<RealServer> {
-        let place = self.destinations.iter().position(|&destination| destination == id)?;
-        Some(self.servers[place])
+        let found = self.places.binary_search_by_key(&id.0, |(id, _)| id.0).ok()?;
+        Some(self.servers[self.places[found].1 as usize])
     }
 
     /// The service port; 0 is every port, and a mark service's.

@@ -1,5 +1,6 @@
 //! A director with its control plane, one worker and a clock that the test turns.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use lb_core::fragment::Early;
 use lb_core::frame::Frame;
 use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceId};
+use lb_core::marks::MarkRules;
 use lb_core::neighbour::NeighbourSeen;
 use lb_core::route::Hop;
 use lb_core::slots::DestinationId;
@@ -88,6 +90,15 @@ impl Bed {
         let neighbours_out = control.tick(now);
         let early = Early::new(16);
         Self { control, neighbours_out, director, worker, sweeper, now, waiting: 0, early }
+    }
+
+    /// Sets the rules that mark packets.
+    pub(crate) fn set_marks(&mut self, marks: MarkRules) {
+        let set = self.control.change_marks(|rules, _| -> Result<(), Infallible> {
+            *rules = marks;
+            Ok(())
+        });
+        assert_eq!(set, Ok(()));
     }
 
     /// Puts one frame through the packet path.

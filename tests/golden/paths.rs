@@ -5,7 +5,6 @@
 //! came in (`> lan0 HEX`), and behind each what left (`< lan1 HEX`); see
 //! `tests/captures/kernel/README.md`.
 
-use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -156,11 +155,7 @@ impl Replay {
 
     fn set_marks(&mut self) {
         let marks = self.marks.clone();
-        let set = self.bed().control.change_marks(|rules, _| -> Result<(), Infallible> {
-            *rules = marks;
-            Ok(())
-        });
-        assert_eq!(set, Ok(()));
+        self.bed().set_marks(marks);
     }
 
     fn sysctl(&mut self, setting: &str) {

@@ -4,27 +4,28 @@
 //! random operations and what the kernel did at each:
 //!
 //! ```text
-//! sequence 0 tcp rr                                  a new service, on port 1000
-//! add 12 3 0 0 | 12:0/0                              server, weight, -x, -y | counts afterwards
-//! packet 10000 S > 16 | 16:1/0 12:0/0                client port, flags > where it came out
+//! sequence 0 tcp address rr                     a new service: of VIP and port 1000, or mark 1000
+//! add 12 3 0 0 | 12:0/0                         server, weight, -x, -y | counts afterwards
+//! packet 10.0.1.2:10000 10.0.0.100 S > 12 | 12:1/0      client, to, flags > where it came out
+//! service sh -b sh-port | 12:1/0                -E with a scheduler, mostly the same
+//! wait 12 | 12:1/0                              seconds
 //! ```
 //!
 //! Counts are active/inactive connections of each server, in the kernel's order. A packet comes
-//! out at a server, as `icmp` or `reset` to the client, or as `nothing`.
+//! out at a server, as `icmp` or `reset` to the client, or as `nothing`. `lblcr_expiration` is 10.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::sync::Arc;
 
-use lb_core::address::Address;
-use lb_core::clock::Tick;
 use lb_core::drops::DropReason;
 use lb_core::frame::Frame as _;
 use lb_core::interface::InterfaceId;
+use lb_core::marks::MarkRules;
+use lb_core::marks::rule::{Change, Rule, Target};
 use lb_core::operations::Operations;
 use lb_core::protocol::Protocol;
-use lb_core::sched::Request;
-use lb_core::service::ServiceKey;
-use lb_core::slots::DestinationId;
+use lb_core::service::{Family, ServiceKey};
+use lb_core::settings::Settings;
 use lb_core::wire::build::{Link, MemoryFrame, Tcp, Udp};
 use lb_core::wire::{MacAddress, field::window, ipv4};
 use lb_core::worker::Verdict;
@@ -43,6 +44,8 @@ struct Replay {
     bed: Bed,
     protocol: Protocol,
     port: u16,
+    /// The service is that of a mark, which is the port's number.
+    by_mark: bool,
 }
 
 impl Replay {
@@ -52,26 +55,48 @@ impl Replay {
             "udp" => Protocol::Udp,
             other => panic!("protocol {other}"),
         };
-        let mut replay = Self { bed: Bed::new(captured_network(), 4096, 16), protocol, port };
+        let bed = Bed::new(captured_network(), 4096, 16);
+        let mut replay = Self { bed, protocol, port, by_mark: false };
         replay.command("-A", &format!("-s {scheduler}"));
         replay
     }
 
+    /// The service of a mark, which all packets of clients have, wherever they go.
+    fn by_mark(protocol: &str, mark: u16, scheduler: &str) -> Self {
+        let mut replay = Self::new(protocol, mark, scheduler);
+        replay.command("-D", "");
+        replay.by_mark = true;
+        replay.command("-A", &format!("-s {scheduler}"));
+        let change = Change { value: mark.into(), mask: u32::MAX };
+        let rule = Rule { target: Some(Target::Mark(change)), ..Rule::default() };
+        let intercepted = vec![mark.into()];
+        let rules = MarkRules { v4: Arc::new(vec![rule]), intercepted, ..MarkRules::default() };
+        replay.bed.set_marks(rules);
+        let settings = Settings { lblcr_expiration_s: 10, ..*replay.bed.control.settings() };
+        replay.bed.control.set_settings(settings);
+        replay
+    }
+
     fn command(&mut self, command: &str, rest: &str) {
-        let letter = if self.protocol == Protocol::Tcp { 't' } else { 'u' };
-        let line = format!("{command} -{letter} {VIP}:{} {rest}", self.port);
+        let service = match (self.by_mark, self.protocol) {
+            (true, _) => format!("-f {}", self.port),
+            (false, Protocol::Tcp) => format!("-t {VIP}:{}", self.port),
+            (false, _) => format!("-u {VIP}:{}", self.port),
+        };
+        let line = format!("{command} {service} {rest}");
         commands::run(&mut self.bed.control, &line)
             .unwrap_or_else(|error| panic!("{line}: {error}"));
     }
 
     fn server_command(&mut self, command: &str, server: &str, rest: &str) {
-        self.command(command, &format!("-r 10.0.2.{server}:{} {rest}", self.port));
+        let port = if self.by_mark { String::new() } else { format!(":{}", self.port) };
+        self.command(command, &format!("-r 10.0.2.{server}{port} {rest}"));
     }
 
     /// Sends a packet; says where it came out, as the recordings do.
-    fn packet(&mut self, src: &str, flags: &str) -> String {
+    fn packet(&mut self, src: &str, to: &str, flags: &str) -> String {
         let link = Link { destination: MacAddress([2, 0, 0, 0, 0, 0x61]), ..Link::default() };
-        let dst = format!("{VIP}:{}", self.port);
+        let dst = format!("{to}:{}", self.port);
         let frame = match self.protocol {
             Protocol::Tcp => Tcp { src, dst: &dst, flags, ..Tcp::default() }.frame(&link),
             _ => Udp { src, dst: &dst, ..Udp::default() }.frame(&link),
@@ -83,42 +108,31 @@ impl Replay {
                 let answer = MemoryFrame::new(&outcome.frame);
                 let header =
                     ipv4::Header::over(window(answer.bytes(), 14).expect("an IPv4 answer"));
-                if header.protocol() == ipv4::protocol::TCP { "reset" } else { "icmp" }.to_owned()
+                let is_reset = header.protocol() == ipv4::protocol::TCP;
+                if is_reset { "reset" } else { self.no_server() }.to_owned()
             }
             Verdict::Drop(DropReason::DestinationRemoved | DropReason::NoConnection) => {
                 "nothing".to_owned()
             }
             // The answer would leave for a client that no route leads to here.
-            Verdict::Drop(DropReason::NoDestination) => "icmp".to_owned(),
+            Verdict::Drop(DropReason::NoDestination) => self.no_server().to_owned(),
             other => panic!("{other:?}"),
         }
     }
 
-    /// Asks the service for a server for a connection to any address, and binds it.
-    fn pick(&mut self, destination: IpAddr) -> Option<(DestinationId, String)> {
-        self.bed.control.publish();
-        let director = self.bed.control.director();
-        let snapshot = director.snapshot.load();
-        let vip: IpAddr = VIP.parse().expect("an address");
-        let service = snapshot.services.find(0, self.protocol.number(), vip.into(), self.port);
-        let service = service.expect("the service");
-        let request = Request {
-            client: Address::v4(0x0a00_0102),
-            client_port: 10_000,
-            destination: destination.into(),
-            flags: service.scheduler_flags,
-            now: Tick(1000),
-            settings: &snapshot.settings,
-        };
-        let (id, server) = service.schedule(&request, &director.slots)?;
-        director.slots.get(id).bind(self.protocol == Protocol::Tcp);
-        let address = server.address.to_string();
-        Some((id, address.rsplit('.').next().expect("a part").to_owned()))
+    /// Where a packet comes out that no server can take. The kernel would answer one to an address
+    /// that is its own by the mark alone, but finds no route with that as its source.
+    const fn no_server(&self) -> &'static str {
+        if self.by_mark { "nothing" } else { "icmp" }
     }
 
     fn counts(&self) -> String {
         let address = VIP.parse().expect("an address");
-        let key = ServiceKey::Address { protocol: self.protocol, address, port: self.port };
+        let key = if self.by_mark {
+            ServiceKey::Mark { mark: self.port.into(), family: Family::V4 }
+        } else {
+            ServiceKey::Address { protocol: self.protocol, address, port: self.port }
+        };
         let row = self.bed.control.service(&key).expect("the service");
         let mut text = String::new();
         for row in row.destinations {
@@ -139,12 +153,12 @@ impl Replay {
                 self.server_command("-e", server, &format!("-w {weight} -x {upper} -y {lower}"));
             }
             ["delete", server] => self.server_command("-d", server, ""),
-            ["same", scheduler] => self.command("-E", &format!("-s {scheduler}")),
+            ["service", ref scheduler @ ..] => {
+                self.command("-E", &format!("-s {}", scheduler.join(" ")));
+            }
             // One second for the sweeper to come round.
             ["wait", seconds] => self.bed.pass(seconds.parse().expect("seconds")),
-            ["packet", client_port, flags, ">", _] => {
-                return Some(self.packet(&format!("10.0.1.2:{client_port}"), flags));
-            }
+            ["packet", client, to, flags, ">", _] => return Some(self.packet(client, to, flags)),
             _ => panic!("operation {words:?}"),
         }
         None
@@ -157,28 +171,30 @@ fn every_pick_of_random_operations() {
     let (mut packets, mut operations, mut picks) = (0, 0, 0);
     for (number, line) in RANDOM.lines().enumerate().filter(|(_, line)| !line.starts_with('#')) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        if let ["sequence", place, protocol, scheduler] = *words {
-            let port = 1000 + place.parse::<u16>().expect("a number");
-            replay = Some(Replay::new(protocol, port, scheduler));
+        if let ["sequence", place, protocol, by, ref scheduler @ ..] = *words {
+            let number = 1000 + place.parse::<u16>().expect("a number");
+            let begin = if by == "mark" { Replay::by_mark } else { Replay::new };
+            replay = Some(begin(protocol, number, &scheduler.join(" ")));
             continue;
         }
         let (what, counts) = line.split_once(" | ").expect("OPERATION | COUNTS");
         let words: Vec<&str> = what.split_whitespace().collect();
         let replay = replay.as_mut().expect("a sequence first");
         if let Some(out) = replay.operation(&words) {
-            assert_eq!(out, words[4], "line {}: {line}", number + 1);
+            assert_eq!(out, words[5], "line {}: {line}", number + 1);
             packets += 1;
             picks += usize::from(out.parse::<u8>().is_ok());
         }
         assert_eq!(replay.counts(), counts, "line {}: {line}", number + 1);
         operations += 1;
     }
-    assert_eq!((operations, packets, picks), (8193, 6733, 5959), "the recording is complete");
+    assert_eq!((operations, packets, picks), (14_629, 11_897, 10_086), "the recording is complete");
 }
 
 /// Where a packet comes out by the golden file: the last part of a server's address.
-fn expected(pick: &Value) -> &str {
-    pick.as_str().map_or("icmp", |address| address.rsplit('.').next().expect("a part"))
+fn expected<'a>(replay: &Replay, pick: &'a Value) -> &'a str {
+    pick.as_str()
+        .map_or_else(|| replay.no_server(), |address| address.rsplit('.').next().expect("a part"))
 }
 
 /// Servers are 10.0.2.11 and upwards.
@@ -205,8 +221,8 @@ fn every_pick_of_undisturbed_services() {
             let servers = run["weights_in_add_order"].as_array().map_or(0, Vec::len);
             let count = if determined { recorded.len() } else { servers };
             for (client, pick) in recorded[..count].iter().enumerate() {
-                let out = replay.packet(&format!("10.0.1.2:{}", 10_000 + client), "S");
-                assert_eq!(out, expected(pick), "{scheduler} {place} pick {client}");
+                let out = replay.packet(&format!("10.0.1.2:{}", 10_000 + client), VIP, "S");
+                assert_eq!(out, expected(&replay, pick), "{scheduler} {place} pick {client}");
                 picks += 1;
             }
         }
@@ -230,8 +246,8 @@ fn every_pick_by_the_clients_address() {
                     panic!("{client}")
                 };
                 let out =
-                    replay.packet(&format!("{}:{port}", address.as_str().expect("text")), "S");
-                assert_eq!(out, expected(pick), "{scheduler} {place} client {client}");
+                    replay.packet(&format!("{}:{port}", address.as_str().expect("text")), VIP, "S");
+                assert_eq!(out, expected(&replay, pick), "{scheduler} {place} client {client}");
                 picks += 1;
             }
         }
@@ -239,23 +255,21 @@ fn every_pick_by_the_clients_address() {
     assert_eq!(picks, 3255, "the recording is complete");
 }
 
-/// Services that the recordings found by a mark: clients ask for any address. Here the service is
-/// asked itself, and what it picks is bound.
 #[test]
 fn every_pick_by_the_destination_address() {
     let golden: Value = serde_json::from_str(GOLDEN).expect("JSON");
     let mut picks = 0;
     for (scheduler, key) in [("dh", "map"), ("lblc", "seq"), ("lblcr", "seq")] {
         for (place, run) in golden[scheduler].as_array().expect("runs").iter().enumerate() {
-            let mut replay = Replay::new("udp", 80, scheduler);
+            let mut replay = Replay::by_mark("udp", 80, scheduler);
             add_servers(&mut replay, run);
-            for pair in run[key].as_array().expect("picks") {
+            for (client, pair) in (10_000..).zip(run[key].as_array().expect("picks")) {
                 let [address, pick] = &pair.as_array().expect("a pair")[..] else {
                     panic!("{pair}")
                 };
-                let address: IpAddr = address.as_str().expect("text").parse().expect("an address");
-                let out = replay.pick(address).map_or_else(|| "icmp".to_owned(), |(_, out)| out);
-                assert_eq!(out, expected(pick), "{scheduler} {place} {pair}");
+                let to = address.as_str().expect("an address");
+                let out = replay.packet(&format!("10.0.1.2:{client}"), to, "S");
+                assert_eq!(out, expected(&replay, pick), "{scheduler} {place} {pair}");
                 picks += 1;
             }
         }

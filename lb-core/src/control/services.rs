@@ -106,9 +106,6 @@ impl ServiceRecord {
                 (record.id, RealServer { address: address.into(), port, method })
             })
             .unzip();
-        for (place, &id) in (0..).zip(&ids) {
-            director.slots.get(id).set_place(place);
-        }
         let candidates = Candidates { ids: &ids, servers: &servers, slots: &director.slots };
         let scheduler = match (&self.path, tell) {
             (Some(path), Tell::Nothing) => Arc::clone(&path.scheduler),
@@ -121,6 +118,7 @@ impl ServiceRecord {
                 Arc::new(scheduler.unwrap_or(Scheduler::None))
             }
         };
+        candidates.arrange(scheduler.is_indexed());
         let path = VirtualService::new(&self.service, scheduler, ids.into(), servers.into());
         self.path = Some(Arc::new(path));
     }
@@ -338,10 +336,10 @@ impl Operations for Control {
         }
         support::check_unicast(destination.address)?;
         let record = self.slot_for(place, &destination)?;
-        let slot = self.director.slots.get(record.id);
+        let slots = &self.director.slots;
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
-        slot.forget_last_weight();
-        slot.configure(weight, upper_threshold, lower_threshold);
+        slots.get(record.id).forget_last_weight();
+        slots.configure(record.id, weight, upper_threshold, lower_threshold);
         self.publish_path(&destination, record.id, record.hop);
         if let Some(hop) = record.hop {
             self.neighbours.add_user(hop, record.id, &self.director.slots);
@@ -372,8 +370,7 @@ impl Operations for Control {
         record.destination = destination;
         let (id, hop) = (record.id, record.hop);
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
-        let slot = self.director.slots.get(record.id);
-        slot.configure(weight, upper_threshold, lower_threshold);
+        self.director.slots.configure(id, weight, upper_threshold, lower_threshold);
         service.rebuild(&self.director, Tell::Changed);
         self.publish_path(&destination, id, hop);
         self.changed = true;

@@ -3,8 +3,10 @@
 //! that is new, and where that server is removed, quiesced, or outgrown. Whether it is overloaded
 //! by its thresholds is not asked.
 
+use std::sync::Arc;
+
 use super::affinity::Affinity;
-use super::least::first_least;
+use super::least::{LeastIndex, Ratio};
 use super::{Candidates, Request, wlc};
 use crate::clock::Tick;
 use crate::hash::FlowHasher;
@@ -14,13 +16,19 @@ use crate::slots::{DestinationSlot, DestinationSlots};
 /// The memory of lblc.
 #[derive(Debug)]
 pub struct LocalityBased {
-    affinity: Affinity,
+    affinity: Arc<Affinity>,
+    indices: Indices,
 }
 
 impl LocalityBased {
     /// Nothing is remembered yet.
-    pub(super) fn new(hasher: FlowHasher) -> Self {
-        Self { affinity: Affinity::new(hasher, 0) }
+    pub(super) fn new(candidates: Candidates<'_>, hasher: FlowHasher) -> Self {
+        Self { affinity: Arc::new(Affinity::new(hasher, 0)), indices: Indices::new(candidates) }
+    }
+
+    /// The same memory, for another list.
+    pub(super) fn changed(&self, now: Candidates<'_>) -> Self {
+        Self { affinity: Arc::clone(&self.affinity), indices: Indices::new(now) }
     }
 
     /// The server that had the last connection for the address, or that of wlc.
@@ -30,11 +38,11 @@ impl LocalityBased {
         let known = self.affinity.with(destination, now, slots, |set| set.newest());
         if let Some(place) = known.and_then(|server| candidates.place_of(server))
             && candidates.slot(place).weight() > 0
-            && !is_outgrown(candidates.slot(place), candidates)
+            && !self.indices.is_outgrown(place, candidates)
         {
             return Some(place);
         }
-        let place = first_least(candidates, |slot| wlc::ratio(slot, settings))?;
+        let place = self.indices.wlc(settings, candidates)?;
         self.affinity.remember(destination, ids[place], false, now, slots);
         Some(place)
     }
@@ -45,22 +53,50 @@ impl LocalityBased {
     }
 
     /// The table behind.
-    pub(super) const fn affinity(&self) -> &Affinity {
+    pub(super) fn affinity(&self) -> &Affinity {
         &self.affinity
     }
 }
 
-/// Whether a server has more active connections than its weight, while another one has less than
-/// half of its weight (`is_overloaded` of the kernel).
-pub(super) fn is_outgrown(slot: &DestinationSlot, candidates: Candidates<'_>) -> bool {
-    let is_idle = |slot: &DestinationSlot| 2 * i64::from(slot.active()) < i64::from(slot.weight());
-    i64::from(slot.active()) > i64::from(slot.weight())
-        && (0..candidates.ids.len()).any(|place| is_idle(candidates.slot(place)))
+/// The searches of lblc and lblcr.
+#[derive(Debug)]
+pub(super) struct Indices {
+    wlc: LeastIndex,
+    /// By active connections alone, overloaded or not.
+    active: LeastIndex,
+}
+
+impl Indices {
+    /// Those of a list.
+    pub(super) fn new(candidates: Candidates<'_>) -> Self {
+        Self { wlc: LeastIndex::new(candidates), active: LeastIndex::new(candidates) }
+    }
+
+    /// The server that wlc chooses.
+    pub(super) fn wlc(&self, settings: &Settings, candidates: Candidates<'_>) -> Option<usize> {
+        self.wlc.pick(candidates, settings.load_counts_all, |slot| wlc::ratio(slot, settings))
+    }
+
+    /// Whether a server has more active connections than its weight, while another one has less
+    /// than half of its weight (`is_overloaded` of the kernel).
+    pub(super) fn is_outgrown(&self, place: usize, candidates: Candidates<'_>) -> bool {
+        let ratio = |slot: &DestinationSlot| {
+            let (load, weight) = (i64::from(slot.active()), slot.weight());
+            (weight > 0).then_some(Ratio { load, weight })
+        };
+        let slot = candidates.slot(place);
+        i64::from(slot.active()) > i64::from(slot.weight())
+            && self
+                .active
+                .find(candidates, false, ratio)
+                .is_some_and(|(_, Ratio { load, weight })| 2 * load < i64::from(weight))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::samples::Sample;
+    use crate::slots::DestinationId;
 
     #[test]
     fn an_address_stays_with_its_server_until_that_is_outgrown() {
@@ -68,19 +104,19 @@ mod tests {
         let lblc = sample.start("lblc");
         let pick = |address| sample.pick(&lblc, address);
         assert_eq!(pick(1), Some(0));
-        sample.slot(0).bind(true);
+        sample.slots.bind(DestinationId(0), true);
         assert_eq!((pick(2), pick(1)), (Some(1), Some(0)));
         // Overloaded by its threshold: it keeps what it has, and gets nothing new.
-        sample.slot(0).configure(2, 2, 0);
-        sample.slot(0).bind(true);
+        sample.slots.configure(DestinationId(0), 2, 2, 0);
+        sample.slots.bind(DestinationId(0), true);
         assert_eq!((pick(1), pick(3)), (Some(0), Some(1)));
-        sample.slot(0).bind(true);
-        sample.slot(1).bind(true);
-        sample.slot(2).bind(true);
+        sample.slots.bind(DestinationId(0), true);
+        sample.slots.bind(DestinationId(1), true);
+        sample.slots.bind(DestinationId(2), true);
         assert_eq!(pick(1), Some(0), "3 are more than 2, but 2 * 1 is not below 2 elsewhere");
-        sample.slot(2).unbind(true);
+        sample.slots.unbind(DestinationId(2), true);
         assert_eq!(pick(1), Some(2));
-        sample.slot(2).bind(true);
+        sample.slots.bind(DestinationId(2), true);
         assert_eq!(pick(1), Some(2), "it stays where it went");
     }
 
@@ -96,7 +132,7 @@ mod tests {
         assert_eq!(sample.pick(&lblc, 2), Some(0));
         assert_eq!(sample.pick(&lblc, 1), Some(1), "it went elsewhere meanwhile");
         // Quiesced.
-        sample.slot(0).configure(0, 0, 0);
+        sample.slots.configure(DestinationId(0), 0, 0, 0);
         assert_eq!(sample.pick(&lblc, 2), Some(1));
         assert!(sample.slot(0).is_idle());
         sample.remove(1);

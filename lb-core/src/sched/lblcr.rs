@@ -3,9 +3,10 @@
 //! outgrown, wlc chooses one that joins the set. A set of several that has not changed for
 //! `lblcr_expiration` loses its most loaded server.
 
+use std::sync::Arc;
+
 use super::affinity::{Affinity, Set};
-use super::lblc::is_outgrown;
-use super::least::first_least;
+use super::lblc::Indices;
 use super::{Candidates, Request, wlc};
 use crate::clock::Tick;
 use crate::hash::FlowHasher;
@@ -18,13 +19,20 @@ const OTHERS_MAX: u16 = 65_000;
 /// The memory of lblcr.
 #[derive(Debug)]
 pub struct ReplicatedLocality {
-    affinity: Affinity,
+    affinity: Arc<Affinity>,
+    indices: Indices,
 }
 
 impl ReplicatedLocality {
     /// Nothing is remembered yet.
-    pub(super) fn new(hasher: FlowHasher) -> Self {
-        Self { affinity: Affinity::new(hasher, OTHERS_MAX) }
+    pub(super) fn new(candidates: Candidates<'_>, hasher: FlowHasher) -> Self {
+        let affinity = Arc::new(Affinity::new(hasher, OTHERS_MAX));
+        Self { affinity, indices: Indices::new(candidates) }
+    }
+
+    /// The same memory, for another list.
+    pub(super) fn changed(&self, now: Candidates<'_>) -> Self {
+        Self { affinity: Arc::clone(&self.affinity), indices: Indices::new(now) }
     }
 
     /// The least loaded server of the address's set, or that of wlc.
@@ -42,11 +50,11 @@ impl ReplicatedLocality {
             least
         });
         if let Some(place) = known.flatten().and_then(|server| candidates.place_of(server))
-            && !is_outgrown(candidates.slot(place), candidates)
+            && !self.indices.is_outgrown(place, candidates)
         {
             return Some(place);
         }
-        let place = first_least(candidates, |slot| wlc::ratio(slot, settings))?;
+        let place = self.indices.wlc(settings, candidates)?;
         self.affinity.remember(destination, ids[place], true, now, slots);
         Some(place)
     }
@@ -57,7 +65,7 @@ impl ReplicatedLocality {
     }
 
     /// The table behind.
-    pub(super) const fn affinity(&self) -> &Affinity {
+    pub(super) fn affinity(&self) -> &Affinity {
         &self.affinity
     }
 }
@@ -85,6 +93,7 @@ fn most(set: &Set<'_>, settings: &Settings, slots: &DestinationSlots) -> Option<
 #[cfg(test)]
 mod tests {
     use super::super::samples::Sample;
+    use crate::slots::DestinationId;
 
     #[test]
     fn sets_grow_when_outgrown_and_shrink_when_nothing_changes() {
@@ -92,7 +101,7 @@ mod tests {
         sample.settings.lblcr_expiration_s = 60;
         let lblcr = sample.start("lblcr");
         let bind = |sample: &Sample, id: u32, count: usize| {
-            (0..count).for_each(|_| sample.slot(id).bind(true));
+            (0..count).for_each(|_| sample.slots.bind(DestinationId(id), true));
         };
         assert_eq!(sample.pick(&lblcr, 1), Some(0));
         bind(&sample, 0, 2);
@@ -107,7 +116,7 @@ mod tests {
         assert_eq!(sample.pick(&lblcr, 2), Some(1), "another address, another set");
         sample.now = sample.now.plus_seconds(60);
         assert_eq!(sample.pick(&lblcr, 1), Some(0));
-        (0..4).for_each(|_| sample.slot(2).unbind(true));
+        (0..4).for_each(|_| sample.slots.unbind(DestinationId(2), true));
         assert_eq!(sample.pick(&lblcr, 1), Some(2), "still in the set");
         bind(&sample, 2, 1);
         sample.now = sample.now.plus_seconds(1);
@@ -122,14 +131,14 @@ mod tests {
         let mut sample = Sample::new(&[1, 1]);
         let lblcr = sample.start("lblcr");
         assert_eq!(sample.pick(&lblcr, 1), Some(0));
-        sample.slot(0).configure(1, 1, 0);
-        sample.slot(0).bind(true);
+        sample.slots.configure(DestinationId(0), 1, 1, 0);
+        sample.slots.bind(DestinationId(0), true);
         assert_eq!(sample.pick(&lblcr, 1), Some(1));
-        sample.slot(0).unbind(true);
+        sample.slots.unbind(DestinationId(0), true);
         assert_eq!(sample.pick(&lblcr, 1), Some(1), "the newer one of the set");
-        sample.slot(1).configure(0, 0, 0);
+        sample.slots.configure(DestinationId(1), 0, 0, 0);
         assert_eq!(sample.pick(&lblcr, 1), Some(0));
-        sample.slot(1).configure(1, 0, 0);
+        sample.slots.configure(DestinationId(1), 1, 0, 0);
         sample.remove(1);
         assert_eq!(sample.pick(&lblcr, 1), Some(0));
         sample.remove(0);

@@ -25,8 +25,6 @@ mod twos;
 mod wlc;
 mod wrr;
 
-use std::sync::Arc;
-
 use crate::address::Address;
 use crate::clock::Tick;
 use crate::hash::FlowHasher;
@@ -39,7 +37,7 @@ use affinity::Affinity;
 pub use dh::DestinationHash;
 pub use lblc::LocalityBased;
 pub use lblcr::ReplicatedLocality;
-use least::first_least;
+use least::{LeastIndex, group_size, leader_of};
 pub use mh::Maglev;
 pub use rr::RoundRobin;
 pub use sh::SourceHash;
@@ -93,6 +91,17 @@ impl<'a> Candidates<'a> {
         self.ids.iter().position(|&other| other == id)
     }
 
+    /// Tells every destination where it is in the list, and, for a scheduler with an index, who
+    /// leads its group.
+    pub fn arrange(&self, is_indexed: bool) {
+        let group_size = if is_indexed { group_size(self.ids.len()) } else { None };
+        let count = self.ids.len();
+        for (number, (place, &id)) in (0_u32..).zip(self.ids).enumerate() {
+            let leader = group_size.map(|size| self.ids[leader_of(number, size, count)]);
+            self.slots.get(id).set_place(place, leader);
+        }
+    }
+
     /// Whether any destination may get one.
     fn any_usable(&self) -> bool {
         (0..self.ids.len()).any(|place| self.is_usable(place))
@@ -112,16 +121,22 @@ pub enum Measure {
 
 impl Measure {
     #[inline]
-    fn pick(self, settings: &Settings, candidates: Candidates<'_>) -> Option<usize> {
+    fn pick(
+        self,
+        index: &LeastIndex,
+        settings: &Settings,
+        candidates: Candidates<'_>,
+    ) -> Option<usize> {
+        let all = settings.load_counts_all;
         match self {
-            Self::LeastConnection => first_least(candidates, |slot| lc::ratio(slot, settings)),
+            Self::LeastConnection => index.pick(candidates, all, |slot| lc::ratio(slot, settings)),
             Self::WeightedLeastConnection => {
-                first_least(candidates, |slot| wlc::ratio(slot, settings))
+                index.pick(candidates, all, |slot| wlc::ratio(slot, settings))
             }
-            Self::ShortestExpectedDelay => first_least(candidates, sed::ratio),
-            Self::NeverQueue => first_least(candidates, nq::ratio),
-            Self::WeightedFailover => first_least(candidates, fo::ratio),
-            Self::WeightedOverflow => first_least(candidates, ovf::ratio),
+            Self::ShortestExpectedDelay => index.pick(candidates, false, sed::ratio),
+            Self::NeverQueue => index.pick(candidates, false, nq::ratio),
+            Self::WeightedFailover => index.pick(candidates, false, fo::ratio),
+            Self::WeightedOverflow => index.pick(candidates, false, ovf::ratio),
         }
     }
 }
@@ -131,12 +146,12 @@ impl Measure {
 pub enum Scheduler {
     RoundRobin(RoundRobin),
     WeightedRoundRobin(WeightedRoundRobin),
-    Least(Measure),
+    Least(Measure, LeastIndex),
     DestinationHash(DestinationHash),
     SourceHash(SourceHash),
     Maglev(Maglev),
-    LocalityBased(Arc<LocalityBased>),
-    ReplicatedLocality(Arc<ReplicatedLocality>),
+    LocalityBased(LocalityBased),
+    ReplicatedLocality(ReplicatedLocality),
     TwoChoices(TwoChoices),
     /// `-s none`: no connection is ever scheduled.
     None,
@@ -152,21 +167,22 @@ impl Scheduler {
     /// The scheduler of that name at the start of a service. The secrets of `hasher` are behind
     /// what clients are not to foresee.
     pub fn start(name: &str, candidates: Candidates<'_>, hasher: FlowHasher) -> Option<Self> {
+        let least = |measure| Self::Least(measure, LeastIndex::new(candidates));
         Some(match name {
             "rr" => Self::RoundRobin(RoundRobin::default()),
             "wrr" => Self::WeightedRoundRobin(WeightedRoundRobin::start(candidates)),
-            "lc" => Self::Least(Measure::LeastConnection),
-            "wlc" => Self::Least(Measure::WeightedLeastConnection),
-            "sed" => Self::Least(Measure::ShortestExpectedDelay),
-            "nq" => Self::Least(Measure::NeverQueue),
-            "fo" => Self::Least(Measure::WeightedFailover),
-            "ovf" => Self::Least(Measure::WeightedOverflow),
+            "lc" => least(Measure::LeastConnection),
+            "wlc" => least(Measure::WeightedLeastConnection),
+            "sed" => least(Measure::ShortestExpectedDelay),
+            "nq" => least(Measure::NeverQueue),
+            "fo" => least(Measure::WeightedFailover),
+            "ovf" => least(Measure::WeightedOverflow),
             "dh" => Self::DestinationHash(DestinationHash),
             "sh" => Self::SourceHash(SourceHash::new(candidates)),
             "mh" => Self::Maglev(Maglev::new(candidates)),
-            "lblc" => Self::LocalityBased(Arc::new(LocalityBased::new(hasher))),
-            "lblcr" => Self::ReplicatedLocality(Arc::new(ReplicatedLocality::new(hasher))),
-            "twos" => Self::TwoChoices(TwoChoices::new(hasher)),
+            "lblc" => Self::LocalityBased(LocalityBased::new(candidates, hasher)),
+            "lblcr" => Self::ReplicatedLocality(ReplicatedLocality::new(candidates, hasher)),
+            "twos" => Self::TwoChoices(TwoChoices::new(candidates, hasher)),
             "none" => Self::None,
             _ => return None,
         })
@@ -179,13 +195,13 @@ impl Scheduler {
         match self {
             Self::RoundRobin(rr) => Self::RoundRobin(rr.changed(before, now.ids)),
             Self::WeightedRoundRobin(wrr) => Self::WeightedRoundRobin(wrr.changed(now)),
-            &Self::Least(measure) => Self::Least(measure),
+            &Self::Least(measure, _) => Self::Least(measure, LeastIndex::new(now)),
             &Self::DestinationHash(dh) => Self::DestinationHash(dh),
             Self::SourceHash(_) => Self::SourceHash(SourceHash::new(now)),
             Self::Maglev(_) => Self::Maglev(Maglev::new(now)),
-            Self::LocalityBased(lblc) => Self::LocalityBased(Arc::clone(lblc)),
-            Self::ReplicatedLocality(lblcr) => Self::ReplicatedLocality(Arc::clone(lblcr)),
-            Self::TwoChoices(twos) => Self::TwoChoices(twos.changed()),
+            Self::LocalityBased(lblc) => Self::LocalityBased(lblc.changed(now)),
+            Self::ReplicatedLocality(lblcr) => Self::ReplicatedLocality(lblcr.changed(now)),
+            Self::TwoChoices(twos) => Self::TwoChoices(twos.changed(now)),
             Self::None => Self::None,
         }
     }
@@ -196,7 +212,7 @@ impl Scheduler {
         match self {
             Self::RoundRobin(rr) => rr.pick(candidates),
             Self::WeightedRoundRobin(wrr) => wrr.pick(candidates),
-            Self::Least(measure) => measure.pick(request.settings, candidates),
+            Self::Least(measure, index) => measure.pick(index, request.settings, candidates),
             Self::DestinationHash(_) => DestinationHash::pick(request, candidates),
             Self::SourceHash(sh) => sh.pick(request, candidates),
             Self::Maglev(mh) => mh.pick(request, candidates),
@@ -205,6 +221,17 @@ impl Scheduler {
             Self::TwoChoices(twos) => twos.pick(request, candidates),
             Self::None => None,
         }
+    }
+
+    /// Whether it goes by groups of a long list: see [`Candidates::arrange`].
+    pub const fn is_indexed(&self) -> bool {
+        matches!(
+            self,
+            Self::Least(..)
+                | Self::LocalityBased(_)
+                | Self::ReplicatedLocality(_)
+                | Self::TwoChoices(_)
+        )
     }
 
     /// Regular work of the control thread.

@@ -66,7 +66,7 @@ mod tests {
     fn changes_move_the_last_pick_as_the_kernel_does() {
         let slots = DestinationSlots::new(5);
         for id in 0..5 {
-            slots.get(DestinationId(id)).configure(1, 0, 0);
+            slots.configure(DestinationId(id), 1, 0, 0);
         }
         let three = ids(&[3, 2, 1]);
         let rr = RoundRobin::default();
@@ -91,13 +91,13 @@ mod tests {
     fn quiesced_and_overloaded_servers_are_passed() {
         let slots = DestinationSlots::new(3);
         let list = ids(&[2, 1, 0]);
-        slots.get(DestinationId(1)).configure(1, 1, 0);
-        slots.get(DestinationId(0)).configure(1, 0, 0);
+        slots.configure(DestinationId(1), 1, 1, 0);
+        slots.configure(DestinationId(0), 1, 0, 0);
         let rr = RoundRobin::default();
         assert_eq!(picks(&rr, &slots, &list), [1, 0, 1]);
-        slots.get(DestinationId(1)).bind(true);
+        slots.bind(DestinationId(1), true);
         assert_eq!(picks(&rr, &slots, &list), [0, 0, 0]);
-        slots.get(DestinationId(0)).configure(0, 0, 0);
+        slots.configure(DestinationId(0), 0, 0, 0);
         assert_eq!(picks(&rr, &slots, &list), [0_u32; 0]);
     }
 }

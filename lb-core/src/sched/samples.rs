@@ -36,9 +36,9 @@ impl Sample {
         let ids: Vec<_> = (0..).map(DestinationId).take(weights.len()).collect();
         for (&id, &weight) in ids.iter().zip(weights) {
             let slot = slots.get(id);
-            slot.configure(weight, 0, 0);
+            slots.configure(id, weight, 0, 0);
             slot.set_available(true);
-            slot.set_place(id.0);
+            slot.set_place(id.0, None);
         }
         Self {
             slots,

@@ -173,7 +173,7 @@ mod tests {
         let slots = DestinationSlots::new(weights_newest_first.len());
         let ids: Vec<_> = (0..).map(DestinationId).take(weights_newest_first.len()).collect();
         for (&id, &weight) in ids.iter().zip(weights_newest_first) {
-            slots.get(id).configure(weight, 0, 0);
+            slots.configure(id, weight, 0, 0);
         }
         let mut wrr =
             WeightedRoundRobin::start(Candidates { ids: &[], servers: &[], slots: &slots });
@@ -192,13 +192,13 @@ mod tests {
                 wrr.pick(candidates);
             }
             for &id in &ids {
-                slots.get(id).configure(slots.get(id).weight(), 1, 0);
-                slots.get(id).bind(true);
+                slots.configure(id, slots.get(id).weight(), 1, 0);
+                slots.bind(id, true);
             }
             assert_eq!(wrr.pick(candidates), None);
             assert_eq!(wrr.pick(candidates), None);
             for &id in &ids {
-                slots.get(id).unbind(true);
+                slots.unbind(id, true);
             }
             assert!(wrr.pick(candidates).is_some());
         }
@@ -225,8 +225,8 @@ mod tests {
     #[test]
     fn an_overloaded_heavy_server_is_passed_at_once() {
         let (slots, ids, wrr) = service(&[1, 3, i32::MAX]);
-        slots.get(ids[2]).configure(i32::MAX, 1, 0);
-        slots.get(ids[2]).bind(true);
+        slots.configure(ids[2], i32::MAX, 1, 0);
+        slots.bind(ids[2], true);
         let picks: Vec<_> = (0..8)
             .filter_map(|_| wrr.pick(Candidates { ids: &ids, servers: &[], slots: &slots }))
             .collect();

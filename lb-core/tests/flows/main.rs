@@ -1,10 +1,12 @@
 //! The flow table and what hangs on it, under load.
 //!
 //! - `model`: random operations of simulated workers against a `HashMap`
+//! - `schedulers`: real threads that pick, and change the loads that they pick by
 //! - `threads`: real threads on one small table
 //! - `workers`: whole workers, the sweeper and the control thread on one director
 
 mod model;
+mod schedulers;
 mod threads;
 mod workers;
 
