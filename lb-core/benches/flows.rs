@@ -60,7 +60,11 @@ fn keys(count: usize) -> Vec<FlowKey> {
 
 fn fill(table: &FlowTable, key: &FlowKey, free: &mut EntryCache) {
     let Some(id) = free.take(table) else { panic!("the table has room for all keys") };
-    let flow = NewFlow {
+    assert_eq!(table.insert(hash(table, key), &flow(key), id), Inserted::New);
+}
+
+const fn flow(key: &FlowKey) -> NewFlow {
+    NewFlow {
         key: *key,
         state: FlowState::new(1, ForwardingMethod::DirectRouting, true),
         deadline: Tick(9),
@@ -71,8 +75,7 @@ fn fill(table: &FlowTable, key: &FlowKey, free: &mut EntryCache) {
         controller: FlowId::NONE,
         lifetime_s: 0,
         salt: 0,
-    };
-    assert_eq!(table.insert(hash(table, key), &flow, id), Inserted::New);
+    }
 }
 
 /// What a packet reads of its connection.
@@ -165,6 +168,55 @@ fn finds(c: &mut Criterion) {
     }
 }
 
+/// What a new connection does to its client's template, and its end: found, held, its time begun
+/// anew, let go.
+fn templates(c: &mut Criterion) {
+    for size in SIZES {
+        let keys: Vec<_> = keys(size * 64)
+            .into_iter()
+            .filter(|key| key.client_port == 1024)
+            .map(|key| FlowKey { client_port: 0, ..key })
+            .collect();
+        let table = FlowTable::new(size, Storage::leaked(size), hasher());
+        let mut free = EntryCache::default();
+        for key in &keys {
+            let Some(id) = free.take(&table) else { panic!("the table has room for all keys") };
+            let state = FlowState::template(ForwardingMethod::DirectRouting);
+            let template = NewFlow { state, lifetime_s: 300, ..flow(key) };
+            assert_eq!(table.insert(hash(&table, key), &template, id), Inserted::New);
+        }
+        lookup(c, "templates of the table", &keys, |burst| {
+            let of = |key: &FlowKey| {
+                let hash = hash(&table, key);
+                let id = table.find_template(hash, key, |_| true)?;
+                let is_held = table.hold_template(id, hash, key);
+                let entry = table.entry(id);
+                entry.set_deadline(Tick(9).plus_seconds(entry.lifetime_s()));
+                table.cold(id).count_controlled(false);
+                Some(entry.destination().0 + u32::from(is_held))
+            };
+            burst.iter().filter_map(of).sum()
+        });
+
+        let map = DashMap::with_capacity_and_hasher(size, hasher());
+        for key in &keys {
+            map.insert(*key, (DestinationId(1), Tick(9), 0_u32));
+        }
+        lookup(c, "templates of a dashmap", &keys, |burst| {
+            let of = |key: &FlowKey| {
+                let mut template = map.get_mut(key)?;
+                template.1 = Tick(9).plus_seconds(300);
+                template.2 += 1;
+                let destination = template.0;
+                drop(template);
+                map.get_mut(key)?.2 -= 1;
+                Some(destination.0)
+            };
+            burst.iter().filter_map(of).sum()
+        });
+    }
+}
+
 /// A connection begins and ends, with the wait for the burst boundary in between.
 fn changes(c: &mut Criterion) {
     let mut group = c.benchmark_group("insert and remove");
@@ -197,5 +249,5 @@ fn changes(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, finds, changes);
+criterion_group!(benches, finds, templates, changes);
 criterion_main!(benches);

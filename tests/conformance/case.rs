@@ -16,11 +16,11 @@
 //! | `stats` | compares the statistics; takes two seconds, in which the kernel sums them up |
 //! | `differs KEY` | what the next line brings about differs on purpose; the key is one of `docs/ipvs-differences.md` |
 //!
-//! `1..3` anywhere in a frame makes it three, with 1, 2 and 3; of several such ranges the last turns
-//! fastest. A frame comes in by the wire of its sender (`in=lan1` says otherwise) and has that one's
-//! MAC address (`MAC > MAC` in front says otherwise). At the end of each case there is a `list` and a
-//! `stats`. Before `-D`, `-C` and `-Z` the kernel gets two seconds to sum up its statistics, as these
-//! commands take what is summed up for zero.
+//! `1..3` anywhere in a frame makes it three, with 1, 2 and 3; of several such ranges the last
+//! turns fastest. A frame comes in by the wire of its sender (`in=lan1` says otherwise) and has
+//! that one's MAC address (`MAC > MAC` in front says otherwise). At the end of each case there is
+//! a `list` and a `stats`. Before `-D`, `-C` and `-Z` the kernel gets two seconds to sum up its
+//! statistics, as these commands take what is summed up for zero.
 
 use std::path::Path;
 

@@ -58,6 +58,12 @@ ip addr add fe80::61/64 dev lan0 nodad; ip addr add fe80::61/64 dev lan1 nodad
 modprobe -a ip_tables iptable_mangle ip6_tables ip6table_mangle xt_mark xt_tcpudp xt_multiport
 ";
 
+/// Connections of calls hold the engine's module. They are swept out when any server is removed.
+const FORGET_CALLS: &str = "rmmod ip_vs_pe_sip 2>/dev/null || { \
+    sysctl -qw net.ipv4.vs.expire_nodest_conn=1; \
+    ipvsadm -A -t 10.0.0.100:1; ipvsadm -a -t 10.0.0.100:1 -r 10.0.2.2; ipvsadm -C; \
+    for i in 1 2 3 4 5 6 7 8 9; do sleep 0.1; rmmod ip_vs_pe_sip 2>/dev/null && break; done; }";
+
 /// A boot of the kernel.
 #[derive(Debug)]
 pub(crate) struct Kernel {
@@ -116,10 +122,11 @@ impl Kernel {
         let modules = SCHEDULERS.map(|name| format!("ip_vs_{name}")).join(" ");
         if self.is_loaded {
             self.must("iptables-legacy -t mangle -F && ip6tables-legacy -t mangle -F");
-            self.must("ip route flush cache; ip -6 route flush cache");
-            self.must(&format!("ipvsadm -C; rmmod {modules} ip_vs"));
+            self.must("ip route flush cache; ip -6 route flush cache; ipvsadm -C");
+            self.must(FORGET_CALLS);
+            self.must(&format!("rmmod {modules} ip_vs"));
         }
-        self.must(&format!("modprobe -a {modules}"));
+        self.must(&format!("modprobe -a {modules} ip_vs_pe_sip"));
         self.is_loaded = true;
     }
 

@@ -25,6 +25,7 @@ mod frames; // readable frames
 
 mod answering; // what servers answer
 mod case; // the language of cases
+mod dice; // numbers by chance
 mod kernel; // Linux as a director
 mod network; // the network that both are in
 mod normal; // what may differ

@@ -110,16 +110,15 @@ impl<'lab> Pair<'lab> {
                 break;
             }
         }
-        if self.is_looking {
-            let _compared = self.list(&mut play);
-            let _compared = self.end(false);
-            println!("{}", play.log);
-        } else if fault.is_none() {
-            let at_end = |about| Fault { step: case.steps.len(), about: format!("end:\n{about}") };
+        let at_end = |about| Fault { step: case.steps.len(), about: format!("end:\n{about}") };
+        if fault.is_none() || self.is_looking {
             fault = self.list(&mut play).err().map(at_end);
-            fault = fault.or_else(|| self.end(is_thorough).err().map(at_end));
-        } else {
-            let _differs_already = self.end(false);
+        }
+        // Whatever came of it, both have to forget.
+        let ended = self.end(is_thorough && fault.is_none() && !self.is_looking);
+        fault = fault.or(ended.err().map(at_end)).filter(|_| !self.is_looking);
+        if self.is_looking {
+            println!("{}", play.log);
         }
         let Play { log, frames, .. } = play;
         Outcome { fault, log, frames, took: begin.elapsed() }

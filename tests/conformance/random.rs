@@ -10,47 +10,21 @@
 //! * the statistics of a server that is removed by itself, and returns in a service that was
 //!   replaced since: the kernel does not sum up what a removed server counted.
 
+use crate::dice::Dice;
 use crate::kernel::SCHEDULERS;
 
 /// Lines with frames or commands in a case.
 const LENGTH: std::ops::Range<u64> = 20..45;
 /// The same in a case with a long wait, on either side of it.
 const LENGTH_TIMED: std::ops::Range<u64> = 4..10;
+/// How long a case without a long wait may take about: CLOSE, the shortest timer, has 10 s.
+const TIME_MS: u64 = 6_000;
+/// What lines take about: those before which the kernel sums up, listings, others.
+const SUM_MS: u64 = 2_200;
+const LIST_MS: u64 = 300;
+const LINE_MS: u64 = 80;
 /// Longer than any timer that a case with a wait could meet: CLOSE has 10 s.
 const WAIT: &str = "wait 14";
-
-/// A generator of numbers (`splitmix64` by Sebastiano Vigna, in the public domain).
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn within(&mut self, range: std::ops::Range<u64>) -> u64 {
-        range.start + self.next() % (range.end - range.start)
-    }
-
-    /// Whether something happens that does so `percent` times of 100.
-    fn chance(&mut self, percent: u64) -> bool {
-        self.within(0..100) < percent
-    }
-
-    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        let at = self.within(0..u64::try_from(of.len()).expect("few"));
-        &of[usize::try_from(at).expect("few")]
-    }
-
-    /// The place of one of `count`.
-    fn place(&mut self, count: usize) -> usize {
-        usize::try_from(self.within(0..u64::try_from(count).expect("few"))).expect("few")
-    }
-}
 
 /// A virtual service of the case.
 #[derive(Clone, Debug)]
@@ -79,7 +53,7 @@ struct Service {
 /// A case on its way.
 #[derive(Debug)]
 struct Maker {
-    random: Random,
+    random: Dice,
     lines: Vec<String>,
     services: Vec<Service>,
     /// Protocol and ends of the connections that were begun.
@@ -87,11 +61,13 @@ struct Maker {
     is_timed: bool,
     expires_nodest: bool,
     next_port: u64,
+    /// How long all of this takes about.
+    took_ms: u64,
 }
 
 /// The lines of the case of a seed.
 pub(crate) fn case(seed: u64) -> Vec<String> {
-    let mut random = Random(seed);
+    let mut random = Dice::new(seed);
     let is_timed = random.chance(12);
     let mut maker = Maker {
         random,
@@ -101,6 +77,7 @@ pub(crate) fn case(seed: u64) -> Vec<String> {
         is_timed,
         expires_nodest: false,
         next_port: 30_000,
+        took_ms: 0,
     };
     maker.begin();
     let length = if is_timed { LENGTH_TIMED } else { LENGTH };
@@ -110,7 +87,9 @@ pub(crate) fn case(seed: u64) -> Vec<String> {
             maker.say(WAIT);
         }
         for _ in 0..maker.random.within(length.clone()) {
-            maker.step();
+            if is_timed || maker.took_ms < TIME_MS {
+                maker.step();
+            }
         }
     }
     maker.lines
@@ -118,7 +97,14 @@ pub(crate) fn case(seed: u64) -> Vec<String> {
 
 impl Maker {
     fn say(&mut self, line: impl Into<String>) {
-        self.lines.push(line.into());
+        let line = line.into();
+        self.took_ms += match line.split(' ').next().unwrap_or_default() {
+            "-D" | "-Z" => SUM_MS,
+            "list" => LIST_MS,
+            "wait" => 1_500,
+            _ => LINE_MS,
+        };
+        self.lines.push(line);
     }
 
     /// What is there before the first packet.
@@ -190,7 +176,8 @@ impl Maker {
             about += &flags;
         }
         if service.must_persist || self.random.chance(30) {
-            let timeout = if self.is_timed { "4" } else { *self.random.pick(&["60", "300"]) };
+            // A template whose time is over beside that of its last connection is ended by chance.
+            let timeout = if self.is_timed { "30" } else { *self.random.pick(&["60", "300"]) };
             about += &format!(" -p {timeout}");
             if self.random.chance(50) {
                 let masks: &[&str] = if service.is_six {

@@ -24,12 +24,22 @@ pub(crate) struct Suite<'lab> {
     frames: usize,
     took: Duration,
     failed: Vec<String>,
+    /// Random cases that differed once, and not when they were played again.
+    unsteady: Vec<String>,
 }
 
 impl<'lab> Suite<'lab> {
     pub(crate) fn new(lab: &'lab Lab) -> Self {
         let took = Duration::ZERO;
-        Self { lab, pair: None, played: 0, frames: 0, took, failed: Vec::new() }
+        Self {
+            lab,
+            pair: None,
+            played: 0,
+            frames: 0,
+            took,
+            failed: Vec::new(),
+            unsteady: Vec::new(),
+        }
     }
 
     /// Plays a case; where the two differ, says so and writes its log.
@@ -58,7 +68,8 @@ impl<'lab> Suite<'lab> {
         Some(fault)
     }
 
-    /// Plays the case of a seed; where the two differ, makes it small and writes it down.
+    /// Plays the case of a seed; where the two differ, and differ again, makes it small and writes
+    /// it down. On a busy machine a timer may run out within a case, on one side first.
     pub(crate) fn play_random(&mut self, seed: u64) {
         let name = format!("random-{seed}");
         let mut lines = random::case(seed);
@@ -69,6 +80,11 @@ impl<'lab> Suite<'lab> {
         let is_at_end = fault.step >= lines.len();
         if !is_at_end {
             lines.truncate(fault.step + 1);
+        }
+        if self.retry(&name, &lines, is_at_end).is_none() {
+            println!("{name} does not differ when it is played again: a matter of time\n");
+            self.unsteady.extend(self.failed.pop());
+            return;
         }
         let until = Instant::now() + SHRINK_TIME;
         let mut last = fault.about;
@@ -94,7 +110,10 @@ impl<'lab> Suite<'lab> {
 
     /// Says what there was, and fails if a case did.
     pub(crate) fn end(self) {
-        let Self { played, frames, took, failed, .. } = self;
+        let Self { played, frames, took, failed, unsteady, .. } = self;
+        if !unsteady.is_empty() {
+            println!("differed once, and not again: {}", unsteady.join(" "));
+        }
         println!("{played} cases, {frames} frames, {took:.0?}, {} differ", failed.len());
         assert!(played > 0, "no case has a name like that");
         assert!(failed.is_empty(), "not as in the kernel: {}", failed.join(" "));

@@ -1,16 +1,23 @@
-//! What iptables did with the same words (`tests/captures/iptables`), compared byte for byte.
+//! What iptables did with the same words (`tests/captures/iptables`), compared byte for byte, and
+//! which marks the kernel gave.
+
+use std::net::SocketAddrV4;
 
 use super::request::{Request, request};
 use super::saved::words;
-use super::{MarkRules, MarksError};
+use super::{MarkRules, Marks, MarksError};
+use crate::drops::DropReason;
+use crate::hash::FlowHasher;
 use crate::interface::{Interface, InterfaceId};
 use crate::ipvsadm::FixedNames;
+use crate::parse::{Class, Packet, Part};
 use crate::protocol::Protocol;
 use crate::wire::MacAddress;
 
 const RULES4: &str = include_str!("../../../tests/captures/iptables/rules4.captured");
 const RULES6: &str = include_str!("../../../tests/captures/iptables/rules6.captured");
 const SESSION: &str = include_str!("../../../tests/captures/iptables/session.captured");
+const WALKS: &str = include_str!("../../../tests/captures/iptables/walks.captured");
 
 /// What iptables takes and Sluice refuses, with the beginning of what it says.
 const REFUSED: &[(&str, &str)] = &[
@@ -131,4 +138,57 @@ fn a_session_goes_as_with_iptables() {
         assert_eq!(done.unwrap_or_default(), block.stdout, "{}", block.command);
     }
     assert!(matches!(request(&["save"], b"", &names()), Ok(Request::Save(_))));
+}
+
+/// A packet of a line such as `? tcp 192.0.2.1:1 198.51.100.1:2 lan1 later`.
+fn packet(words: &[String], interfaces: &[Interface]) -> Packet {
+    let end = |text: &str| text.parse::<SocketAddrV4>().unwrap();
+    let (source, destination) = (end(&words[2]), end(&words[3]));
+    let protocol = match words[1].as_str() {
+        "tcp" => 6,
+        "udp" => 17,
+        "sctp" => 132,
+        "icmp" => 1,
+        _ => 50,
+    };
+    let place = interfaces.iter().position(|interface| words.contains(&interface.name));
+    let is_later = words.iter().any(|word| word == "later");
+    Packet {
+        class: if is_later { Class::LaterFragment } else { Class::Flow },
+        protocol,
+        interface: InterfaceId(u8::try_from(place.unwrap_or(0)).unwrap()),
+        source: (*source.ip()).into(),
+        destination: (*destination.ip()).into(),
+        // A later fragment has none; those of the packet before it may stand there.
+        source_port: source.port(),
+        destination_port: destination.port(),
+        is_fragment: is_later,
+        part: Part { offset: if is_later { 24 } else { 0 }, ..Part::default() },
+        ..Packet::dropped(DropReason::FrameTooShort)
+    }
+}
+
+#[test]
+fn packets_get_the_marks_that_the_kernel_gives_them() {
+    let interfaces = ["lan0", "lan1", "wan0"]
+        .map(|name| Interface::new(name, InterfaceId(0), MacAddress([2; 6]), 1500));
+    let mut rules = MarkRules::default();
+    let mut packets = 0;
+    for line in WALKS.lines() {
+        let words = words(line).unwrap();
+        match words[0].as_str() {
+            "-" => rules = MarkRules::default(),
+            "?" => {
+                let marks = Marks::new(&rules, &interfaces, FlowHasher::new([1, 2, 3]));
+                let found = marks.mark(&packet(&words, &interfaces));
+                assert_eq!(format!("{found:#x}"), words[words.len() - 1], "{line}");
+                packets += 1;
+            }
+            _ => {
+                let request = request(&words, b"", &names()).unwrap();
+                request.apply(&mut rules, &interfaces).unwrap();
+            }
+        }
+    }
+    assert!(packets > 20);
 }

@@ -70,21 +70,30 @@ pub(super) struct Entry {
 }
 
 /// Packet's addresses, protocol and interface, cut to what a tuple asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Eq)]
 pub(super) struct Key {
     /// IPv4: both in the first word. IPv6: two words each.
     pub(super) addresses: [u64; 4],
     pub(super) rest: u64,
 }
 
+impl PartialEq for Key {
+    /// Word by word: a comparison of the whole would read what was just written in parts.
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let ([a, b, c, d], [e, f, g, h]) = (self.addresses, other.addresses);
+        (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) | (self.rest ^ other.rest) == 0
+    }
+}
+
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let [first, others @ ..] = self.addresses;
-        state.write_u64(first);
-        if others != [0; 3] {
-            others.iter().for_each(|&word| state.write_u64(word));
+        let [first, second, third, fourth] = self.addresses;
+        // The one word of IPv4 is hashed once. `rest` is short: spread over it.
+        if second | third | fourth != 0 {
+            [second, third, fourth].iter().for_each(|&word| state.write_u64(word));
         }
-        state.write_u64(self.rest);
+        state.write_u64(first ^ self.rest.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }
 }
 
@@ -149,19 +158,37 @@ pub(super) struct Classifier {
 impl Classifier {
     /// The mark that the chain gives to a packet.
     pub(super) fn mark(&self, packet: &Packet) -> u32 {
+        if self.is_plain { self.last(packet) } else { self.merged(packet) }
+    }
+
+    /// The items for a packet, of each tuple that has some.
+    #[inline]
+    fn found(&self, packet: &Packet) -> impl Iterator<Item = &[Item]> {
         let key = Key::of(packet);
-        let ports = ports::of(packet);
+        let port = ports::of(packet).map(|(_, to)| to);
+        self.tuples.iter().filter_map(move |tuple| {
+            let run = self.run(tuple.entries.get(&key.cut(&tuple.mask))?, port);
+            self.items.get(run.first as usize..run.end as usize)
+        })
+    }
+
+    /// The mark of the last item, where each one sets the whole mark.
+    fn last(&self, packet: &Packet) -> u32 {
+        let last = self.found(packet).filter_map(<[Item]>::last).max_by_key(|item| item.place);
+        match last.map(|item| item.effect) {
+            Some(Effect::Change(change)) => change.value,
+            _ => 0,
+        }
+    }
+
+    fn merged(&self, packet: &Packet) -> u32 {
         let mut found: [&[Item]; TUPLES_MAX] = [&[]; TUPLES_MAX];
         let mut count = 0;
-        for tuple in &self.tuples {
-            if let Some(entry) = tuple.entries.get(&key.cut(&tuple.mask)) {
-                let run = self.run(entry, ports.map(|(_, to)| to));
-                found[count] = &self.items[run.first as usize..run.end as usize];
-                count += 1;
-            }
+        for (place, items) in found.iter_mut().zip(self.found(packet)) {
+            *place = items;
+            count += 1;
         }
-        let found = &mut found[..count];
-        if self.is_plain { last(found) } else { self.merge(found, packet) }
+        self.merge(&mut found[..count], packet)
     }
 
     #[inline]
@@ -206,15 +233,5 @@ impl Classifier {
                 Effect::End => return mark,
             }
         }
-    }
-}
-
-/// The mark of the last item, where each one sets the whole mark.
-#[inline]
-fn last(found: &[&[Item]]) -> u32 {
-    let last = found.iter().filter_map(|items| items.last()).max_by_key(|item| item.place);
-    match last.map(|item| item.effect) {
-        Some(Effect::Change(change)) => change.value,
-        _ => 0,
     }
 }

@@ -55,7 +55,7 @@ fn server(last: u8) -> Ipv4Addr {
 }
 
 /// A director with a wlc service, four servers, and fewer flows than there are clients.
-fn control() -> Control {
+fn control(persistence_timeout_s: Option<u32>) -> Control {
     let hop = |last| Hop { interface: InterfaceId(0), neighbour: server(last).into() };
     let network = Network {
         interfaces: vec![
@@ -69,7 +69,8 @@ fn control() -> Control {
     let flows = FlowTable::new(300, Storage::leaked(300), hasher());
     let mut control =
         Control::new(flows, Limits::of_destinations(SLOTS as usize), 2, hasher(), network);
-    control.add_service(Service::new(SERVICE)).unwrap();
+    let service = Service { persistence_timeout_s, ..Service::new(SERVICE) };
+    control.add_service(service).unwrap();
     for last in 11..15 {
         control.add_destination(&SERVICE, Destination::new(server(last).into(), 80)).unwrap();
     }
@@ -82,7 +83,7 @@ fn frames() -> Vec<Vec<u8>> {
     let link = Link { destination: MAC, ..Link::default() };
     let all = KINDS.iter().flat_map(|flags| (0..CLIENTS).map(move |client| (flags, client)));
     all.map(|(flags, client)| {
-        let src = format!("10.0.1.2:{}", 1000 + client);
+        let src = format!("10.0.1.{}:{}", 2 + client % 8, 1000 + client);
         Tcp { src: &src, flags, ..Tcp::default() }.frame(&link)
     })
     .collect()
@@ -139,7 +140,16 @@ fn manage(control: &mut Control, sweeper: &mut Sweeper, ticks: &AtomicU32) -> us
 /// When all have expired, every count is zero.
 #[test]
 fn counts_return_to_zero() {
-    let mut control = control();
+    count(control(None));
+}
+
+/// The same with templates: both workers make, find, hold and bury those of a few clients.
+#[test]
+fn counts_of_templates_return_to_zero() {
+    count(control(Some(20)));
+}
+
+fn count(mut control: Control) {
     let mut sweeper = control.sweeper();
     let director = Arc::clone(control.director());
     let (ticks, stop, frames) = (AtomicU32::new(1000), AtomicBool::new(false), frames());
@@ -160,13 +170,25 @@ fn counts_return_to_zero() {
     }
     assert!(director.dropped(DropReason::TableFull) > 0);
     let slots = || (0..SLOTS).map(|id| director.slots.get(DestinationId(id)));
-    let live = director.flows.live(0..usize::MAX).count();
-    assert_eq!(live as u64, director.flows_used());
-    let counted: u32 = slots().map(|slot| slot.active() + slot.inactive()).sum();
-    assert_eq!(counted as usize, live, "what the servers count is what is there");
+    let live: Vec<_> = director.flows.live(0..usize::MAX).map(|(id, _)| id).collect();
+    assert_eq!(live.len() as u64, director.flows_used());
+    let counted = slots().map(|slot| slot.active() + slot.inactive() + slot.persistent());
+    assert_eq!(counted.sum::<u32>() as usize, live.len(), "what servers count is what is there");
+    let templates: Vec<_> =
+        live.iter().filter(|&&id| director.flows.entry(id).state().is_template()).collect();
+    let held: u32 = templates.iter().map(|&&id| director.flows.cold(id).controlled()).sum();
+    assert_eq!(slots().map(|slot| slot.persistent()).sum::<u32>() as usize, templates.len());
+    if !templates.is_empty() {
+        let connections = live.len() - templates.len();
+        assert_eq!(held as usize, connections, "every connection is under a template");
+    }
 
-    let end = Tick(ticks.into_inner()).plus_seconds(1000);
-    sweeper.step(&director, end);
+    // Templates end after the connections under them, in steps of a minute.
+    let mut end = Tick(ticks.into_inner()).plus_seconds(1000);
+    for _ in 0..2 {
+        sweeper.step(&director, end);
+        end = end.plus_seconds(61);
+    }
     assert_eq!(director.flows_used(), 0);
     assert_eq!(director.flows.overflow_used(), 0);
     assert!(slots().all(|slot| slot.is_idle()));
