@@ -2,18 +2,18 @@
 
 It holds the far ends of a director's wires. Each line of standard input is one frame:
 
-    INTERFACE FRAME PROBE MARK        in hex, parted by blanks
+    INTERFACE FRAME [INTERFACE PROBE MARK]...        in hex, parted by blanks
 
-PROBE is an echo request whose payload begins with MARK. It is sent behind the frame: when it is
-answered, the frame was dealt with. Then come the frames that left, one a line, and a line with a dot;
-or "silent" instead of the dot, where the probe was not answered.
+PROBE is an echo request whose payload begins with MARK. The first one is sent behind the frame: when
+it is answered, the frame was dealt with. The others, one after the other, are for the other wires:
+what left by a wire because of the frame left before the answer to that wire's probe. Then come the
+frames that left, one a line, and a line with a dot; or "silent" instead of the dot, where a probe was
+not answered.
 """
 
 import os, socket, sys, time
 
 PACKET_OUTGOING = 4
-# How long after the answer to the probe something may still come out of another wire.
-QUIET_S = 0.003
 SILENCE_S = 3
 
 
@@ -48,25 +48,33 @@ class Wires:
         except BlockingIOError:
             pass
 
-    def exchange(self, name, frame, probe, mark):
+    def exchange(self, name, frame, probes):
         self.forget()
         self.mouths[name].send(frame)
-        self.mouths[name].send(probe)
-        end, answered = time.monotonic() + SILENCE_S, False
-        while got := self.receive(end):
-            if mark in got[1] and got[1][23:24] == b"\1":
-                end, answered = time.monotonic() + QUIET_S, True
-            else:
-                yield f"{got[0]} {got[1].hex()}"
-        yield "." if answered else "silent"
+        for wire, probe, mark in probes:
+            self.mouths[wire].send(probe)
+            end, answered = time.monotonic() + SILENCE_S, False
+            while not answered:
+                got = self.receive(end)
+                if not got:
+                    yield "silent"
+                    return
+                answered = mark in got[1] and got[1][23:24] == b"\1"
+                if not answered:
+                    yield f"{got[0]} {got[1].hex()}"
+        yield "."
 
 
 def main():
     wires = Wires(sys.argv[1:])
     print("ready", flush=True)
     for line in sys.stdin:
-        name, *rest = line.split()
-        print("\n".join(wires.exchange(name, *map(bytes.fromhex, rest))), flush=True)
+        name, frame, *rest = line.split()
+        probes = [
+            (wire, bytes.fromhex(probe), bytes.fromhex(mark))
+            for wire, probe, mark in zip(*[iter(rest)] * 3)
+        ]
+        print("\n".join(wires.exchange(name, bytes.fromhex(frame), probes)), flush=True)
 
 
 main()

@@ -40,6 +40,17 @@ impl Wires {
 
     /// Puts a frame on a wire; what came of it is asked for by [`Wires::finish`].
     pub(crate) fn begin(&mut self, wire: &str, frame: &[u8]) {
+        let mut line = format!("{wire} {}", hex(frame));
+        // By its own wire first: when that is answered, the frame was dealt with.
+        let others = WIRES.into_iter().filter(|other| *other != wire);
+        for wire in std::iter::once(wire).chain(others) {
+            line += &self.probe(wire);
+        }
+        writeln!(self.input, "{line}").expect("wires.py reads");
+    }
+
+    /// The next probe of a wire, as `wires.py` takes it.
+    fn probe(&mut self, wire: &str) -> String {
         self.probes += 1;
         let mark = format!("probe {:08}", self.probes);
         let (source, destination, to) = prober(wire);
@@ -52,8 +63,7 @@ impl Wires {
             body: mark.as_bytes(),
             ..Icmp::default()
         };
-        let (probe, mark) = (hex(&probe.frame(&link)), hex(mark.as_bytes()));
-        writeln!(self.input, "{wire} {} {probe} {mark}", hex(frame)).expect("wires.py reads");
+        format!(" {wire} {} {}", hex(&probe.frame(&link)), hex(mark.as_bytes()))
     }
 
     /// The frames that left, in their order; an error where the director is silent.
