@@ -295,6 +295,7 @@ fn picks(c: &mut Criterion) {
             });
         }
         let mut churn = Churn::new(count);
+        churn.candidates().arrange(true);
         churn.begin(|churn| churn.ids.first().copied());
         let mut number = 0;
         group.bench_function(format!("turn alone/{count}"), |b| {

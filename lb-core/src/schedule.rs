@@ -113,7 +113,9 @@ impl Connections {
         if !is_related && !may_begin(packet, snapshot) {
             return Err(Decision::Local(DropReason::NoConnection));
         }
-        if self.is_overloaded(burst.director) {
+        // A message was asked before its payload was looked into.
+        let is_asked = matches!(occasion, Occasion::Message(_));
+        if !is_asked && self.is_overloaded(burst.director) {
             return Err(Decision::Drop(DropReason::Overload));
         }
         if packet.source_port == FTP_DATA_PORT {

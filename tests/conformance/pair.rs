@@ -116,7 +116,7 @@ impl<'lab> Pair<'lab> {
         }
         // Whatever came of it, both have to forget.
         let ended = self.end(is_thorough && fault.is_none() && !self.is_looking);
-        fault = fault.or(ended.err().map(at_end)).filter(|_| !self.is_looking);
+        fault = fault.or_else(|| ended.err().map(at_end)).filter(|_| !self.is_looking);
         if self.is_looking {
             println!("{}", play.log);
         }
