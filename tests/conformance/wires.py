@@ -14,6 +14,8 @@ import os, socket, sys, time
 PACKET_OUTGOING = 4
 # How long after the answer to the probe something may still come out of another wire.
 QUIET_S = 0.003
+# The same where nothing has come yet: a busy machine may stop a director between two wires.
+QUIET_AT_FIRST_S = 0.02
 SILENCE_S = 3
 
 
@@ -52,11 +54,14 @@ class Wires:
         self.forget()
         self.mouths[name].send(frame)
         self.mouths[name].send(probe)
-        end, answered = time.monotonic() + SILENCE_S, False
+        end, answered, quiet = time.monotonic() + SILENCE_S, False, QUIET_AT_FIRST_S
         while got := self.receive(end):
             if mark in got[1] and got[1][23:24] == b"\1":
-                end, answered = time.monotonic() + QUIET_S, True
+                end, answered = time.monotonic() + quiet, True
             else:
+                quiet = QUIET_S
+                if answered:
+                    end = time.monotonic() + quiet
                 yield f"{got[0]} {got[1].hex()}"
         yield "." if answered else "silent"
 
