@@ -14,16 +14,17 @@ PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132, "icmp": 1, "esp": 50}
 
 
 def iptables(*words):
-    done = subprocess.run(["iptables-legacy", "-t", "mangle", *words],
-                          check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        ["iptables-legacy", "-t", "mangle", *words], check=True, capture_output=True, text=True
+    )
     return done.stdout
 
 
 def checksum(data):
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
-        total = (total & 0xffff) + (total >> 16)
-    return ~total & 0xffff
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
 
 
 def packet(protocol, source, destination, later):
@@ -33,14 +34,27 @@ def packet(protocol, source, destination, later):
         "tcp": ports + struct.pack("!IIBBHHH", 1, 0, 5 << 4, 2, 1000, 0, 0),
         "udp": ports + struct.pack("!HH", 16, 0) + bytes(8),
         "sctp": ports + bytes(8) + struct.pack("!BBHI", 11, 0, 4, 0),
-        "icmp": struct.pack("!BBHI", 8, 0, 0xf7ff, 0),
+        "icmp": struct.pack("!BBHI", 8, 0, 0xF7FF, 0),
         "esp": bytes(24),
     }[protocol]
     ends = socket.inet_aton(source) + socket.inet_aton(destination)
 
     def header(check):
-        return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 7, 3 if later else 0, 64,
-                           PROTOCOLS[protocol], check) + ends
+        return (
+            struct.pack(
+                "!BBHHHBBH",
+                0x45,
+                0,
+                20 + len(body),
+                7,
+                3 if later else 0,
+                64,
+                PROTOCOLS[protocol],
+                check,
+            )
+            + ends
+        )
+
     return header(checksum(header(0))) + body
 
 
@@ -48,8 +62,9 @@ def mark(link, mac, bytes_):
     iptables("-Z", "FORWARD")
     link.send(mac + bytes(6) + b"\x08\x00" + bytes_)
     for _ in range(100):
-        counts = [int(line.split()[0]) for line in
-                  iptables("-L", "FORWARD", "-nvx").splitlines()[2:]]
+        counts = [
+            int(line.split()[0]) for line in iptables("-L", "FORWARD", "-nvx").splitlines()[2:]
+        ]
         if counts[32]:
             return sum(1 << bit for bit in range(32) if counts[bit])
         time.sleep(0.01)

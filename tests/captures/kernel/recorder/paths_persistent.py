@@ -258,7 +258,7 @@ def sip(s):
             message("\r\n two@10.0.1.2"),
             b"x\nI:one@10.0.1.2\n",
             b"x\r\nInfo: x\r\nCall-ID:two@10.0.1.2\rTo: x\r",
-            message('w-.!%*_+`\'~()<>:\\"/[]?{}@w'),
+            message("w-.!%*_+`'~()<>:\\\"/[]?{}@w"),
             message("word"),
         )
     ):

@@ -134,7 +134,9 @@ def conn_reuse(s):
         port = 4000 + 100 * (mode & 7)
         for at in (80, 81):
             v = f"{VIP}:{at}"
-            s.title(f"Mode {mode}, {'NAT' if at == 80 else 'DR'}: open, reset, half closed, closed.")
+            s.title(
+                f"Mode {mode}, {'NAT' if at == 80 else 'DR'}: open, reset, half closed, closed."
+            )
             for ends in ((), ("R",), ("FA",), ("FA", "server")):
                 c = f"{CLIENT}:{port}"
                 port += 1
