@@ -201,8 +201,20 @@ impl Connections {
     fn begin_anew(&mut self, burst: &Burst<'_>, packet: &mut Packet, old: FlowId) -> Decision {
         let &Burst { director, counters, .. } = burst;
         let plan = self.plan(burst, packet, Occasion::Packet);
+        let entry = director.flows.entry(old);
+        let (server, method) = (entry.destination(), entry.state().method());
         let removed = director.flows.remove(old);
-        let decision = plan.map_or_else(|refusal| refusal, |plan| self.open(burst, packet, &plan));
+        let decision = match plan {
+            Ok(plan) => self.open(burst, packet, &plan),
+            Err(refusal) => {
+                // The kernel still finds the old one for its error about the packet, and counts
+                // that as a reply of its server.
+                let is_counted = method != ForwardingMethod::Masquerading;
+                (packet.flow, packet.server) =
+                    (if is_counted { old } else { FlowId::NONE }, server);
+                refusal
+            }
+        };
         if removed {
             director.settle_connection(old, &mut self.limbo, counters);
         }

@@ -151,6 +151,13 @@ impl Burst<'_> {
         let flows = &self.director.flows;
         let found = match packet.class {
             Class::Forward => Some(packet.flow),
+            // The connection that the packet was to begin anew, and is over.
+            Class::Drop(DropReason::NoDestination) if packet.flow.is_some() => {
+                let tally = self.counters.destination(packet.server);
+                tally.packets_out.add(1);
+                tally.bytes_out.add(u64::from(length));
+                None
+            }
             // Dropped before anybody looked for its connection.
             Class::Drop(DropReason::Ipv4Options | DropReason::Ipv6Options) => {
                 let key = packet.key();

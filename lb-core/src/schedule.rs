@@ -86,7 +86,10 @@ impl Connections {
     ) -> Decision {
         match self.plan(burst, packet, occasion) {
             Ok(plan) => self.open(burst, packet, &plan),
-            Err(decision) => decision,
+            Err(decision) => {
+                packet.flow = FlowId::NONE;
+                decision
+            }
         }
     }
 
