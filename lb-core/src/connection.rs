@@ -370,15 +370,21 @@ fn begins_anew(
     slot: &DestinationSlot,
 ) -> bool {
     if packet.protocol == Protocol::Tcp.number() {
-        return packet.tcp_flags.contains(Flags::SYN) && reuses(id, state, burst, slot);
+        return packet.tcp_flags.contains(Flags::SYN) && reuses(id, state, burst, packet, slot);
     }
     packet.protocol == Protocol::Sctp.number()
         && packet.chunk == sctp::ChunkType::INIT.0
-        && reuses(id, state, burst, slot)
+        && reuses(id, state, burst, packet, slot)
 }
 
 #[cold]
-fn reuses(id: FlowId, state: FlowState, burst: &Burst<'_>, slot: &DestinationSlot) -> bool {
+fn reuses(
+    id: FlowId,
+    state: FlowState,
+    burst: &Burst<'_>,
+    packet: &Packet,
+    slot: &DestinationSlot,
+) -> bool {
     let (flows, settings) = (&burst.director.flows, &burst.snapshot.settings);
     if settings.expire_nodest_conn
         && slot.weight() == 0
@@ -389,7 +395,7 @@ fn reuses(id: FlowId, state: FlowState, burst: &Burst<'_>, slot: &DestinationSlo
     if settings.conn_reuse_mode == 0 || flows.cold(id).controller().is_some() {
         return false;
     }
-    match flows.key(id).and_then(|key| Protocol::from_number(key.protocol)) {
+    match Protocol::from_number(packet.protocol) {
         Some(Protocol::Tcp) => match TcpState::from_number(state.number()) {
             Some(TcpState::TimeWait | TcpState::Close) => true,
             Some(TcpState::FinWait) => settings.conn_reuse_mode & 2 != 0 && state.no_output(),

@@ -35,11 +35,8 @@ impl Connections {
         let wanted = Wanted::of_request(director, packet, service, persistence, call);
         let known = find(director, &wanted, &burst.snapshot.settings, None);
         let held = known.filter(|&id| hold(director, id, &wanted));
-        let (template, server, real) = match held {
-            Some(id) => {
-                let (server, real) = destination_of(director, id, service);
-                (id, server, real)
-            }
+        let template = match held {
+            Some(id) => id,
             None => {
                 let request = request(burst, packet, service);
                 let Some((server, real)) = service.schedule(&request, &director.slots) else {
@@ -49,12 +46,11 @@ impl Connections {
                     packet.destination_port == service.port() && service.port() != FTP_PORT;
                 let real = RealServer { port: if has_port { real.port } else { 0 }, ..real };
                 let made = self.make_template(burst, persistence, &wanted, server, &real);
-                // Another worker may have made it first, for another real server.
-                let id = made.ok_or(Decision::Drop(DropReason::TableFull))?;
-                let (server, real) = destination_of(director, id, service);
-                (id, server, real)
+                made.ok_or(Decision::Drop(DropReason::TableFull))?
             }
         };
+        // Also of a new one: another worker may have made it first, for another real server.
+        let (server, real) = destination_of(director, template, service);
         let entry = director.flows.entry(template);
         entry.set_deadline(burst.now.plus_seconds(entry.lifetime_s()));
         let is_service_port = packet.destination_port == service.port();

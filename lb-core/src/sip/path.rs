@@ -44,6 +44,8 @@ impl Connections {
         let &Burst { director, snapshot, counters, now, .. } = burst;
         let (service, server) =
             snapshot.services.caller(packet.protocol, packet.source, packet.source_port)?;
+        // First of all: what is held has to be let go.
+        let (virtual_address, virtual_port) = virtual_end(service)?;
         let template = match self.template_of_call(burst, packet, (service, server), call)? {
             Ok(template) => template,
             Err(decision) => return Some(decision),
@@ -55,8 +57,8 @@ impl Connections {
                 protocol: packet.protocol,
                 client: packet.destination,
                 client_port: packet.destination_port,
-                virtual_address: virtual_end(service)?.0,
-                virtual_port: service.port(),
+                virtual_address,
+                virtual_port,
             },
             state: if service.one_packet { first.alone() } else { first },
             deadline: now.plus_seconds(snapshot.timeouts.of(state)),
