@@ -160,19 +160,6 @@ fn the_drop_reasons_have_their_page() {
     }
 }
 
-#[test]
-fn every_subcommand_of_sluicectl_is_documented() {
-    let code = read("appliance/src/control/command.rs");
-    let list = code.split("pub const SUBCOMMANDS").nth(1).and_then(|rest| rest.split("];").next());
-    let rows = list.expect("the list of subcommands").split("(\"").skip(1);
-    let names: Vec<&str> = rows.filter_map(|row| row.split('"').next()).collect();
-    assert!(!names.is_empty(), "the list of subcommands is not read rightly");
-    let page = read("docs/control.md");
-    for name in names {
-        assert!(page.contains(&format!("sluicectl {name}")), "docs/control.md: {name} is missing");
-    }
-}
-
 /// A complaint where something is beyond its limit, or beyond what it is allowed instead.
 fn beyond(
     allowances: &[Allowance],

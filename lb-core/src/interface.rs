@@ -30,6 +30,23 @@ impl InterfaceAddress {
         }
     }
 
+    /// The address of the subnet itself.
+    pub const fn network(&self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(own) => {
+                let host_bits = 32_u32.saturating_sub(self.prefix as u32);
+                let mask = match u32::MAX.checked_shl(host_bits) {
+                    Some(mask) => mask,
+                    None => 0,
+                };
+                IpAddr::V4(Ipv4Addr::from_bits(own.to_bits() & mask))
+            }
+            IpAddr::V6(own) => {
+                IpAddr::V6(Ipv6Addr::from_bits(own.to_bits() & mask_128(self.prefix, 128)))
+            }
+        }
+    }
+
     /// The broadcast address of the subnet; none for /31 and /32 (RFC 3021), nor in IPv6.
     pub const fn broadcast(&self) -> Option<Ipv4Addr> {
         match self.address {
@@ -129,6 +146,11 @@ mod tests {
         assert!(!lan.contains(address("10.0.11.1")));
         assert!(!lan.contains(address("::ffff:10.0.10.1")));
         assert_eq!(lan.broadcast(), Some(Ipv4Addr::new(10, 0, 10, 255)));
+        assert_eq!(lan.network(), address("10.0.10.0"));
+        let six = InterfaceAddress { address: address("fd00:1:2:3:4::5"), prefix: 64 };
+        assert_eq!(six.network(), address("fd00:1:2:3::"));
+        let none = InterfaceAddress { address: address("10.0.0.1"), prefix: 0 };
+        assert_eq!(none.network(), address("0.0.0.0"));
         let all = InterfaceAddress { address: address("10.0.0.1"), prefix: 0 };
         assert!(all.contains(address("192.0.2.1")));
         let host = InterfaceAddress { address: address("10.0.0.1"), prefix: 32 };

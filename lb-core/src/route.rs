@@ -61,6 +61,11 @@ impl Routes {
         Self { table }
     }
 
+    /// Network, interface, gateway, in the order in which they are tried.
+    pub fn rows(&self) -> impl Iterator<Item = (InterfaceAddress, InterfaceId, Option<IpAddr>)> {
+        self.table.iter().copied()
+    }
+
     /// The way to an address; `None` where no route leads.
     pub fn hop(&self, to: IpAddr) -> Option<Hop> {
         let (_, interface, via) = self.table.iter().find(|(subnet, _, _)| subnet.contains(to))?;

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use appliance::control::{client, command::Commands, socket_path};
+use appliance::control::{client, request, socket_path};
 
 fn main() -> ExitCode {
     let mut words: Vec<String> =
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     if words.is_empty() {
         words.push("-L".to_owned());
     }
-    let input = if Commands::reads_input(&words) {
+    let input = if request::reads_input(&words) {
         let mut input = Vec::new();
         if let Err(problem) = io::stdin().lock().read_to_end(&mut input) {
             eprintln!("standard input cannot be read: {problem}");

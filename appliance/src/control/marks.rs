@@ -16,12 +16,9 @@ pub fn reads_input(words: &[String]) -> bool {
 }
 
 /// Runs a request. Names are looked up outside of the director's lock.
-pub fn run(control: &Mutex<Control>, names: &dyn Names, words: &[String], input: &[u8]) -> Answer {
-    let request = match request::request(words, input, names) {
-        Ok(request) => request,
-        Err(problem) => return refusal(&problem),
-    };
-    match apply(&mut lock(control), &request) {
+pub fn run(control: &Mutex<Control>, names: &dyn Names, request: &Request) -> Answer {
+    let done = apply(&mut lock(control), request);
+    match done {
         Ok(rules) => Answer::printing(request.print(&rules, names)),
         Err(problem) => refusal(&problem),
     }
@@ -39,7 +36,8 @@ fn apply(control: &mut Control, request: &Request) -> Result<MarkRules, MarksErr
     Ok(rules)
 }
 
-fn refusal(problem: &MarksError) -> Answer {
+/// What is said where the rules do not allow it, or the words are none.
+pub(super) fn refusal(problem: &MarksError) -> Answer {
     Answer::refusing(problem.exit(), &format!("sluiced: marks: {problem}"))
 }
 
@@ -68,7 +66,10 @@ mod tests {
     fn ask(control: &Mutex<Control>, line: &str, input: &str) -> (i32, String, String) {
         let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
         assert_eq!(reads_input(&words), line.contains("restore"), "{line}");
-        let answer = run(control, &Numeric, &words, input.as_bytes());
+        let answer = match request::request(&words, input.as_bytes(), &Numeric) {
+            Ok(request) => run(control, &Numeric, &request),
+            Err(problem) => refusal(&problem),
+        };
         (answer.exit, answer.stdout, answer.stderr)
     }
 

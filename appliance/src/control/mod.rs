@@ -1,9 +1,18 @@
 //! The control socket: how commands come in (see `docs/control.md`).
 
+pub mod addresses;
+pub mod asker;
 pub mod client;
 pub mod command;
+pub mod drops;
+pub mod grammar;
 pub mod marks;
+pub mod neighbours;
+pub mod ports;
 pub mod protocol;
+pub mod report;
+pub mod request;
+pub mod routes;
 pub mod server;
 pub mod status;
 pub mod switches;

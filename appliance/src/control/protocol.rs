@@ -11,6 +11,8 @@
 
 use std::io::{self, BufRead, Read, Write};
 
+use lb_core::ipvsadm::Outcome;
+
 /// Longest request line in bytes.
 pub const LINE_MAX: usize = 64 << 10;
 /// Longest input of a request in bytes.
@@ -37,6 +39,11 @@ impl Answer {
         Self { exit, stdout: String::new(), stderr: format!("{message}\n") }
     }
 
+    /// Whether it says that the request was done.
+    pub const fn is_success(&self) -> bool {
+        self.exit == 0
+    }
+
     /// Writes the answer.
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         let (stdout, stderr) = (self.stdout.as_bytes(), self.stderr.as_bytes());
@@ -61,6 +68,13 @@ impl Answer {
         };
         let exit = i32::try_from(exit).map_err(|_| broken("impossible exit code"))?;
         Ok(Self { exit, stdout: read_text(from, stdout)?, stderr: read_text(from, stderr)? })
+    }
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
+        let Outcome { exit, stdout, stderr } = outcome;
+        Self { exit, stdout, stderr }
     }
 }
 

@@ -15,8 +15,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use super::asker::Asker;
 use super::command::Commands;
 use super::protocol::{Answer, LINE_MAX, Line, decode, read_input, read_line};
+use super::request::reads_input;
 
 /// Connections at once.
 pub const CONNECTIONS_MAX: usize = 256;
@@ -134,6 +136,7 @@ fn refuse(stream: &UnixStream) {
 /// Answers one client's requests in order. Changes become visible, and answers are sent, when no
 /// further request has come in: a batch that is sent ahead costs one new snapshot.
 fn converse(stream: &UnixStream, commands: &Commands) -> io::Result<()> {
+    let asker = Asker::at(stream)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut from = BufReader::with_capacity(LINE_MAX, stream);
@@ -152,7 +155,7 @@ fn converse(stream: &UnixStream, commands: &Commands) -> io::Result<()> {
         if words.is_empty() {
             continue;
         }
-        let input = if Commands::reads_input(&words) {
+        let input = if reads_input(&words) {
             match read_input(&mut from)? {
                 Some(input) => input,
                 None => {
@@ -164,7 +167,7 @@ fn converse(stream: &UnixStream, commands: &Commands) -> io::Result<()> {
         } else {
             Vec::new()
         };
-        commands.run(&words, &input).write(&mut to)?;
+        commands.run(&asker, &words, &input).write(&mut to)?;
         if !from.buffer().contains(&b'\n') {
             commands.publish();
             to.flush()?;

@@ -1,16 +1,13 @@
-//! What `sluicectl` shows.
-
-use std::fmt::Write as _;
+//! `sluicectl status`: what the director is, and how full and busy.
 
 use lb_core::control::Control;
-use lb_core::counters::{Counter, WorkerCounters};
 use lb_core::drops::DropReason;
-use lb_core::interface::InterfaceId;
+use serde::Serialize;
 
 use super::command::Commands;
+use super::report::{Report, Text};
 use crate::clock::TickClock;
-use crate::dpdk::{PortError, PortStats};
-use crate::kernel::KernelRow;
+use crate::line;
 use crate::lock::lock;
 
 /// What does not change while the director runs.
@@ -26,207 +23,160 @@ pub struct About {
     pub flow_memory: String,
 }
 
-/// Appends a line; writing to a string cannot fail.
-macro_rules! line {
-    ($out:ident, $($format:tt)*) => { let _ = writeln!($out, $($format)*); };
-}
-
-/// `sluicectl status`
-pub fn status(commands: &Commands) -> String {
-    let about = &commands.about;
-    let control = lock(&commands.control);
-    let director = control.director();
-    let mut out = String::new();
-    let uptime = about.clock.uptime().as_secs();
-    line!(
-        out,
-        "sluiced {} ({}), up {}:{:02}:{:02}",
-        about.version,
-        about.dpdk_version,
-        uptime / 3600,
-        uptime / 60 % 60,
-        uptime % 60
-    );
-    line!(out, "{:<14}{}", "memory", about.packet_memory);
-    let (used, max) = (director.flows_used(), director.flows.flows_max());
-    line!(out, "{:<14}{used} of {max}, {}", "flows", about.flow_memory);
-    line!(out, "{:<14}{}", "defence", defence(&control));
-    line!(out, "{:<14}{}", "services", control.services_count());
-    let (destinations, slots) = (control.destinations_count(), director.slots.len());
-    line!(out, "{:<14}{destinations} of {slots}", "real servers");
-    line!(out, "");
-    line!(
-        out,
-        "{:<8}{:>4} {:>14} {:>14} {:>12} {:>12} {:>12} {:>12} {:>12}",
-        "worker",
-        "CPU",
-        "received",
-        "forwarded",
-        "answered",
-        "to kernel",
-        "errors sent",
-        "consumed",
-        "dropped"
-    );
-    for (number, cpu) in about.worker_cpus.iter().enumerate() {
-        let counters = &director.counters[number];
-        worker_line(&mut out, number, *cpu, counters);
-    }
-    out
+/// A director in short.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    version: String,
+    dpdk_version: String,
+    uptime_s: u64,
+    packet_memory: String,
+    flow_memory: String,
+    flows: u64,
+    flows_max: u64,
+    defence: Defence,
+    services: usize,
+    real_servers: usize,
+    real_servers_max: usize,
+    workers: Vec<WorkerLine>,
 }
 
 /// How hard the director defends itself against overload.
-fn defence(control: &Control) -> String {
-    let settings = control.settings();
-    let [entry, packet, secure] =
-        [settings.drop_entry, settings.drop_packet, settings.secure_tcp].map(|it| it as u8);
-    let rate = match control.director().drop_rate.get() {
-        0 => String::new(),
-        rate => format!(" (1 in {})", rate.max(1)),
-    };
-    let ended = control.director().housekeeping_counters().flows_dropped.get();
-    format!(
-        "drop_entry {entry}, drop_packet {packet}{rate}, secure_tcp {secure}; \
-         room is short below {}; {ended} ended early",
-        settings.amemthresh
-    )
+#[derive(Debug, Serialize)]
+struct Defence {
+    drop_entry: u8,
+    drop_packet: u8,
+    /// One in so many packets that would begin a connection is dropped; 0: none.
+    drop_rate: u32,
+    secure_tcp: u8,
+    /// Fewer free entries of the flow table than that are an overload.
+    short_below: i32,
+    flows_ended_early: u64,
 }
 
-fn worker_line(out: &mut String, number: usize, cpu: usize, counters: &WorkerCounters) {
-    let shown = |counter: &Counter| counter.get();
-    let dropped: u64 = DropReason::ALL.iter().map(|&reason| counters.dropped(reason)).sum();
-    line!(
-        out,
-        "{number:<8}{cpu:>4} {:>14} {:>14} {:>12} {:>12} {:>12} {:>12} {dropped:>12}",
-        shown(&counters.received),
-        shown(&counters.forwarded),
-        shown(&counters.answered),
-        shown(&counters.punted),
-        shown(&counters.errors_sent),
-        shown(&counters.consumed),
-    );
+/// Frames by what became of them.
+#[derive(Debug, Serialize)]
+struct WorkerLine {
+    worker: usize,
+    cpu: usize,
+    received: u64,
+    forwarded: u64,
+    answered: u64,
+    to_kernel: u64,
+    errors_sent: u64,
+    consumed: u64,
+    dropped: u64,
 }
 
-/// `sluicectl ports`
-pub fn ports(commands: &Commands) -> String {
-    let interfaces = lock(&commands.control).interfaces().to_vec();
-    let kernel = commands.kernel.rows();
-    let mut out = String::new();
-    for (row, id) in commands.ports.rows().iter().zip((0..=u8::MAX).map(InterfaceId)) {
-        line!(out, "{}: {}", row.name, row.device);
-        line!(
-            out,
-            "    driver {} mac {} mtu {} link {} queues rx {} tx {}",
-            row.driver,
-            row.mac,
-            row.mtu,
-            row.link,
-            row.rx_queues,
-            row.tx_queues
+impl Status {
+    /// As it is now.
+    pub fn of(commands: &Commands) -> Self {
+        let about = &commands.about;
+        let control = lock(&commands.control);
+        let director = control.director();
+        let workers = about.worker_cpus.iter().zip(&director.counters).enumerate().map(
+            |(worker, (&cpu, counters))| WorkerLine {
+                worker,
+                cpu,
+                received: counters.received.get(),
+                forwarded: counters.forwarded.get(),
+                answered: counters.answered.get(),
+                to_kernel: counters.punted.get(),
+                errors_sent: counters.errors_sent.get(),
+                consumed: counters.consumed.get(),
+                dropped: DropReason::ALL.iter().map(|&reason| counters.dropped(reason)).sum(),
+            },
         );
-        device_counters(&mut out, row.stats.as_ref());
-        let of_port = interfaces.iter().zip((0..=u8::MAX).map(InterfaceId));
-        for (interface, number) in of_port.filter(|(interface, _)| interface.port == id) {
-            if let Some(vlan) = interface.vlan {
-                line!(out, "    vlan {vlan}: {} mtu {}", interface.name, interface.mtu);
-            }
-            let indent = if interface.vlan.is_some() { "        " } else { "    " };
-            for own in &interface.addresses {
-                line!(out, "{indent}address {}/{}", own.address, own.prefix);
-            }
-            if let Some(row) = kernel.iter().find(|row| row.interface == number) {
-                kernel_counters(&mut out, indent, &interface.name, row);
-            }
+        Self {
+            version: about.version.clone(),
+            dpdk_version: about.dpdk_version.clone(),
+            uptime_s: about.clock.uptime().as_secs(),
+            packet_memory: about.packet_memory.clone(),
+            flow_memory: about.flow_memory.clone(),
+            flows: director.flows_used(),
+            flows_max: director.flows.flows_max() as u64,
+            defence: Defence::of(&control),
+            services: control.services_count(),
+            real_servers: control.destinations_count(),
+            real_servers_max: director.slots.len(),
+            workers: workers.collect(),
         }
     }
-    out
 }
 
-fn device_counters(out: &mut String, stats: Result<&PortStats, &PortError>) {
-    let stats = match stats {
-        Ok(stats) => stats,
-        Err(problem) => {
-            line!(out, "    {problem}");
-            return;
+impl Defence {
+    fn of(control: &Control) -> Self {
+        let settings = control.settings();
+        Self {
+            drop_entry: settings.drop_entry as u8,
+            drop_packet: settings.drop_packet as u8,
+            drop_rate: match control.director().drop_rate.get() {
+                0 => 0,
+                rate => rate.max(1).unsigned_abs(),
+            },
+            secure_tcp: settings.secure_tcp as u8,
+            short_below: settings.amemthresh,
+            flows_ended_early: control.director().housekeeping_counters().flows_dropped.get(),
         }
-    };
-    line!(
-        out,
-        "    rx packets {} bytes {} missed {} errors {} no-mbuf {}",
-        stats.rx_packets,
-        stats.rx_bytes,
-        stats.rx_missed,
-        stats.rx_errors,
-        stats.rx_no_mbuf
-    );
-    line!(
-        out,
-        "    tx packets {} bytes {} errors {}",
-        stats.tx_packets,
-        stats.tx_bytes,
-        stats.tx_errors
-    );
+    }
+
+    fn text(&self) -> String {
+        let Self { drop_entry, drop_packet, drop_rate, secure_tcp, short_below, .. } = self;
+        let rate = match drop_rate {
+            0 => String::new(),
+            rate => format!(" (1 in {rate})"),
+        };
+        format!(
+            "drop_entry {drop_entry}, drop_packet {drop_packet}{rate}, secure_tcp {secure_tcp}; \
+             room is short below {short_below}; {} ended early",
+            self.flows_ended_early
+        )
+    }
 }
 
-/// The interface of the kernel: what it got and what it said, in its own terms.
-fn kernel_counters(out: &mut String, indent: &str, name: &str, row: &KernelRow) {
-    match &row.stats {
-        Ok(stats) => {
+impl Report for Status {
+    fn text(&self, out: &mut Text) {
+        let (uptime, version) = (self.uptime_s, &self.version);
+        let (hours, minutes, seconds) = (uptime / 3600, uptime / 60 % 60, uptime % 60);
+        line!(
+            out,
+            "sluiced {version} ({}), up {hours}:{minutes:02}:{seconds:02}",
+            self.dpdk_version
+        );
+        line!(out, "{:<14}{}", "memory", self.packet_memory);
+        line!(out, "{:<14}{} of {}, {}", "flows", self.flows, self.flows_max, self.flow_memory);
+        line!(out, "{:<14}{}", "defence", self.defence.text());
+        line!(out, "{:<14}{}", "services", self.services);
+        line!(out, "{:<14}{} of {}", "real servers", self.real_servers, self.real_servers_max);
+        line!(out, "");
+        line!(
+            out,
+            "{:<8}{:>4} {:>14} {:>14} {:>12} {:>12} {:>12} {:>12} {:>12}",
+            "worker",
+            "CPU",
+            "received",
+            "forwarded",
+            "answered",
+            "to kernel",
+            "errors sent",
+            "consumed",
+            "dropped"
+        );
+        for row in &self.workers {
             line!(
                 out,
-                "{indent}kernel {name} rx packets {} bytes {} tx packets {} bytes {}",
-                stats.tx_packets,
-                stats.tx_bytes,
-                stats.rx_packets,
-                stats.rx_bytes
+                "{:<8}{:>4} {:>14} {:>14} {:>12} {:>12} {:>12} {:>12} {:>12}",
+                row.worker,
+                row.cpu,
+                row.received,
+                row.forwarded,
+                row.answered,
+                row.to_kernel,
+                row.errors_sent,
+                row.consumed,
+                row.dropped
             );
         }
-        Err(problem) => {
-            line!(out, "{indent}kernel {name} {problem}");
-        }
     }
-}
-
-/// `sluicectl vip list`
-pub fn addresses(control: &Control) -> String {
-    let mut out = String::new();
-    for row in control.address_rows() {
-        let owned = if row.is_owned { "owned" } else { "not-owned" };
-        line!(out, "{} {} {owned}", row.address, row.origin.name());
-    }
-    out
-}
-
-/// `sluicectl neigh`, in the manner of `ip neigh`
-pub fn neighbours(control: &Control) -> String {
-    let mut out = String::new();
-    for row in control.neighbours() {
-        let interface = control.interfaces().get(usize::from(row.hop.interface.0));
-        let name = interface.map_or("?", |interface| interface.name.as_str());
-        let mac = row.mac.map(|mac| format!(" lladdr {mac}")).unwrap_or_default();
-        let users = row.users;
-        line!(
-            out,
-            "{} dev {name}{mac} {} real-servers {users}",
-            row.hop.neighbour,
-            row.state.name()
-        );
-    }
-    out
-}
-
-/// `sluicectl drops`
-pub fn drops(control: &Control, all: bool) -> String {
-    let director = control.director();
-    let mut out = String::new();
-    line!(out, "{:<22}{:>14}  meaning", "reason", "packets");
-    for &reason in DropReason::ALL {
-        let packets = director.dropped(reason);
-        if packets > 0 || all {
-            line!(out, "{:<22}{packets:>14}  {}", reason.name(), reason.meaning());
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -246,7 +196,7 @@ mod tests {
         let limits = Limits::of_destinations(1);
         let mut control = Control::new(flows, limits, 0, hasher, Network::default());
         assert_eq!(
-            defence(&control),
+            Defence::of(&control).text(),
             "drop_entry 0, drop_packet 0, secure_tcp 0; room is short below 1024; 0 ended early"
         );
         let mut settings = *control.settings();
@@ -255,7 +205,7 @@ mod tests {
         }
         control.set_settings(settings);
         assert_eq!(
-            defence(&control),
+            Defence::of(&control).text(),
             "drop_entry 3, drop_packet 2 (1 in 2), secure_tcp 2; room is short below 1024; \
              0 ended early"
         );

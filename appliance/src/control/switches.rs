@@ -1,19 +1,46 @@
-//! `sluicectl get` and `sluicectl set`: the switches of the connection handling, under the names
+//! `sluicectl settings`: the switches of the connection handling, under the names
 //! and with the values of the kernel's sysctls.
 
 use std::fmt::Write as _;
 
 use lb_core::control::Control;
 use lb_core::settings::{REFUSED, Settings, Switch, refusal};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
-/// All switches, one a line, as `sysctl` prints them.
-pub fn list(settings: &Settings) -> String {
-    let mut out = String::new();
-    for switch in Switch::all() {
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "{} = {}", switch.name, switch.get(settings));
+use super::grammar::{Output, SettingAction};
+use super::protocol::Answer;
+use super::report::{Report, Text, answer};
+use crate::line;
+
+/// Switches and their values, as `sysctl` prints them; in JSON an object.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Values(Map<String, Value>);
+
+impl Report for Values {
+    fn text(&self, out: &mut Text) {
+        for (name, value) in &self.0 {
+            line!(out, "{name} = {value}");
+        }
     }
-    out
+}
+
+/// Runs an action; without one all switches are shown.
+pub fn run(control: &mut Control, action: Option<&SettingAction>, output: Output) -> Answer {
+    let done = match action {
+        None | Some(SettingAction::List) => Ok(list(control.settings())),
+        Some(SettingAction::Get { name }) => show(control.settings(), name),
+        Some(SettingAction::Set { name, value }) => set(control, name, value),
+    };
+    match done {
+        Ok(values) => answer(&values, output),
+        Err(problem) => Answer::refusing(2, &format!("sluiced: {problem}")),
+    }
+}
+
+fn list(settings: &Settings) -> Values {
+    Values(Switch::all().map(|it| (it.name.to_owned(), it.get(settings).into())).collect())
 }
 
 /// One switch.
@@ -21,8 +48,9 @@ pub fn list(settings: &Settings) -> String {
 /// # Errors
 ///
 /// There is none of that name.
-pub fn show(settings: &Settings, name: &str) -> Result<String, String> {
-    Ok(format!("{name} = {}\n", named(name)?.get(settings)))
+fn show(settings: &Settings, name: &str) -> Result<Values, String> {
+    let value = named(name)?.get(settings);
+    Ok(Values(std::iter::once((name.to_owned(), value.into())).collect()))
 }
 
 /// Changes a switch, and shows what it is then: the kernel's automatic ones move by themselves.
@@ -30,7 +58,7 @@ pub fn show(settings: &Settings, name: &str) -> Result<String, String> {
 /// # Errors
 ///
 /// There is none of that name, or the value is none of its own; nothing is changed then.
-pub fn set(control: &mut Control, name: &str, value: &str) -> Result<String, String> {
+fn set(control: &mut Control, name: &str, value: &str) -> Result<Values, String> {
     let mut settings = *control.settings();
     named(name)?.set_text(&mut settings, value).map_err(|wrong| wrong.to_string())?;
     control.set_settings(settings);
@@ -81,6 +109,19 @@ mod tests {
     use lb_core::hash::FlowHasher;
 
     use super::*;
+    use crate::control::report;
+
+    fn list(settings: &Settings) -> String {
+        report::text(&super::list(settings), false)
+    }
+
+    fn show(settings: &Settings, name: &str) -> Result<String, String> {
+        super::show(settings, name).map(|values| report::text(&values, false))
+    }
+
+    fn set(control: &mut Control, name: &str, value: &str) -> Result<String, String> {
+        super::set(control, name, value).map(|values| report::text(&values, false))
+    }
 
     /// A control plane with room for so many connections.
     fn control(flows: usize) -> Control {

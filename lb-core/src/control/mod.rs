@@ -329,6 +329,11 @@ impl Control {
         self.neighbours.rows()
     }
 
+    /// The ways to other networks.
+    pub const fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
     /// The interfaces.
     pub fn interfaces(&self) -> &[Interface] {
         &self.interfaces

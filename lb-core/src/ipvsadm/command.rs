@@ -43,6 +43,13 @@ pub enum Command {
     Version,
 }
 
+impl Command {
+    /// Whether it changes the director; a restore may.
+    pub const fn changes(&self) -> bool {
+        !matches!(self, Self::List(_) | Self::Save { .. } | Self::Help | Self::Version)
+    }
+}
+
 /// What `-L` shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListOptions {
