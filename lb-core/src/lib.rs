@@ -60,6 +60,7 @@ mod load;
 pub mod local;
 pub mod marks;
 pub mod neighbour;
+pub mod netlink;
 pub mod operations;
 mod options;
 mod outcome;

@@ -220,6 +220,14 @@ pub trait Operations {
     fn services(&self) -> Vec<ServiceRow>;
     /// One service.
     fn service(&self, key: &ServiceKey) -> Option<ServiceRow>;
+    /// The settings of one service.
+    fn service_settings(&self, key: &ServiceKey) -> Option<Service> {
+        self.service(key).map(|row| row.service)
+    }
+    /// Whether there is such a service.
+    fn has_service(&self, key: &ServiceKey) -> bool {
+        self.service_settings(key).is_some()
+    }
     /// All connections and templates, in the table's own order.
     fn connections(&self) -> Vec<ConnectionRow>;
     /// `--start-daemon`

@@ -423,6 +423,10 @@ impl Operations for Control {
         Some(self.services[self.place_of(key)?].row(&self.director))
     }
 
+    fn service_settings(&self, key: &ServiceKey) -> Option<Service> {
+        Some(self.services[self.place_of(key)?].service.clone())
+    }
+
     fn connections(&self) -> Vec<ConnectionRow> {
         let flows = &self.director.flows;
         let row = |(id, key): (_, crate::flow::FlowKey)| {
