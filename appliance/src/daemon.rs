@@ -24,7 +24,9 @@ use crate::assemble;
 use crate::clock::TickClock;
 use crate::config::{self, Config, Environment, IdleMode};
 use crate::control::command::Commands;
-use crate::control::server::Server;
+use crate::control::listener::{Carries, Listener};
+use crate::control::netlink::NetlinkDoor;
+use crate::control::server::ControlDoor;
 use crate::control::status::About;
 use crate::dpdk::{Eal, EalError, Queues, RxQueue, TxBuffer, lcore, queue};
 use crate::housekeeping;
@@ -77,7 +79,7 @@ pub fn run(path: &Path) -> Result<()> {
     let interfaces = ports.interfaces(&config);
     let kernel = Arc::new(KernelInterfaces::configure(&eal, &config, &interfaces)?);
     let (control, flow_memory) = build_control(&config, interfaces, worker_cpus.len())?;
-    let server = Server::open(&config.control.socket)?;
+    let doors = Doors::open(&config)?;
     let clock = TickClock::start();
     let control = Arc::new(Mutex::new(control));
     let neighbourhood = Arc::new(Neighbourhood::new(thread::current()));
@@ -98,31 +100,51 @@ pub fn run(path: &Path) -> Result<()> {
         config.eal.memory_bytes >> 20,
         if eal.is_on_hugepages() { "hugepages" } else { "normal pages" }
     );
-    server
-        .serve(Arc::new(Commands {
-            control: Arc::clone(&control),
-            ports: Arc::clone(&ports),
-            kernel: Arc::clone(&kernel),
-            neighbourhood: Arc::clone(&neighbourhood),
-            about: About {
-                version: version().to_owned(),
-                dpdk_version: Eal::version(),
-                clock,
-                worker_cpus: started.clone(),
-                packet_memory: packet_memory.clone(),
-                flow_memory,
-            },
-            names: SystemNames::load(),
-        }))
-        .context("the control socket has no thread")?;
+    doors.serve(Arc::new(Commands {
+        control: Arc::clone(&control),
+        ports: Arc::clone(&ports),
+        kernel: Arc::clone(&kernel),
+        neighbourhood: Arc::clone(&neighbourhood),
+        about: About {
+            version: version().to_owned(),
+            dpdk_version: Eal::version(),
+            clock,
+            worker_cpus: started.clone(),
+            packet_memory: packet_memory.clone(),
+            flow_memory,
+        },
+        names: SystemNames::load(),
+    }))?;
     announce_ready(&config, &started, &packet_memory)?;
     housekeeping::run(&control, &neighbourhood, clock, &is_stopping);
 
     lcore::wait_all(&eal);
-    drop(server);
+    drop(doors);
     ports.close()?;
     kernel.close()?;
     Ok(())
+}
+
+/// The sockets by which commands come in.
+struct Doors {
+    control: Listener,
+    netlink: Listener,
+}
+
+impl Doors {
+    fn open(config: &Config) -> Result<Self> {
+        let (control, netlink) = (&config.control.socket, &config.control.netlink_socket);
+        Ok(Self {
+            control: Listener::open("control.socket", control, Carries::Bytes)?,
+            netlink: Listener::open("control.netlink_socket", netlink, Carries::Datagrams)?,
+        })
+    }
+
+    fn serve(&self, commands: Arc<Commands>) -> Result<()> {
+        let no_thread = "a control socket has no thread";
+        self.control.serve(ControlDoor(Arc::clone(&commands))).context(no_thread)?;
+        self.netlink.serve(NetlinkDoor(commands)).context(no_thread)
+    }
 }
 
 /// A device that cannot be had is a port's or the kernel's: says which.

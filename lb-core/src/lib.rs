@@ -68,6 +68,7 @@ pub mod overload;
 pub mod parse;
 mod persistence;
 mod prefetch;
+pub mod proc_files;
 pub mod protocol;
 pub mod punt;
 pub mod quiescence;

@@ -207,6 +207,9 @@ keys! {
         "the door for `sluiceadm` and `sluicectl`";
     CONTROL_SOCKET: "control.socket", Kind::Text, Value("/run/sluice/control.sock"),
         "path of the Unix socket, at most 107 bytes";
+    CONTROL_NETLINK_SOCKET: "control.netlink_socket", Kind::Text,
+        Value("/run/sluice/netlink.sock"),
+        "path of the Unix socket for `ipvsadm` and keepalived: [netlink](netlink.md)";
 
     EAL: "eal", Kind::Section, Empty,
         "how DPDK is started";

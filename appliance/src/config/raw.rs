@@ -29,6 +29,7 @@ pub(super) type Raw<T> = Option<At<T>>;
 
 pub(super) struct RawConfig {
     pub(super) control_socket: Raw<String>,
+    pub(super) control_netlink_socket: Raw<String>,
     pub(super) eal_memory_bytes: Raw<u64>,
     pub(super) eal_hugepages: Raw<Hugepages>,
     pub(super) eal_extra: Vec<At<String>>,
@@ -136,7 +137,9 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
     let kernel = root.section(&keys::KERNEL, errors);
     let (ports, ports_whole) = ports(&root, errors);
     Some(RawConfig {
-        control_socket: control.and_then(|s| s.value(&keys::CONTROL_SOCKET, errors, text)),
+        control_socket: control.as_ref().and_then(|s| s.value(&keys::CONTROL_SOCKET, errors, text)),
+        control_netlink_socket: control
+            .and_then(|s| s.value(&keys::CONTROL_NETLINK_SOCKET, errors, text)),
         eal_memory_bytes: eal.as_ref().and_then(|s| s.size(&keys::EAL_MEMORY, errors)),
         eal_hugepages: eal
             .as_ref()

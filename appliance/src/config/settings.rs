@@ -44,6 +44,8 @@ pub struct Config {
 pub struct ControlConfig {
     /// The Unix socket; its path fits into a `sockaddr_un`.
     pub socket: PathBuf,
+    /// The Unix socket that speaks the kernel's protocol.
+    pub netlink_socket: PathBuf,
 }
 
 /// What DPDK's Environment Abstraction Layer is started with.

@@ -59,7 +59,7 @@ fn assert_port_mistake(lines: &str, expected: &str) {
 #[test]
 fn the_example_of_the_documentation_is_read() {
     let text = r#"
-control: { socket: /run/sluice/control.sock }
+control: { socket: /run/sluice/control.sock, netlink_socket: /run/sluice/netlink.sock }
 eal: { memory: 512M, hugepages: require, extra: ["--log-level=8"] }
 workers: [1, 2]
 idle: { mode: sleep, sleep: 1ms }

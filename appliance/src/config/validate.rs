@@ -29,9 +29,7 @@ pub(super) fn validate(
     environment: &Environment<'_>,
     errors: &mut ConfigErrors,
 ) -> Option<Config> {
-    if let Some(socket) = &raw.control_socket {
-        check_socket(socket, errors);
-    }
+    check_sockets(&raw, errors);
     let workers = raw.workers.as_ref().and_then(|raw| workers(raw, environment, errors));
     limit_ports(&mut raw, errors);
     check_devices(&raw.ports, errors);
@@ -42,7 +40,10 @@ pub(super) fn validate(
     let marks = marks::check(&raw, source, environment, errors);
     let services = raw.services.map(|raw| services(&raw, source, environment, errors));
     Some(Config {
-        control: ControlConfig { socket: raw.control_socket?.value.into() },
+        control: ControlConfig {
+            socket: raw.control_socket?.value.into(),
+            netlink_socket: raw.control_netlink_socket?.value.into(),
+        },
         eal: EalConfig {
             memory_bytes: raw.eal_memory_bytes?.value,
             hugepages: raw.eal_hugepages?.value,
@@ -82,13 +83,34 @@ pub(super) fn validate(
     })
 }
 
-fn check_socket(socket: &At<String>, errors: &mut ConfigErrors) {
+/// Each socket has a path of its own, short enough for a socket.
+fn check_sockets(raw: &RawConfig, errors: &mut ConfigErrors) {
+    let (control, netlink) = (&raw.control_socket, &raw.control_netlink_socket);
+    for (key, socket) in [("socket", control), ("netlink_socket", netlink)] {
+        if let Some(socket) = socket {
+            check_socket(key, socket, errors);
+        }
+    }
+    if let (Some(control), Some(netlink)) = (control, netlink)
+        && control.value == netlink.value
+    {
+        errors.at(
+            netlink.position,
+            format!(
+                "control.netlink_socket: {} is control.socket, too; give each a path of its own",
+                shown(&netlink.value)
+            ),
+        );
+    }
+}
+
+fn check_socket(key: &str, socket: &At<String>, errors: &mut ConfigErrors) {
     let bytes = socket.value.len();
     if bytes > SOCKET_PATH_BYTES_MAX {
         errors.at(
             socket.position,
             format!(
-                "control.socket: {} is {bytes} bytes long, but the path of a socket has at most \
+                "control.{key}: {} is {bytes} bytes long, but the path of a socket has at most \
                  {SOCKET_PATH_BYTES_MAX}; choose a shorter one",
                 shown(&socket.value)
             ),

@@ -6,8 +6,10 @@ pub mod client;
 pub mod command;
 pub mod drops;
 pub mod grammar;
+pub mod listener;
 pub mod marks;
 pub mod neighbours;
+pub mod netlink;
 pub mod ports;
 pub mod protocol;
 pub mod report;
@@ -21,6 +23,9 @@ use std::path::PathBuf;
 
 /// Where the control socket is unless somebody says otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/sluice/control.sock";
+
+/// Where the netlink socket is unless somebody says otherwise.
+pub const DEFAULT_NETLINK_SOCKET: &str = "/run/sluice/netlink.sock";
 
 /// The control socket that a client talks to: the option, `$SLUICE_SOCKET`, or the default.
 pub fn socket_path(option: Option<PathBuf>) -> PathBuf {

@@ -1,136 +1,37 @@
-//! The listening end of the control socket.
-//!
-//! Each connection has a thread of its own that reads, looks up names and writes without any
-//! lock; only what a command does to the director happens under its lock. So a client that is
-//! slow, silent or hostile costs one thread and disturbs nobody; there are at most
-//! [`CONNECTIONS_MAX`] of them.
+//! The conversation on the control socket. Reading, looking names up and writing take no lock; only
+//! what a command does to the director happens under its lock.
 
-use std::fs;
 use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use super::asker::Asker;
 use super::command::Commands;
+use super::listener::Conversation;
 use super::protocol::{Answer, LINE_MAX, Line, decode, read_input, read_line};
 use super::request::reads_input;
 
-/// Connections at once.
-pub const CONNECTIONS_MAX: usize = 256;
 /// A connection that says nothing for so long is closed; one that does not read its answers, too.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Why the socket cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    #[error(
-        "control.socket {path}: another sluiced answers there; stop it, or give this one a socket \
-         of its own"
-    )]
-    InUse { path: PathBuf },
-    #[error(
-        "control.socket {path}: there is a file that is no socket; remove it or choose another path"
-    )]
-    NotASocket { path: PathBuf },
-    #[error("control.socket {path}")]
-    Open { path: PathBuf, source: io::Error },
-}
-
-/// An open control socket; removed from the file system when dropped.
+/// Who answers on the control socket.
 #[derive(Debug)]
-pub struct Server {
-    listener: UnixListener,
-    path: PathBuf,
-}
+pub struct ControlDoor(pub Arc<Commands>);
 
-impl Server {
-    /// Opens the socket. A socket that a dead director left is replaced.
-    ///
-    /// # Errors
-    ///
-    /// See [`ServerError`].
-    pub fn open(path: &Path) -> Result<Self, ServerError> {
-        let open = |source| ServerError::Open { path: path.to_owned(), source };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(open)?;
-        }
-        make_way(path)?;
-        let listener = UnixListener::bind(path).map_err(open)?;
-        // The owner and its group command the director, nobody else.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(open)?;
-        Ok(Self { listener, path: path.to_owned() })
+impl Conversation for ControlDoor {
+    const NAME: &str = "control";
+
+    fn converse(&self, stream: &UnixStream) -> io::Result<()> {
+        converse(stream, &self.0)
     }
 
-    /// Serves until the process ends, on threads of its own.
-    ///
-    /// # Errors
-    ///
-    /// When the system has no thread left.
-    pub fn serve(&self, commands: Arc<Commands>) -> io::Result<()> {
-        let listener = self.listener.try_clone()?;
-        thread::Builder::new().name("control".to_owned()).spawn(move || {
-            let connections = Arc::new(AtomicUsize::new(0));
-            for stream in listener.incoming() {
-                match stream {
-                    Ok(stream) => admit(stream, &connections, &commands),
-                    // Out of file descriptors, most likely: let some connections end.
-                    Err(_) => thread::sleep(Duration::from_millis(100)),
-                }
-            }
-        })?;
-        Ok(())
+    fn refuse(&self, mut stream: &UnixStream) -> io::Result<()> {
+        let answer = Answer::refusing(2, "sluiced: too many control connections, try again later");
+        let mut bytes = Vec::new();
+        answer.write(&mut bytes)?;
+        stream.write_all(&bytes)
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Somebody else may have removed it already; nothing is left to do then.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// Removes a socket that nobody listens at.
-fn make_way(path: &Path) -> Result<(), ServerError> {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
-    if !std::os::unix::fs::FileTypeExt::is_socket(&metadata.file_type()) {
-        return Err(ServerError::NotASocket { path: path.to_owned() });
-    }
-    if UnixStream::connect(path).is_ok() {
-        return Err(ServerError::InUse { path: path.to_owned() });
-    }
-    fs::remove_file(path).map_err(|source| ServerError::Open { path: path.to_owned(), source })
-}
-
-/// Gives a connection its thread, or a polite refusal.
-fn admit(stream: UnixStream, connections: &Arc<AtomicUsize>, commands: &Arc<Commands>) {
-    if connections.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
-        connections.fetch_sub(1, Ordering::Relaxed);
-        refuse(&stream);
-        return;
-    }
-    let (connections_of_thread, commands) = (Arc::clone(connections), Arc::clone(commands));
-    let spawned = thread::Builder::new().name("control-client".to_owned()).spawn(move || {
-        // A client that goes away mid-sentence is no matter.
-        let _ = converse(&stream, &commands);
-        connections_of_thread.fetch_sub(1, Ordering::Relaxed);
-    });
-    if spawned.is_err() {
-        connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn refuse(stream: &UnixStream) {
-    let answer = Answer::refusing(2, "sluiced: too many control connections, try again later");
-    let mut bytes = Vec::new();
-    // Writing to memory does not fail, and the listening thread must not wait for this client.
-    let _ = answer.write(&mut bytes);
-    let _ = stream.set_nonblocking(true);
-    let _ = (&*stream).write(&bytes);
 }
 
 /// Answers one client's requests in order. Changes become visible, and answers are sent, when no

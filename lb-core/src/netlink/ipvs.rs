@@ -112,7 +112,7 @@ pub(super) fn answer(
 ) -> Result<bool, Errno> {
     let (command, attributes) = message.command()?;
     let command = Command::from_number(command).ok_or(Errno::EOPNOTSUPP)?;
-    if access == Access::None || (access == Access::Read && command.changes()) {
+    if access < (if command.changes() { Access::Full } else { Access::Read }) {
         return Err(Errno::EPERM);
     }
     let is_possible = if message.is_dump() { command.can_dump() } else { command.can_do() };

@@ -20,8 +20,10 @@ mod daemon;
 mod errno;
 mod ipvs;
 mod message;
+mod private;
 mod server;
 mod service;
+mod sockopt;
 mod statistics;
 
 pub use errno::Errno;
@@ -34,7 +36,7 @@ use crate::operations::Operations;
 pub const REQUEST_MAX: usize = 64 << 10;
 
 /// What a program may do. The kernel asks for CAP_NET_ADMIN for all of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
     /// Learn that there is IPVS; all else is EPERM.
     None,
@@ -58,6 +60,7 @@ pub fn answer(datagram: &[u8], operations: &mut impl Operations, access: Access)
             match message.kind {
                 controller::FAMILY => controller::answer(&message, replies),
                 ipvs::FAMILY => ipvs::answer(&message, operations, access, replies),
+                private::FAMILY => private::answer(&message, operations, access, replies),
                 _ => Err(Errno::ENOENT),
             }
         } else {

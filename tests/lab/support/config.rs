@@ -106,7 +106,9 @@ impl Config {
 
     /// The text, for a director whose control socket is `socket`.
     pub(crate) fn yaml(&self, socket: &Path) -> String {
-        let mut text = format!("control: {{ socket: {} }}\n", socket.display());
+        let (control, netlink) = (socket.display(), socket.with_extension("netlink"));
+        let netlink = netlink.display();
+        let mut text = format!("control: {{ socket: {control}, netlink_socket: {netlink} }}\n");
         let _infallible = self.write(&mut text);
         text
     }
