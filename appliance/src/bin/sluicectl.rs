@@ -3,13 +3,19 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
 
-use appliance::control::grammar::CommandLine;
+use appliance::control::grammar::{CommandLine, Verb};
 use appliance::control::{client, socket_path};
+use appliance::exec;
 use clap::Parser;
 
 fn main() -> ExitCode {
     // Ends here where the words are none of the grammar, or ask for help.
     let line = CommandLine::parse();
+    if let Verb::Exec { netlink_socket, words } = &line.verb {
+        let error = exec::exec(words, netlink_socket.as_deref());
+        eprintln!("{error}");
+        return ExitCode::from(error.exit());
+    }
     let mut words = vec!["sluicectl".to_owned()];
     if io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
         words.push("--colour".to_owned());

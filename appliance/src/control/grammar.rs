@@ -3,6 +3,7 @@
 //!
 //! A verb is a noun of what it shows; what it does besides follows as an action (`vips add`).
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -75,6 +76,16 @@ pub enum Verb {
         #[arg(long)]
         all: bool,
     },
+    /// Runs a program so that its IPVS is the director: ipvsadm, keepalived
+    Exec {
+        /// The director's socket for it [default: $SLUICE_NETLINK_SOCKET, then
+        /// /run/sluice/netlink.sock]
+        #[arg(long, value_name = "PATH")]
+        netlink_socket: Option<PathBuf>,
+        /// The program and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
 }
 
 /// `vips`
@@ -105,6 +116,8 @@ impl Verb {
         match self {
             Self::Status | Self::Ports | Self::Neigh | Self::Routes => false,
             Self::Get { .. } | Self::Drops { .. } | Self::Marks { .. } => false,
+            // The program's requests say for themselves.
+            Self::Exec { .. } => false,
             Self::Vips { action } => !matches!(action, None | Some(VipAction::List)),
             Self::Settings { action } => matches!(action, Some(SettingAction::Set { .. })),
             Self::Set { .. } => true,
