@@ -9,7 +9,7 @@
 //! * IPVS's socket options and its files in `/proc/net` are sluiced's ([`options`], [`files`]).
 //! * `modprobe ip_vs` as a child of such a program does nothing ([`start`]).
 //!
-//! Where sluiced does not answer, it looks as if there were no IPVS at all. Nothing ever reaches the
+//! Where sluiced does not answer, it looks as if there were no IPVS at all. Nothing is led to the
 //! IPVS of the host's kernel instead.
 //!
 //! Nothing here allocates, locks, or panics: the functions are called in signal handlers and

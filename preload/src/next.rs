@@ -73,6 +73,7 @@ macro_rules! next {
         ///
         /// What the manual page asks for.
         pub(crate) unsafe fn $name($($argument: $type),*) -> $result {
+            // SAFETY: a type does nothing.
             type Function = unsafe extern "C" fn($($type),*) -> $result;
             static NEXT: Next = Next::new($symbol);
             let address = NEXT.address();
@@ -143,6 +144,7 @@ macro_rules! next_variadic {
         ///
         /// What the manual page asks for. The last argument may be anything where none is read.
         pub(crate) unsafe fn $name($($argument: $type),*, $last: $last_type) -> c_int {
+            // SAFETY: a type does nothing.
             type Function = unsafe extern "C" fn($($type),*, ...) -> c_int;
             static NEXT: Next = Next::new($symbol);
             let address = NEXT.address();

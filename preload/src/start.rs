@@ -32,6 +32,7 @@ unsafe extern "C" fn start(_count: c_int, arguments: *const *const c_char) {
     }
 }
 
+// SAFETY: the C library calls what is listed in this section with `main`'s arguments.
 #[cfg_attr(not(test), used, unsafe(link_section = ".init_array"))]
 #[cfg_attr(test, expect(dead_code, reason = "the test program is no program of others"))]
 static START: unsafe extern "C" fn(c_int, *const *const c_char) = start;

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     if words.is_empty() {
         words.push("-L".to_owned());
     }
+    words.insert(0, "ipvsadm".to_owned());
     let input = if request::reads_input(&words) {
         let mut input = Vec::new();
         if let Err(problem) = io::stdin().lock().read_to_end(&mut input) {

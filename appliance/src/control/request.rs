@@ -24,7 +24,7 @@ impl Request {
     ///
     /// The answer, where the words are no request.
     pub fn read(words: &[String], input: &[u8], names: &dyn Names) -> Result<Self, Answer> {
-        if is_ipvsadm(words) {
+        if let Some(words) = of_ipvsadm(words) {
             return match ipvsadm::parse(words, names) {
                 Ok(command) => Ok(Self::Ipvsadm(command)),
                 Err(error) => Err(ipvsadm::refusal(&error).into()),
@@ -52,15 +52,20 @@ impl Request {
 
 /// Whether a request is followed by input.
 pub fn reads_input(words: &[String]) -> bool {
-    if is_ipvsadm(words) {
+    if let Some(words) = of_ipvsadm(words) {
         return ipvsadm::reads_input(words);
     }
     CommandLine::of_words(without_name(words)).is_ok_and(|line| line.verb.reads_input())
 }
 
-/// An ipvsadm command line begins with an option; so do all of `ipvsadm-save`'s lines.
-fn is_ipvsadm(words: &[String]) -> bool {
-    words.first().is_some_and(|word| word.starts_with('-'))
+/// An ipvsadm command line begins with an option; so do all of `ipvsadm-save`'s lines. Where it
+/// begins with another word, which is a mistake of ipvsadm's, the program's name stands first.
+fn of_ipvsadm(words: &[String]) -> Option<&[String]> {
+    match words {
+        [first, rest @ ..] if first == "ipvsadm" => Some(rest),
+        [first, ..] if first.starts_with('-') => Some(words),
+        _ => None,
+    }
 }
 
 /// The program's name may stand first, where an option of its own would look like ipvsadm's.
@@ -115,6 +120,7 @@ mod tests {
     fn nonsense_is_answered_by_the_grammar_that_it_is_of() {
         let refusal = |line: &str| Request::read(&words(line), b"", &Numeric).unwrap_err();
         assert_eq!(refusal("--nonsense").exit, 255);
+        assert!(refusal("ipvsadm extra -L").stderr.contains("unexpected argument extra"));
         let answer = refusal("hello");
         assert_eq!(answer.exit, 2);
         assert!(answer.stderr.starts_with("sluiced: unrecognized subcommand 'hello'"));

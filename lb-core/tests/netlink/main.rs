@@ -4,5 +4,6 @@
 mod director;
 #[path = "../ipvsadm/model.rs"]
 mod model;
+mod proc_files;
 mod properties;
 mod replay;

@@ -16,7 +16,7 @@ fn check(replies: &[Vec<u8>]) {
         let mut rest = reply.as_slice();
         while !rest.is_empty() {
             let size = u32::from_ne_bytes(rest[..4].try_into().unwrap()) as usize;
-            assert!(size >= HEADER && size % 4 == 0 && size <= rest.len(), "{reply:02x?}");
+            assert!(size >= HEADER && size.is_multiple_of(4) && size <= rest.len(), "{reply:02x?}");
             rest = &rest[size..];
         }
     }
