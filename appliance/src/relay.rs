@@ -1,7 +1,7 @@
 //! Frames between the interfaces of the host's kernel and the ports, on a worker.
 //!
-//! What the kernel sends goes out as it is, with the tag of its VLAN; one worker does that for all
-//! interfaces. What the director gives to the kernel any worker does, through a queue that they
+//! What the kernel sends goes out as it is, with the tag of its VLAN, once the core has heard it:
+//! it may be a reply of a real server on the host. One worker does that for all interfaces. What the director gives to the kernel any worker does, through a queue that they
 //! share.
 
 use lb_core::forward::insert_tag;
@@ -24,6 +24,8 @@ pub struct FromKernel {
 #[derive(Debug)]
 struct Link {
     queue: RxQueue,
+    /// The kernel's interface.
+    interface: InterfaceId,
     /// The interface of the port's untagged frames.
     port: InterfaceId,
     vlan: Option<u16>,
@@ -47,6 +49,7 @@ pub fn share_out(
         let Some(interface) = interfaces.get(usize::from(id.0)) else { continue };
         from.links.extend(queues.rx.into_iter().map(|queue| Link {
             queue,
+            interface: id,
             port: interface.port,
             vlan: interface.vlan,
             frame_max: usize::from(interface.mtu) + HEADER_BYTES,
@@ -60,10 +63,12 @@ pub fn share_out(
 }
 
 impl FromKernel {
-    /// Hands every frame that the kernel has sent to `send`, with the port to leave by; frames
-    /// that the link cannot take are dropped, as a NIC would. Returns how many came.
+    /// Hands every frame that the kernel has sent to `hear`, with its interface, and to `send`, with
+    /// the port to leave by. Frames that are not to leave by what `hear` says, or that the link
+    /// cannot take, as a NIC would not, are dropped. Returns how many came.
     pub fn relay(
         &mut self,
+        mut hear: impl FnMut(InterfaceId, &mut Mbuf) -> bool,
         mut send: impl FnMut(InterfaceId, Mbuf),
         dropped: &mut DropList,
     ) -> usize {
@@ -71,7 +76,9 @@ impl FromKernel {
         for link in &self.links {
             frames += self.burst.rx(&link.queue);
             for mut mbuf in self.burst.drain() {
-                let fits = mbuf.is_whole() && mbuf.bytes().len() <= link.frame_max;
+                let fits = mbuf.is_whole()
+                    && hear(link.interface, &mut mbuf)
+                    && mbuf.bytes().len() <= link.frame_max;
                 if fits && link.vlan.is_none_or(|id| insert_tag(&mut mbuf, id).is_some()) {
                     send(link.port, mbuf);
                 } else {

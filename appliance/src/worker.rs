@@ -189,7 +189,7 @@ impl PacketWorker {
         if !self.outputs.early.is_empty() {
             self.release_early(now);
         }
-        let sent = self.send_control_frames();
+        let sent = self.send_control_frames(now);
         self.flush();
         frames > 0 || sent
     }
@@ -229,7 +229,7 @@ impl PacketWorker {
     }
 
     /// What the control plane and the host's kernel have to say, on the worker that says it.
-    fn send_control_frames(&mut self) -> bool {
+    fn send_control_frames(&mut self, now: Tick) -> bool {
         let Some(from_kernel) = &mut self.from_kernel else { return false };
         let mut sent = false;
         while let Some(frame) = self.neighbourhood.next_frame() {
@@ -237,8 +237,9 @@ impl PacketWorker {
             let mut around = Around { ways, neighbourhood: &self.neighbourhood };
             sent |= around.send(frame.interface, &[frame.bytes()]);
         }
-        let Outputs { ways, dropped, .. } = &mut self.outputs;
-        sent |= from_kernel.relay(|port, mbuf| ways.push(port, mbuf), dropped) > 0;
+        let (core, Outputs { ways, dropped, .. }) = (&mut self.core, &mut self.outputs);
+        let hear = |from, mbuf: &mut Mbuf| core.hear(from, now, mbuf).is_ok();
+        sent |= from_kernel.relay(hear, |port, mbuf| ways.push(port, mbuf), dropped) > 0;
         sent
     }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use crate::burst::Burst;
 use crate::drops::DropReason;
+use crate::forward;
 use crate::frame::Frame;
 use crate::limiter::Limiter;
 use crate::parse::Packet;
@@ -16,7 +17,7 @@ use crate::ways::Way;
 use crate::wire::ipv4::protocol;
 use crate::wire::ipv6::protocol::NO_NEXT;
 use crate::wire::ipv6_options::Problem;
-use crate::wire::{checksum, ipv6, udp};
+use crate::wire::{checksum, ethernet, ipv6, udp};
 use crate::worker::Verdict;
 
 /// Protocols of RFC 3376, RFC 7761 and RFC 3828.
@@ -92,10 +93,26 @@ impl Burst<'_> {
         }
         limiter.spend();
         self.counters.errors_sent.add(1);
-        let headers = usize::from(packet.network_offset);
-        let length = frame.bytes().len().saturating_sub(headers);
-        self.count_own_error(packet, u32::try_from(length).unwrap_or(u32::MAX));
+        if reason == DropReason::NoListener {
+            self.overhear(frame, packet);
+        } else {
+            let headers = usize::from(packet.network_offset);
+            let length = frame.bytes().len().saturating_sub(headers);
+            self.count_own_error(packet, u32::try_from(length).unwrap_or(u32::MAX));
+        }
+        if self.tag_again(frame, packet).is_none() {
+            return Verdict::Drop(reason);
+        }
         Verdict::Send(packet.interface)
+    }
+
+    /// Gives an answer back the tag of its interface, if that was off already.
+    fn tag_again<F: Frame>(&self, frame: &mut F, packet: &Packet) -> Option<()> {
+        let is_bare = usize::from(packet.network_offset) == ethernet::HEADER_LEN;
+        match self.snapshot.interface(packet.interface).vlan {
+            Some(id) if is_bare => forward::insert_tag(frame, id),
+            _ => Some(()),
+        }
     }
 
     fn answer_v4<F: Frame>(
@@ -244,12 +261,14 @@ fn check_datagram(frame: &impl Frame, packet: &Packet) -> Option<usize> {
 /// The answer that a drop reason calls for, if any.
 fn answer_to(packet: &Packet, reason: DropReason) -> Option<Answer> {
     match reason {
-        DropReason::NoService | DropReason::NoConnection => match packet.protocol {
-            protocol::TCP => Some(Answer::Reset),
-            // A datagram that may not begin a connection comes from port 20, see `may_begin`.
-            protocol::UDP => Some(Answer::ClosedPort),
-            _ => Some(Answer::ProtocolUnreachable),
-        },
+        DropReason::NoService | DropReason::NoConnection | DropReason::NoListener => {
+            match packet.protocol {
+                protocol::TCP => Some(Answer::Reset),
+                // A datagram that may not begin a connection comes from port 20, see `may_begin`.
+                protocol::UDP => Some(Answer::ClosedPort),
+                _ => Some(Answer::ProtocolUnreachable),
+            }
+        }
         // A host speaks these, and says nothing where nobody listens.
         DropReason::ProtocolUnknown if matches!(packet.protocol, UDP_LITE | NO_NEXT) => None,
         DropReason::ProtocolUnknown if packet.is_v4() && matches!(packet.protocol, IGMP | PIM) => {

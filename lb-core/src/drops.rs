@@ -139,6 +139,14 @@ drop_reasons! {
          answered by a reset, UDP by ICMP port unreachable, SCTP by protocol unreachable, at a \
          limited rate."
         "Compare `sluiceadm -Ln` with what clients ask for.";
+    NoListener "no_listener"
+        "The connection's real server is the director itself, and the packet came by an interface \
+         that the host's kernel does not have: nobody listens; answered as with `no_service`."
+        "Give the interface `kernel: true`, and the host the service's address.";
+    LoopbackServer "loopback_server"
+        "The connection's real server is a loopback address of the director, by NAT: nothing from \
+         outside may be sent there."
+        "Use `-g` with the port of the service, or name another address of the director.";
     NoConnection "no_connection"
         "The packet belongs to no connection and may not begin one (TCP without SYN, SCTP without \
          INIT, or from port 20); answered as with `no_service`."

@@ -83,14 +83,17 @@ impl Burst<'_> {
         bench: &mut Workbench,
         surroundings: &mut impl Surroundings,
     ) -> Outcome {
+        let slot = self.director.slots.get(errand.server);
         if packet.ttl <= 1 {
-            return Outcome::Refused(DropReason::TtlExpired);
+            return self.run_nowhere(errand, DropReason::TtlExpired, frame, packet, bench);
         }
         if forward::is_dressed(frame.bytes(), packet) {
             forward::strip(frame, packet);
         }
-        let slot = self.director.slots.get(errand.server);
-        let Some(mtu) = slot.mtu() else { return Outcome::Refused(DropReason::ServerUnreachable) };
+        let Some(mtu) = slot.mtu() else {
+            let reason = DropReason::ServerUnreachable;
+            return self.run_nowhere(errand, reason, frame, packet, bench);
+        };
         if errand.method == ForwardingMethod::Tunneling {
             return self.encapsulate(errand, mtu, frame, packet, bench, surroundings);
         }
@@ -117,6 +120,23 @@ impl Burst<'_> {
             return self.leave_in_pieces(frame, slot.next_hop(), Cut::of(mtu), surroundings);
         }
         self.leave(frame, slot.next_hop(), pending)
+    }
+
+    /// The same where no way leads on: the real server is the director itself, or the packet is
+    /// refused. What stays here needs no hop.
+    #[cold]
+    fn run_nowhere<F: Frame>(
+        &self,
+        errand: &Errand,
+        reason: DropReason,
+        frame: &mut F,
+        packet: &mut Packet,
+        bench: &mut Workbench,
+    ) -> Outcome {
+        if self.director.slots.get(errand.server).is_local() {
+            return self.deliver(errand, frame, packet, bench);
+        }
+        Outcome::Refused(reason)
     }
 
     /// Tunneling (`ip_vs_tunnel_xmit`).

@@ -9,7 +9,8 @@
 //! sends the packet to the real server, back to the client, or on its route, as [`forward`]
 //! rewrites it and [`ways`] says where it goes out. Aside of that way: [`fragment`] makes later
 //! fragments follow the first one's [`course`], [`ftp`] reads control connections, `related`
-//! takes ICMP errors to whom they concern, `options` are carried out, [`local`] and [`reply`]
+//! takes ICMP errors to whom they concern, `host` is for real servers on the director itself,
+//! `options` are carried out, [`local`] and [`reply`]
 //! answer what is for the director itself, `answers` tells the senders of what is refused. What
 //! does not go on has a reason in [`drops`].
 //!
@@ -53,6 +54,7 @@ pub mod ftp;
 #[cfg(feature = "test-support")]
 pub mod fuzz;
 pub mod hash;
+mod host;
 pub mod interface;
 pub mod ipvsadm;
 pub mod limiter;

@@ -247,6 +247,25 @@ impl Packet {
         Some(Class::Flow)
     }
 
+    /// Reads the packet at `offset` of a frame that the host sends by an interface, whoever it is
+    /// for on the link.
+    #[cold]
+    pub(crate) fn parse_from_host(&mut self, frame: &[u8], from: InterfaceId, offset: usize) {
+        self.interface = from;
+        self.is_fragment = false;
+        self.is_atomic = false;
+        let ether_type = offset
+            .checked_sub(2)
+            .and_then(|at| window(frame, at))
+            .map(|&bytes| EtherType(u16::from_be_bytes(bytes)));
+        let class = match ether_type {
+            Some(EtherType::IPV4) => self.read_ipv4(frame, offset),
+            Some(EtherType::IPV6) => self.read_ipv6(frame, offset),
+            _ => Err(DropReason::NotIp),
+        };
+        self.class = class.unwrap_or_else(Class::Drop);
+    }
+
     fn read(&mut self, frame: &[u8], snapshot: &Snapshot) -> Result<Class, DropReason> {
         let window14 = window::<{ ethernet::HEADER_LEN }>(frame, 0);
         let link = ethernet::Header::over(window14.ok_or(DropReason::FrameTooShort)?);

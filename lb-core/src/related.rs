@@ -111,7 +111,7 @@ impl Burst<'_> {
     }
 
     /// The NAT connection whose request, as the server saw it, an error is about.
-    fn find_request(&self, embedded: &Embedded) -> Option<FlowId> {
+    pub(crate) fn find_request(&self, embedded: &Embedded) -> Option<FlowId> {
         let key = ReplyKey {
             protocol: flow_protocol(embedded),
             client: embedded.source.into(),
@@ -124,7 +124,7 @@ impl Burst<'_> {
     }
 
     /// The DR or tunneling connection whose request an error is about: it passes as it is.
-    fn find_plain_request(&self, embedded: &Embedded) -> Option<FlowId> {
+    pub(crate) fn find_plain_request(&self, embedded: &Embedded) -> Option<FlowId> {
         let key = FlowKey {
             protocol: flow_protocol(embedded),
             client: embedded.source.into(),
@@ -139,7 +139,7 @@ impl Burst<'_> {
     }
 
     /// An error about a connection's request counts as a packet of its reply side.
-    fn count_out(&self, id: FlowId, length: u32) {
+    pub(crate) fn count_out(&self, id: FlowId, length: u32) {
         let server = self.director.flows.entry(id).destination();
         let tally = self.counters.destination(server);
         tally.packets_out.add(1);
@@ -208,10 +208,14 @@ impl Burst<'_> {
             let errand = Errand { server, method, to };
             return self.run(&errand, frame, packet, bench, surroundings);
         }
-        if packet.ttl <= 1 {
+        let is_local = slot.is_local();
+        if packet.ttl <= 1 && !is_local {
             return Outcome::Refused(DropReason::TtlExpired);
         }
         let embedded = self.bare(frame, packet, embedded);
+        if is_local {
+            return self.deliver_error(to, frame, packet, &embedded, bench);
+        }
         if packet.has_options() {
             self.record(frame, packet, packet.destination.to_ip());
         }

@@ -71,6 +71,8 @@ struct SettingsLine {
     mtu: AtomicU16,
     /// Part of a service (else removed: its connections are kept, their packets dropped).
     available: AtomicBool,
+    /// The director itself: there is no way to it, it is here.
+    local: AtomicBool,
     /// Tunneling: kind and checksum of the encapsulation, and its UDP port. See [`pack_tunnel`].
     tunnel: AtomicU32,
     /// Tunneling: the director's address of the outer header, and the real server's.
@@ -146,6 +148,21 @@ impl DestinationSlot {
     /// Publishes what the way to it takes.
     pub fn set_mtu(&self, mtu: Option<u16>) {
         self.settings.mtu.store(mtu.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Whether it is the director itself. To be asked where no way leads: then it has no MTU.
+    #[cold]
+    pub fn is_local(&self) -> bool {
+        self.settings.local.load(Ordering::Relaxed)
+    }
+
+    /// It is the director itself from now on, or is it no more; it has no way then.
+    pub fn set_local(&self, local: bool) {
+        self.settings.local.store(local, Ordering::Relaxed);
+        if local {
+            self.set_next_hop(None);
+            self.set_mtu(None);
+        }
     }
 
     /// How packets for it are encapsulated.
@@ -346,6 +363,7 @@ impl DestinationSlot {
     pub fn reset(&self) {
         self.set_next_hop(None);
         self.set_mtu(None);
+        self.set_local(false);
         self.set_available(false);
         self.forget_last_weight();
         self.configure(0, 0, 0);

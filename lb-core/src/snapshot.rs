@@ -30,6 +30,8 @@ pub struct Contents<S, L> {
     /// Packets for others are to be told from packets for the director before they are looked up:
     /// they may be of NAT connections, or for an address that the director has no more.
     pub tells_apart: bool,
+    /// A real server is, or was, the director itself: what the host sends may be its reply.
+    pub has_local_servers: bool,
 }
 
 /// The picture. Built by the control thread, read by workers for the length of a burst.
@@ -46,6 +48,7 @@ pub struct Snapshot {
     pub punt_rules: PuntRules,
     pub marks: Arc<Marks>,
     pub tells_apart: bool,
+    pub has_local_servers: bool,
 }
 
 impl Snapshot {
@@ -64,6 +67,7 @@ impl Snapshot {
             punt_rules,
             marks,
             tells_apart,
+            has_local_servers,
         } = contents;
         let mut addresses = HashSet::with_hasher(hasher);
         addresses.extend(local.map(Address::bits));
@@ -84,6 +88,7 @@ impl Snapshot {
             punt_rules,
             marks,
             tells_apart,
+            has_local_servers,
         }
     }
 
@@ -99,6 +104,7 @@ impl Snapshot {
             punt_rules: PuntRules::default(),
             marks: Arc::default(),
             tells_apart: false,
+            has_local_servers: false,
         };
         Self::new(FlowHasher::new([1, 2, 3]), contents)
     }

@@ -34,6 +34,7 @@ use crate::parse::{Class, Packet};
 use crate::snapshot::Snapshot;
 use crate::state::TcpState;
 use crate::ways::Ways;
+use crate::wire::ethernet;
 use crate::workbench::Workbench;
 
 /// How many packets a lookup stays behind the parser: some 250 ns of parsing, twice what a line
@@ -126,6 +127,46 @@ impl Worker {
         burst.decide(frames, packets, bench);
         burst.rewrite(frames, packets, verdicts, bench, surroundings);
         counters.received.add(packets.len() as u64);
+    }
+
+    /// Hears what the host sends by an interface of its kernel, before it leaves as it is: a reply
+    /// of a real server on the director itself becomes one of its service. `Err`: the frame is not
+    /// to leave, for a reason that was counted.
+    ///
+    /// # Errors
+    ///
+    /// The drop reason.
+    #[inline]
+    pub fn hear<F: Frame>(
+        &mut self,
+        interface: InterfaceId,
+        now: Tick,
+        frame: &mut F,
+    ) -> Result<(), DropReason> {
+        if self.snapshot.load().has_local_servers {
+            return self.hear_reply(interface, now, frame);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn hear_reply<F: Frame>(
+        &mut self,
+        from: InterfaceId,
+        now: Tick,
+        frame: &mut F,
+    ) -> Result<(), DropReason> {
+        let Self { director, number, snapshot, ways, packets, bench } = self;
+        let snapshot: &Snapshot = snapshot.load();
+        let (counters, ways) = (&director.counters[*number], ways.load());
+        let established_until = now.plus_seconds(snapshot.timeouts.tcp(TcpState::Established));
+        let is_released = false;
+        let burst =
+            Burst { director, snapshot, ways, counters, from, now, established_until, is_released };
+        let packet = &mut packets[0];
+        packet.parse_from_host(frame.bytes(), from, ethernet::HEADER_LEN);
+        let heard = burst.hear(frame, packet, Some(bench));
+        heard.inspect_err(|&reason| counters.drop_packets(reason, 1))
     }
 
     /// Takes a fragment on that had to wait for the first one of its datagram, whose course is

@@ -135,6 +135,16 @@ impl Bed {
         outcome
     }
 
+    /// Puts a frame that the host sends by an interface past the director, or says why it is
+    /// not to leave.
+    pub(crate) fn hear(&mut self, from: InterfaceId, frame: &[u8]) -> Result<Vec<u8>, DropReason> {
+        self.control.publish();
+        self.worker.boundary();
+        let mut frame = MemoryFrame::new(frame);
+        self.worker.hear(from, self.now, &mut frame)?;
+        Ok(frame.bytes().to_vec())
+    }
+
     /// Lets fragments follow whose datagram's course is known.
     fn release_early(&mut self, around: &mut Around) {
         let (mut known, counters) = (Vec::new(), &self.director.counters[0]);

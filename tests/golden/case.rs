@@ -8,6 +8,7 @@
 //! | line | what it does | what it brings about |
 //! | --- | --- | --- |
 //! | a frame (`frames`) | through the packet path | `drop REASON` where one is counted, and the frame that leaves: `IF` and `wire::show`, `waits` where the neighbour is unknown, `early` where the first fragment is, `to the kernel`, `consumed`; `+N` are bytes behind its packet |
+//! | `host` and a frame | the host's kernel sends it by `in=IF` | the frame as it leaves, or `drop REASON` |
 //! | `-A`, `-e`, ... (`commands`) | ipvsadm | nothing, or the error |
 //! | `list`, `stats` | `ipvsadm -Ln`, `--stats` | services and servers |
 //! | `connections` | `-Lnc` | state, seconds left |
@@ -120,6 +121,9 @@ impl Run {
 
     /// Does what a line says; returns what happened.
     fn step(&mut self, line: &str) -> Vec<String> {
+        if let Some(frame) = line.strip_prefix("host ") {
+            return self.host_frame(frame);
+        }
         if frames::is_frame(line) {
             return self.frame(line);
         }
@@ -169,6 +173,16 @@ impl Run {
         let address = address.parse().expect("an address");
         let done = self.bed().control.set_owned(address, is_owned);
         done.err().into_iter().map(|error| format!("error: {error}")).collect()
+    }
+
+    fn host_frame(&mut self, line: &str) -> Vec<String> {
+        let bed = self.bed();
+        let input = frames::parse(line, bed.control.interfaces(), 0);
+        let name = bed.control.interfaces()[usize::from(input.from.0)].name.clone();
+        vec![match bed.hear(input.from, &input.frame) {
+            Ok(frame) => format!("{name} {}{}", show(&frame), trailer(&frame)),
+            Err(reason) => format!("drop {}", reason.name()),
+        }]
     }
 
     fn frame(&mut self, line: &str) -> Vec<String> {
@@ -328,7 +342,7 @@ fn every_case() {
         }
     }
     assert!(wrong.is_empty(), "{}\nREGENERATE=1 rewrites what is expected", wrong.join("\n"));
-    assert_eq!(files.len(), 69, "cases found");
+    assert_eq!(files.len(), 71, "cases found");
 }
 
 fn first_difference(expected: &str, happened: &str) -> String {

@@ -24,6 +24,7 @@ mod ipv6; // neighbour discovery, and both families side by side
 mod jumbo; // packets larger than 1500 bytes
 mod kernel; // interfaces of the host's kernel, and addresses that come and go
 mod lifecycle; // start, stop, restart, and what is refused
+mod local_servers; // the director itself as a real server
 mod marks; // rules in iptables' words
 mod masquerading; // NAT: both directions through the director
 mod memif; // two DPDK processes: testpmd generates and counts

@@ -153,9 +153,4 @@ impl Control {
     pub(super) fn owned_addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.address_rows().into_iter().filter(|row| row.is_owned).map(|row| row.address)
     }
-
-    /// Whether an address is one that the director has by itself, so that no real server has it.
-    pub(super) fn is_ourselves(&self, address: IpAddr) -> bool {
-        self.owned.of_interfaces.contains(&address) || self.owned.named.contains_key(&address)
-    }
 }

@@ -14,11 +14,13 @@
 mod addresses;
 mod announce;
 mod defence;
+mod local_servers;
 mod paths;
 mod services;
 mod support;
 mod trash;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -128,6 +130,11 @@ pub struct Control {
     /// A NAT destination was there at some time, or an address was withdrawn: connections outlive
     /// both. See [`Snapshot::tells_apart`].
     tells_apart: bool,
+    /// The addresses of the director as the workers were told last. A real server that has one is
+    /// the director itself.
+    own_addresses: BTreeSet<IpAddr>,
+    /// There was such a real server at some time.
+    has_local_servers: bool,
     ways_made: u32,
     /// Pictures that a worker may still look at. They are freed here, never on a worker.
     retired: Vec<Arc<Snapshot>>,
@@ -165,6 +172,7 @@ impl Control {
             punt_rules: PuntRules::default(),
             marks: Arc::default(),
             tells_apart: false,
+            has_local_servers: false,
         };
         let snapshot = Arc::new(Snapshot::new(hasher, empty));
         let ways = Arc::new(Ways::new(hasher, routes.clone(), std::iter::empty(), 1));
@@ -195,6 +203,8 @@ impl Control {
             defence_due: Tick::default(),
             changed: true,
             tells_apart: false,
+            own_addresses: BTreeSet::new(),
+            has_local_servers: false,
             ways_made: 1,
             retired: Vec::new(),
             retired_ways: Vec::new(),
@@ -242,11 +252,12 @@ impl Control {
         if std::mem::take(&mut self.marks_changed) {
             self.marks = Arc::new(Marks::new(&self.mark_rules, &self.interfaces, self.hasher));
         }
-        let addresses: Vec<_> = self.owned_addresses().collect();
+        let addresses: BTreeSet<_> = self.owned_addresses().collect();
+        self.set_own_addresses(addresses);
         let link_locals = self.interfaces.iter().map(|interface| interface.link_local().into());
         let contents = Contents {
             services: self.services.iter().filter_map(ServiceRecord::on_the_path),
-            local: addresses.iter().map(|&address| address.into()).chain(link_locals),
+            local: self.own_addresses.iter().map(|&address| address.into()).chain(link_locals),
             interfaces: Arc::clone(&self.interfaces),
             timeouts: self.timeouts,
             settings: self.settings,
@@ -254,9 +265,10 @@ impl Control {
             marks: Arc::clone(&self.marks),
             // Fragments of intercepted datagrams have to be followed, too.
             tells_apart: self.tells_apart || self.marks.intercepts(),
+            has_local_servers: self.has_local_servers,
         };
         let snapshot = Arc::new(Snapshot::new(self.hasher, contents));
-        self.announcements.set_addresses(addresses.into_iter(), self.now);
+        self.announcements.set_addresses(self.own_addresses.iter().copied(), self.now);
         self.retired.push(self.director.snapshot.swap(snapshot));
     }
 

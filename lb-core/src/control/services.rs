@@ -87,6 +87,13 @@ impl ServiceRecord {
         &self.service.key
     }
 
+    /// Its real servers, each with the way to it.
+    pub(super) fn ways_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (&Destination, DestinationId, &mut Option<Hop>)> {
+        self.destinations.iter_mut().map(|record| (&record.destination, record.id, &mut record.hop))
+    }
+
     pub(super) fn destinations_count(&self) -> usize {
         self.destinations.len()
     }
@@ -184,23 +191,9 @@ impl Control {
             return Err(OperationError::Range);
         }
         match self.acceptance {
-            Acceptance::Forwardable => {
-                support::check_destination(destination)?;
-                self.check_not_ourselves(destination.address)
-            }
+            Acceptance::Forwardable => support::check_destination(destination),
             Acceptance::Everything => Ok(()),
         }
-    }
-
-    /// The kernel would deliver locally; here nobody would ever answer our ARP.
-    fn check_not_ourselves(&self, address: IpAddr) -> Result<(), OperationError> {
-        if address.is_loopback() || self.is_ourselves(address) {
-            return Err(OperationError::NotSupported(format!(
-                "Real server {address} is the director itself, which is not supported yet; name \
-                 another host"
-            )));
-        }
-        Ok(())
     }
 
     /// A slot for a new destination: its old one if it was removed lately, else a free one.
@@ -225,7 +218,7 @@ impl Control {
                 (id, sum_destination(&self.director.counters, id))
             }
         };
-        let hop = self.routes.hop(destination.address);
+        let hop = self.way_to(destination);
         Ok(DestinationRecord { destination: *destination, id, hop, baseline })
     }
 
@@ -241,11 +234,19 @@ impl Control {
     }
 
     /// Publishes how packets get to a destination: how large they may be, and in which tunnel.
-    fn publish_path(&mut self, destination: &Destination, id: DestinationId, hop: Option<Hop>) {
+    pub(super) fn publish_path(
+        &mut self,
+        destination: &Destination,
+        id: DestinationId,
+        hop: Option<Hop>,
+    ) {
+        let is_local = self.is_local(destination);
         let interface = hop.and_then(|hop| self.interfaces.get(usize::from(hop.interface.0)));
         let slot = self.director.slots.get(id);
         self.path_mtus.forget(id);
+        slot.set_local(is_local);
         slot.set_mtu(interface.map(|interface| interface.mtu));
+        self.has_local_servers |= is_local;
         let source = interface.and_then(|interface| interface.source_for(destination.address));
         let source = source.map_or(Address::UNSPECIFIED, Address::from);
         slot.set_tunnel(destination.tunnel, source, destination.address.into());
@@ -372,7 +373,10 @@ impl Operations for Control {
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
         self.director.slots.configure(id, weight, upper_threshold, lower_threshold);
         service.rebuild(&self.director, Tell::Changed);
-        self.publish_path(&destination, id, hop);
+        let way = self.find_way(&destination, id, hop);
+        let service = &mut self.services[place];
+        let edited = service.destinations.iter_mut().find(|record| record.id == id);
+        edited.into_iter().for_each(|record| record.hop = way);
         self.changed = true;
         Ok(())
     }

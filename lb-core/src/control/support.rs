@@ -42,13 +42,11 @@ pub(super) fn check_destination(destination: &Destination) -> Result<(), Operati
     match destination.method {
         ForwardingMethod::DirectRouting
         | ForwardingMethod::Masquerading
-        | ForwardingMethod::Tunneling => Ok(()),
-        ForwardingMethod::Local | ForwardingMethod::Bypass => {
-            Err(OperationError::NotSupported(format!(
-                "The forwarding method {} is not supported yet; there are -g, -m and -i",
-                destination.method.name()
-            )))
-        }
+        | ForwardingMethod::Tunneling
+        | ForwardingMethod::Local => Ok(()),
+        ForwardingMethod::Bypass => Err(OperationError::NotSupported(
+            "The forwarding method Bypass is not one to ask for; there are -g, -m and -i".into(),
+        )),
     }
 }
 

@@ -23,7 +23,7 @@ mod captured;
 mod samples;
 
 pub use atomic::take_fragment_header;
-pub use direct::hop;
+pub use direct::{hop, set_hops};
 pub use layout::Layout;
 pub use link::{address_link, insert_tag, is_dressed, link_header, strip, strip_tags};
 pub use masquerade::End;

@@ -41,6 +41,19 @@ impl Burst<'_> {
         self.director.fragments.first(&packet.datagram(), range, is_last, course, self.now)
     }
 
+    /// The course of the datagram that a later fragment of the host's belongs to, if somebody
+    /// remembers one.
+    #[cold]
+    pub(crate) fn course_from_host(&self, packet: &Packet) -> Option<Course> {
+        let (key, fragments) = (packet.datagram(), &self.director.fragments);
+        // Most datagrams of the host are nobody's: they are not to begin a record.
+        let Later::Follow(_) = fragments.decision(&key, self.now) else { return None };
+        match fragments.later(&key, packet.range(), !packet.part.more, self.now) {
+            Later::Follow(course) => Some(course),
+            Later::Early { .. } | Later::Refused(_) => None,
+        }
+    }
+
     /// What becomes of a later fragment.
     #[cold]
     pub(crate) fn later_fragment<F: Frame>(

@@ -1,6 +1,6 @@
 """DR: IPv4 and IPv6, near and behind a router, and what is too large."""
 
-from frames import fragments, pattern, sctp, chunk, tcp, udp
+from frames import fragments, icmp, pattern, sctp, chunk, tcp, udp
 from scenario import CLIENT, CLIENT6, SERVER, SERVER6, VIP, VIP6, scenario
 
 
@@ -210,21 +210,85 @@ def one_arm(s):
     s.do("connections", "stats")
 
 
+BOTH_FAMILIES = (
+    (VIP, "10.0.1.1", "127.0.0.1", CLIENT),
+    (f"[{VIP6}]", "[fd00:1::1]", "[::1]", f"[{CLIENT6}]"),
+)
+
+
 @scenario
 def local_server(s):
     """A server that is the director itself: at an address of an interface."""
-    for vip, real, client in (
-        (VIP, "10.0.1.1", CLIENT),
-        (f"[{VIP6}]", "[fd00:1::1]", f"[{CLIENT6}]"),
-    ):
+    for vip, real, _, client in BOTH_FAMILIES:
         s.title(f"{real}: NAT with another port, DR, tunnel; TCP is refused, UDP too.")
         for protocol in ("tcp", "udp"):
             s.service(protocol, f"{vip}:80", f"{real}:8080 -m")
             s.service(protocol, f"{vip}:81", f"{real}:81 -g")
             s.service(protocol, f"{vip}:82", f"{real}:82 -i")
-        for port in (80, 81, 82):
+        for port in (81, 82, 80):
             s.client(
                 tcp(f"{client}:1001", f"{vip}:{port}", "S"), udp(f"{client}:1001", f"{vip}:{port}")
             )
             s.client(udp(f"{client}:1002", f"{vip}:{port}", ip=dict(ttl=1)))
-    s.do("connections", "stats")
+        s.do("connections", "stats", "-C")
+
+
+@scenario
+def local_server_loopback(s):
+    """A server that is the director itself: at an address of the loopback, or at the VIP."""
+    for vip, _, loopback, client in BOTH_FAMILIES:
+        six = ":" in client
+        for number, real in ((1001, loopback), (1002, vip)):
+            s.title(f"{real}: NAT with another port and with the same, DR, tunnel.")
+            for protocol in ("tcp", "udp", "sctp"):
+                s.service(protocol, f"{vip}:80", f"{real}:8080 -m")
+                s.service(protocol, f"{vip}:81", f"{real}:81 -g")
+                s.service(protocol, f"{vip}:82", f"{real}:82 -i")
+                s.service(protocol, f"{vip}:83", f"{real}:83 -m")
+            for port in (81, 82, 83, 80):
+                c, v = f"{client}:{number}", f"{vip}:{port}"
+                s.client(tcp(c, v, "S"), tcp(c, v, "A"), tcp(c, v, "RA"), tcp(c, v, "S"))
+                if not six or port in (81, 82):
+                    s.client(sctp(c, v, [chunk(1, bytes(16))], tag=0))
+                    s.client(udp(c, v), udp(c, v, check=0), udp(c, v, check=0xBEEF))
+            # Longer than connections of SCTP live, and those that were reset.
+            s.do("connections", "stats", "-C", "wait 11")
+
+
+@scenario
+def local_server_more(s):
+    """A server that is the director itself: options, sizes, hops, ICMP errors, persistence."""
+    for vip, real, loopback, client in BOTH_FAMILIES:
+        six = ":" in client
+        router = "fd00:1::4d" if six else "10.0.1.77"
+        bare = vip.strip("[]")
+        for port, server in ((80, f"{real}:8080 -m"), (81, f"{loopback} -g"), (82, f"{real} -i")):
+            s.service("tcp", f"{vip}:{port}", server)
+        s.service("tcp", f"{vip}:90", f"{real}:8080 -m", more=" -p 300")
+        s.service("tcp", f"{vip}:91", f"{real}:8080 -m -w 0")
+        for port in (80, 81, 82):
+            c, v = f"{client}:1001", f"{vip}:{port}"
+            s.title(f"Port {port}: hops, sizes, traffic class.")
+            for ip in (dict(ttl=1), dict(ttl=2), dict(ttl=255), dict(tos=0xB9)):
+                s.client(tcp(c, v, "S", ip=ip))
+            s.client(tcp(c, v, "A", data=pattern(1400)))
+            if not six:
+                s.title(f"Port {port}: options.")
+                for options in (
+                    b"\1\1\1\0",
+                    bytes([7, 11, 4] + [0] * 8 + [0]),
+                    b"\x94\4\0\0",
+                ):
+                    s.client(tcp(c, v, "S", ip=dict(options=options)))
+            s.title(f"Port {port}: errors about its replies go to it, which has nothing to say.")
+            reply = tcp(v, c, "A", data=pattern(64))
+            kind = (1, 0) if six else (3, 1)
+            s.client(icmp(router, bare, *kind, body=reply[: 60 if six else 28]))
+            s.client(icmp(router, bare, *kind, body=reply[: 60 if six else 28], ip=dict(ttl=1)))
+            s.do("connections")
+        s.title("Persistence; no weight.")
+        for port in (90, 91):
+            s.client(*(tcp(f"{client}:{number}", f"{vip}:{port}", "S") for number in (1, 2, 3)))
+        s.title("Nobody listens on a port without a service either.")
+        s.client(tcp(f"{client}:1001", f"{vip}:8080", "S"), udp(f"{client}:1001", f"{vip}:8080"))
+        s.do("connections", "persistent", "stats", "-C")
