@@ -1,8 +1,8 @@
 //! Frames between the interfaces of the host's kernel and the ports, on a worker.
 //!
 //! What the kernel sends goes out as it is, with the tag of its VLAN, once the core has heard it:
-//! it may be a reply of a real server on the host. One worker does that for all interfaces. What the director gives to the kernel any worker does, through a queue that they
-//! share.
+//! it may be a reply of a real server on the host. One worker does that for all interfaces. What
+//! the director gives to the kernel any worker does, through a queue that they share.
 
 use lb_core::forward::insert_tag;
 use lb_core::frame::Frame;

@@ -399,6 +399,7 @@ fn frames_of_the_kernel_leave_by_their_port_with_their_tag() {
 
         let (mut sent, mut dropped) = (Vec::new(), DropList::new());
         let received = from.relay(
+            |_, _| true,
             |port, mbuf| sent.push((port, mbuf.bytes()[12..20].to_vec(), mbuf.bytes().len())),
             &mut dropped,
         );
