@@ -301,8 +301,7 @@ neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
             &Numeric,
         );
         let indices: Vec<_> = wrong.iter().map(|(index, _)| *index).collect();
-        assert_eq!(indices, [2, 3, 4, 5, 6, 7]);
+        assert_eq!(indices, [2, 3, 4, 5, 6], "a server on the director itself is right");
         assert_eq!(wrong[0].1, "Service not defined");
-        assert!(wrong[5].1.contains("the director itself"), "{}", wrong[5].1);
     }
 }

@@ -4,6 +4,7 @@ use crate::support::config::{Config, port};
 use crate::support::director::Director;
 use crate::support::lab::{Lab, VIP, VIP6};
 use crate::support::tools::{curl_once, curl_pages, pages};
+use crate::vlan::tagged_host;
 
 /// A lab in whose director's host a web server says "sorry" on the ports 80 and 8080, and has the
 /// VIPs.
@@ -118,10 +119,13 @@ fn without_the_hosts_kernel_a_closed_port_answers() {
 /// Tagged frames reach the host by the VLAN's interface, and its replies leave with the tag.
 #[test]
 fn the_host_serves_a_vlan_too() {
-    let lab = lab();
-    lab.run("client", "ip link add link eth0 name eth0.7 type vlan id 7");
-    lab.run("client", "ip addr add 10.0.70.1/24 dev eth0.7 && ip link set eth0.7 up");
-    lab.run("client", &format!("ip route add {VIP}/32 via 10.0.70.61"));
+    let lab = Lab::new();
+    lab.sh("lab_switch lan");
+    tagged_host(&lab, "client", 7, "10.0.70.1/24");
+    lab.run("client", &format!("ip route add {VIP}/32 via 10.0.70.61 dev vlan"));
+    lab.sh("lab_director director");
+    lab.sh("lab_attach_director director dir0 lan");
+    lab.sh("lab_nginx director sorry 8080");
     let mut config = config().with(&format!("-t {VIP}:80"), "rr", &["10.0.70.61:8080 -m"]);
     config.ports = vec![port("lan0", "net_af_packet0,iface=dir0", "10.0.10.61/24")];
     config

@@ -49,7 +49,7 @@ fn masquerading_between_two_vlans() {
 }
 
 /// A host whose only address is on a VLAN.
-fn tagged_host(lab: &Lab, name: &str, vlan: u16, address: &str) {
+pub(crate) fn tagged_host(lab: &Lab, name: &str, vlan: u16, address: &str) {
     lab.sh(&format!("lab_director {name}"));
     lab.sh(&format!("lab_attach_director {name} eth0 lan"));
     let socket = lab.dir().join(format!("{name}.sock"));
