@@ -64,8 +64,8 @@ pub fn share_out(
 
 impl FromKernel {
     /// Hands every frame that the kernel has sent to `hear`, with its interface, and to `send`,
-    /// with the port to leave by. Frames that are not to leave by what `hear` says, or that the link
-    /// cannot take, as a NIC would not, are dropped. Returns how many came.
+    /// with the port to leave by. Frames that are not to leave by what `hear` says, or that the
+    /// link cannot take, as a NIC would not, are dropped. Returns how many came.
     pub fn relay(
         &mut self,
         mut hear: impl FnMut(InterfaceId, &mut Mbuf) -> bool,
