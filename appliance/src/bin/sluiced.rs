@@ -21,7 +21,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = if arguments.check {
-        daemon::check(&arguments.config).map(|_| {
+        assemble::load(&arguments.config).map(|_| {
             println!("{}: the configuration is valid", arguments.config.display());
         })
     } else {
