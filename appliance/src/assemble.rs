@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 use lb_core::clock::TICKS_PER_SECOND;
@@ -18,9 +19,10 @@ use lb_core::route::{Hop, Route};
 use lb_core::service::Family;
 use lb_core::settings::Settings;
 
-use crate::config::{self, Config, MarksConfig, Workers};
+use crate::config::{self, Config, ConfigErrors, Environment, MarksConfig, Workers};
 use crate::dpdk::{self, MemoryError, Pages, zeroed_region};
 use crate::kernel;
+use crate::names::SystemNames;
 
 /// The CPUs of the workers. By default all but the first, which is left to the kernel and the
 /// control plane; the only CPU of a small machine is shared.
@@ -178,6 +180,27 @@ fn ticks(duration: std::time::Duration) -> u32 {
     u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
 }
 
+/// Reads and checks a configuration file; with it the names that its lines were read with.
+///
+/// # Errors
+///
+/// All mistakes of the file, each with its line and column.
+pub fn load(path: &Path) -> Result<(Config, SystemNames), ConfigErrors> {
+    let names = SystemNames::load();
+    let environment = Environment {
+        cpus: available_cpus(),
+        check_services: &|lines| check_services(lines, &names),
+        names: &names,
+    };
+    let config = config::load(path, &environment)?;
+    Ok((config, names))
+}
+
+/// CPUs that this process may run on.
+pub fn available_cpus() -> Vec<usize> {
+    dpdk::eal::allowed_cpus().unwrap_or_else(|_| vec![0])
+}
+
 /// Tries service lines on a director that forwards nothing: (index of the line, what is wrong
 /// with it) for each that is refused.
 pub fn check_services(lines: &[&str], names: &dyn Names) -> Vec<(usize, String)> {
@@ -250,7 +273,7 @@ routes: [ { to: \"::/0\", via: \"fe80::1\", port: wan0.7 } ]
 neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
 ";
         let environment =
-            config::Environment { cpus: vec![0], check_services: &|_| Vec::new(), names: &Numeric };
+            Environment { cpus: vec![0], check_services: &|_| Vec::new(), names: &Numeric };
         let config = config::parse("t", text, &environment).unwrap();
         let vdevs = eal_config(&config, vec![0]).vdevs;
         assert_eq!(vdevs, ["net_null0", "net_null1", "net_tapK0,iface=lan0"]);
@@ -277,8 +300,7 @@ neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
         assert!(examples.len() >= 7, "{examples:?}");
         for path in examples {
             let check_services = &|lines: &[&str]| check_services(lines, &Numeric);
-            let environment =
-                config::Environment { cpus: vec![0], check_services, names: &Numeric };
+            let environment = Environment { cpus: vec![0], check_services, names: &Numeric };
             if let Err(errors) = config::load(&path, &environment) {
                 panic!("{errors}");
             }

@@ -22,7 +22,7 @@ use lb_core::marks::MarksError;
 
 use crate::assemble;
 use crate::clock::TickClock;
-use crate::config::{self, Config, Environment, IdleMode};
+use crate::config::{Config, IdleMode};
 use crate::control::command::Commands;
 use crate::control::listener::{Carries, Listener};
 use crate::control::netlink::NetlinkDoor;
@@ -32,6 +32,7 @@ use crate::dpdk::{Eal, EalError, Queues, RxQueue, TxBuffer, lcore, queue};
 use crate::housekeeping;
 use crate::idle::Idle;
 use crate::kernel::{self, KernelInterfaces};
+use crate::live::{Live, signal};
 use crate::lock::lock;
 use crate::names::SystemNames;
 use crate::neighbourhood::Neighbourhood;
@@ -40,37 +41,20 @@ use crate::relay;
 use crate::version::version;
 use crate::worker::{Equipment, PacketWorker};
 
-/// Reads and checks a configuration file, as `sluiced --check` does.
-///
-/// # Errors
-///
-/// All mistakes of the file, each with its line and column.
-pub fn check(path: &Path) -> Result<Config> {
-    let names = SystemNames::load();
-    let environment = Environment {
-        cpus: available_cpus(),
-        check_services: &|lines| assemble::check_services(lines, &names),
-        names: &names,
-    };
-    config::load(path, &environment).map_err(|errors| anyhow!("{errors}"))
-}
-
 /// Runs a director until SIGTERM or SIGINT.
 ///
 /// # Errors
 ///
 /// Whatever keeps it from starting; then nothing is left behind.
 pub fn run(path: &Path) -> Result<()> {
-    let config = check(path)?;
+    let (config, names) = assemble::load(path).map_err(|errors| anyhow!("{errors}"))?;
     let is_stopping = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&is_stopping))
             .context("signals cannot be handled")?;
     }
-    // Without a handler it would end the director; there is no reload yet that it could ask for.
-    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::new(AtomicBool::new(false)))
-        .context("signals cannot be handled")?;
-    let worker_cpus = assemble::worker_cpus(&config.workers, &available_cpus());
+    let hangups = signal::register().context("signals cannot be handled")?;
+    let worker_cpus = assemble::worker_cpus(&config.workers, &assemble::available_cpus());
     let workers = u16::try_from(worker_cpus.len()).context("workers: too many CPUs")?;
     kernel::check_names(&config)?;
     let eal = Eal::init(&assemble::eal_config(&config, worker_cpus.clone()))
@@ -78,7 +62,8 @@ pub fn run(path: &Path) -> Result<()> {
     let ports = Arc::new(Ports::configure(&eal, &config, workers)?);
     let interfaces = ports.interfaces(&config);
     let kernel = Arc::new(KernelInterfaces::configure(&eal, &config, &interfaces)?);
-    let (control, flow_memory) = build_control(&config, interfaces, worker_cpus.len())?;
+    let (control, flow_memory) = build_control(&config, &names, interfaces, worker_cpus.len())?;
+    let live = Live::new(path, &config, &control, &names).context("marks")?;
     let doors = Doors::open(&config)?;
     let clock = TickClock::start();
     let control = Arc::new(Mutex::new(control));
@@ -100,7 +85,7 @@ pub fn run(path: &Path) -> Result<()> {
         config.eal.memory_bytes >> 20,
         if eal.is_on_hugepages() { "hugepages" } else { "normal pages" }
     );
-    doors.serve(Arc::new(Commands {
+    let commands = Arc::new(Commands {
         control: Arc::clone(&control),
         ports: Arc::clone(&ports),
         kernel: Arc::clone(&kernel),
@@ -113,8 +98,11 @@ pub fn run(path: &Path) -> Result<()> {
             packet_memory: packet_memory.clone(),
             flow_memory,
         },
-        names: SystemNames::load(),
-    }))?;
+        live,
+        names,
+    });
+    signal::serve(hangups, Arc::clone(&commands)).context("SIGHUP has no thread")?;
+    doors.serve(commands)?;
     announce_ready(&config, &started, &packet_memory)?;
     housekeeping::run(&control, &neighbourhood, clock, &is_stopping);
 
@@ -166,14 +154,10 @@ fn name_port(config: &Config, problem: EalError) -> anyhow::Error {
     }
 }
 
-/// CPUs that this process may run on.
-fn available_cpus() -> Vec<usize> {
-    crate::dpdk::eal::allowed_cpus().unwrap_or_else(|_| vec![0])
-}
-
 /// The control plane with all services of the configuration, published.
 fn build_control(
     config: &Config,
+    names: &SystemNames,
     interfaces: Vec<Interface>,
     workers: usize,
 ) -> Result<(Control, String)> {
@@ -185,15 +169,14 @@ fn build_control(
     let limits = assemble::limits(config);
     let mut control = Control::new(flows, limits, workers, hasher, network);
     control.set_settings(assemble::settings(config));
-    let names = SystemNames::load();
     control
         .change_marks(|rules, interfaces| {
-            *rules = assemble::mark_rules(&config.marks, interfaces, &names)?;
+            *rules = assemble::mark_rules(&config.marks, interfaces, names)?;
             Ok::<_, MarksError>(())
         })
         .context("marks")?;
     let lines: Vec<_> = config.services.iter().map(String::as_str).collect();
-    let wrong = assemble::run_services(&lines, &mut control, &names);
+    let wrong = assemble::run_services(&lines, &mut control, names);
     if let Some((index, problem)) = wrong.first() {
         // The check has tried them all; only a limit such as `destinations.max` is news here.
         return Err(anyhow!("services: `{}': {problem}", lines[*index]));

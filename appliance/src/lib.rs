@@ -29,6 +29,7 @@ pub mod housekeeping;
 pub mod idle;
 pub mod iproute;
 pub mod kernel;
+pub mod live;
 pub mod lock;
 pub mod names;
 pub mod neighbourhood;

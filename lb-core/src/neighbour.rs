@@ -141,16 +141,64 @@ impl Neighbours {
 
     /// A configured neighbour.
     pub fn set_permanent(&mut self, hop: Hop, mac: MacAddress) {
-        let neighbour = self.entry(hop);
+        let neighbour = self.keep(hop);
         neighbour.state = State::Permanent;
         neighbour.mac = Some(mac);
-        neighbour.interest = Interest::Configured;
         self.is_changed = true;
     }
 
     /// A gateway: to be resolved whether destinations are behind it or not.
-    pub fn keep(&mut self, hop: Hop) {
-        self.entry(hop).interest = Interest::Configured;
+    pub fn keep_gateway(&mut self, hop: Hop) {
+        self.keep(hop);
+    }
+
+    fn keep(&mut self, hop: Hop) -> &mut Neighbour {
+        let was_wanted =
+            self.table.get(&hop).is_some_and(|known| known.interest == Interest::Packets);
+        self.wanted -= usize::from(was_wanted);
+        let neighbour = self.entry(hop);
+        neighbour.interest = Interest::Configured;
+        neighbour
+    }
+
+    /// How patient to be from now on, and how many to keep that packets wanted. Those that are
+    /// there stay.
+    pub const fn set_patience(&mut self, patience: Patience, wanted_max: usize) {
+        self.patience = patience;
+        self.wanted_max = wanted_max;
+    }
+
+    /// The configuration names these neighbours from now on, and no others: what is known of
+    /// those stays known as long as they are needed. Routes are taken to have changed.
+    pub fn set_configured(
+        &mut self,
+        gateways: &[Hop],
+        permanent: &[(Hop, MacAddress)],
+        slots: &DestinationSlots,
+    ) {
+        let is_permanent = |hop: &Hop| permanent.iter().any(|(other, _)| other == hop);
+        for (hop, neighbour) in &mut self.table {
+            if neighbour.interest == Interest::Configured {
+                neighbour.interest = Interest::None;
+            }
+            if neighbour.state == State::Permanent && !is_permanent(hop) {
+                // It is believed until it was asked.
+                neighbour.state = State::Probe;
+            }
+        }
+        for &gateway in gateways {
+            self.keep_gateway(gateway);
+        }
+        for &(hop, mac) in permanent {
+            self.set_permanent(hop, mac);
+            if let Some(neighbour) = self.table.get(&hop) {
+                neighbour.publish(hop.interface, slots);
+            }
+        }
+        self.table.retain(|_, neighbour| {
+            neighbour.interest != Interest::None || !neighbour.users.is_empty()
+        });
+        self.is_changed = true;
     }
 
     /// A packet waits for this neighbour. Not known yet and the limit reached: it takes the place

@@ -31,6 +31,7 @@ mod memif; // two DPDK processes: testpmd generates and counts
 mod neighbours; // ARP and echo
 mod overload; // more connections than there is room for
 mod persistence; // clients that come again
+mod reload; // a configuration that changes while traffic runs
 mod routes; // gateways, and packets that are for no service
 mod scheduling; // who gets the next connection
 mod sctp; // associations

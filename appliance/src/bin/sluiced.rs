@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use appliance::{daemon, version};
+use appliance::{assemble, daemon, version};
 use clap::Parser;
 
 /// The Sluice director: balances the traffic of virtual services, in the foreground.
@@ -21,7 +21,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = if arguments.check {
-        daemon::check(&arguments.config).map(|_| {
+        assemble::load(&arguments.config).map_err(anyhow::Error::new).map(|_| {
             println!("{}: the configuration is valid", arguments.config.display());
         })
     } else {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lb_core::settings::{SWITCHES, Switch, Values};
 
+use super::effect::Effect;
 use super::settings::{Hugepages, IdleMode};
 use super::values::{show_duration, show_size};
 use Fallback::{Empty, Required, Value, Without};
@@ -150,8 +151,8 @@ impl Kind {
 
 /// The table of keys in Markdown, as `docs/configuration.md` has it.
 pub fn markdown_table() -> String {
-    let mut table = String::from("| key | type | unit | default | meaning |\n");
-    table.push_str("| --- | --- | --- | --- | --- |\n");
+    let mut table = String::from("| key | type | unit | default | takes effect | meaning |\n");
+    table.push_str("| --- | --- | --- | --- | --- | --- |\n");
     for key in keys() {
         let default = match key.fallback {
             Required => "required".to_owned(),
@@ -164,8 +165,13 @@ pub fn markdown_table() -> String {
             Without(what) => what.to_owned(),
         };
         let (kind, unit) = (key.kind.describe(), key.kind.unit());
+        let effect = Effect::of(key).map_or("", Effect::name);
         // Writing to a String cannot fail.
-        let _ = writeln!(table, "| `{}` | {kind} | {unit} | {default} | {} |", key.path, key.help);
+        let _ = writeln!(
+            table,
+            "| `{}` | {kind} | {unit} | {default} | {effect} | {} |",
+            key.path, key.help
+        );
     }
     table
 }
@@ -353,4 +359,6 @@ keys! {
 
     SERVICES: "services", Kind::Commands, Empty,
         "virtual services and real servers as `ipvsadm-save` writes them, one command per line";
+    SERVICES_FILE: "services_file", Kind::Text, Without("none"),
+        "absolute path of a file with more of them, as `sluiceadm -S -n` writes it";
 }

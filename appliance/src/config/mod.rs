@@ -18,6 +18,7 @@
 //! Nothing here knows DPDK: a configuration can be checked on any machine.
 
 mod addresses;
+mod effect;
 mod error;
 mod interfaces;
 mod keys;
@@ -41,6 +42,7 @@ use std::path::Path;
 
 use lb_core::ipvsadm::Names;
 
+pub use effect::{Changed, Effect, changed};
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use keys::{Fallback, Key, Kind, keys, markdown_table};
 pub use settings::{
@@ -140,7 +142,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 
 fn cannot_read(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "does not exist; name an existing configuration file".to_owned(),
+        io::ErrorKind::NotFound => "does not exist; name an existing file".to_owned(),
         io::ErrorKind::PermissionDenied => {
             "may not be read by this user; change its permissions".to_owned()
         }

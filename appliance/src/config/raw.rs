@@ -57,6 +57,7 @@ pub(super) struct RawConfig {
     pub(super) neighbours: Vec<RawNeighbour>,
     /// The block; empty where there is none.
     pub(super) services: Raw<RawCommands>,
+    pub(super) services_file: Raw<Option<String>>,
 }
 
 pub(super) enum RawWorkers {
@@ -175,6 +176,7 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
             .map(|s| neighbour(s, errors))
             .collect(),
         services: commands(&root, &keys::SERVICES, errors),
+        services_file: root.optional(&keys::SERVICES_FILE, errors, text),
     })
 }
 

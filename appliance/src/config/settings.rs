@@ -36,8 +36,11 @@ pub struct Config {
     pub vips: Vec<IpAddr>,
     pub routes: Vec<Route>,
     pub neighbours: Vec<StaticNeighbour>,
-    /// `ipvsadm-save` commands in the order of the file, without comments and empty lines.
+    /// `ipvsadm-save` commands in the order of the file, without comments and empty lines; those
+    /// of the services' own file behind them.
     pub services: Vec<String>,
+    /// The services' own file.
+    pub services_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +73,15 @@ pub enum Hugepages {
 
 impl Hugepages {
     pub(super) const NAMES: &'static [&'static str] = &["auto", "require", "off"];
+
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Require => "require",
+            Self::Off => "off",
+        }
+    }
 
     pub(super) fn from_name(name: &str) -> Option<Self> {
         match name {
@@ -108,6 +120,15 @@ pub enum IdleMode {
 
 impl IdleMode {
     pub(super) const NAMES: &'static [&'static str] = &["auto", "poll", "sleep"];
+
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Poll => "poll",
+            Self::Sleep => "sleep",
+        }
+    }
 
     pub(super) fn from_name(name: &str) -> Option<Self> {
         match name {

@@ -563,7 +563,7 @@ fn files_that_cannot_be_read_say_why() {
         let errors = load(&path, &environment()).unwrap_err().to_string();
         errors.strip_prefix(&path.display().to_string()).unwrap().to_owned()
     };
-    assert_eq!(message("none"), ": does not exist; name an existing configuration file");
+    assert_eq!(message("none"), ": does not exist; name an existing file");
     assert_eq!(message(""), ": is a directory; name the configuration file in it");
     fs::write(at("latin1"), b"# ok\n# caf\xe9\n").unwrap();
     assert_eq!(message("latin1"), ":2:6: byte 0xe9 is not UTF-8; save the file as UTF-8 text");

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
+use std::path::PathBuf;
 
 use super::Environment;
 use super::error::{ConfigErrors, Position, shown};
 use super::interfaces;
 use super::links::Links;
 use super::marks;
-use super::raw::{At, Raw, RawCommands, RawConfig, RawPort, RawVlan, RawWorkers};
-use super::services::commands;
+use super::raw::{At, Raw, RawConfig, RawPort, RawVlan, RawWorkers};
+use super::services;
 use super::settings::{
     ArpConfig, Config, ControlConfig, Device, EalConfig, FragmentsConfig, IdleConfig, KernelConfig,
     PortConfig, TunnelConfig, VlanConfig, Workers,
@@ -38,7 +39,7 @@ pub(super) fn validate(
     let routes = links.routes(&raw.routes, errors);
     let neighbours = links.neighbours(&raw.neighbours, errors);
     let marks = marks::check(&raw, source, environment, errors);
-    let services = raw.services.map(|raw| services(&raw, source, environment, errors));
+    let services = services::check(&raw, source, environment, errors);
     Some(Config {
         control: ControlConfig {
             socket: raw.control_socket?.value.into(),
@@ -80,6 +81,7 @@ pub(super) fn validate(
         routes,
         neighbours,
         services: services?,
+        services_file: value(raw.services_file)?.map(PathBuf::from),
     })
 }
 
@@ -228,27 +230,6 @@ pub(super) fn earlier<K: Eq + Hash>(
             None
         }
     }
-}
-
-fn services(
-    raw: &At<RawCommands>,
-    source: &str,
-    environment: &Environment<'_>,
-    errors: &mut ConfigErrors,
-) -> Vec<String> {
-    let commands = commands(raw, source);
-    let lines: Vec<&str> = commands.iter().map(|command| command.text).collect();
-    if !lines.is_empty() {
-        for (index, problem) in (environment.check_services)(&lines) {
-            // An index beyond the slice would be a mistake of the check, not of the file: the
-            // mistake that it found is told all the same.
-            let command = commands.get(index);
-            let position = command.map_or(raw.position, |command| command.position);
-            let line = command.map_or_else(String::new, |c| format!("{}: ", shown(c.text)));
-            errors.at(position, format!("services: {line}{problem}"));
-        }
-    }
-    lines.into_iter().map(str::to_owned).collect()
 }
 
 fn port(mut raw: RawPort) -> Option<PortConfig> {

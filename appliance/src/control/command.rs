@@ -14,12 +14,14 @@ use super::marks;
 use super::neighbours::NeighbourTable;
 use super::ports::PortTable;
 use super::protocol::Answer;
+use super::reload;
 use super::report::answer;
 use super::request::Request;
 use super::routes::RouteTable;
 use super::status::{About, Status};
 use super::switches;
 use crate::kernel::KernelInterfaces;
+use crate::live::Live;
 use crate::lock::lock;
 use crate::names::SystemNames;
 use crate::neighbourhood::Neighbourhood;
@@ -33,6 +35,7 @@ pub struct Commands {
     pub kernel: Arc<KernelInterfaces>,
     pub neighbourhood: Arc<Neighbourhood>,
     pub about: About,
+    pub live: Live,
     pub names: SystemNames,
 }
 
@@ -85,6 +88,8 @@ impl Commands {
                 let action = SettingAction::Set { name, value };
                 switches::run(&mut lock(&self.control), Some(&action), output)
             }
+            Verb::Reload(options) => reload::reload(self, options, output),
+            Verb::Diff { file } => reload::diff(self, file.as_deref(), output),
             Verb::Exec { .. } => {
                 Answer::refusing(2, "sluiced: exec: only sluicectl itself does that")
             }

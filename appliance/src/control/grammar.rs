@@ -76,6 +76,14 @@ pub enum Verb {
         #[arg(long)]
         all: bool,
     },
+    /// Takes what changed in the configuration file; connections and counters stay
+    Reload(ReloadOptions),
+    /// What is running against what the configuration file says
+    Diff {
+        /// Another file, read by the director, which does not take it
+        #[arg(long, value_name = "PATH")]
+        file: Option<PathBuf>,
+    },
     /// Runs a program so that its IPVS is the director: ipvsadm, keepalived
     Exec {
         /// The director's socket for it [default: $SLUICE_NETLINK_SOCKET, then
@@ -86,6 +94,23 @@ pub enum Verb {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+}
+
+/// `reload`
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ReloadOptions {
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Change nothing if something needs a restart
+    #[arg(long)]
+    pub strict: bool,
+    /// Where both a command and the file changed something, take the file's
+    #[arg(long, conflicts_with = "command_wins")]
+    pub file_wins: bool,
+    /// Where both a command and the file changed something, keep the command's
+    #[arg(long)]
+    pub command_wins: bool,
 }
 
 /// `vips`
@@ -114,7 +139,8 @@ impl Verb {
     /// Whether it changes what the director does. What `marks` does its own language says.
     pub fn changes(&self) -> bool {
         match self {
-            Self::Status | Self::Ports | Self::Neigh | Self::Routes => false,
+            Self::Status | Self::Ports | Self::Neigh | Self::Routes | Self::Diff { .. } => false,
+            Self::Reload(options) => !options.dry_run,
             Self::Get { .. } | Self::Drops { .. } | Self::Marks { .. } => false,
             // The program's requests say for themselves.
             Self::Exec { .. } => false,
@@ -175,12 +201,19 @@ mod tests {
             "vip withdraw 10.0.0.1",
             "settings set pmtu_disc 0",
             "set pmtu_disc 0",
+            "reload --strict",
         ];
         for line in changing {
             assert!(verb(line).changes(), "{line}");
         }
         let showing = ["status", "ports", "neigh", "routes", "vips", "vip list", "settings"];
-        for line in showing.into_iter().chain(["settings get pmtu_disc", "get", "drops --all"]) {
+        for line in showing.into_iter().chain([
+            "settings get pmtu_disc",
+            "get",
+            "drops --all",
+            "diff",
+            "reload --dry-run",
+        ]) {
             assert!(!verb(line).changes(), "{line}");
         }
     }

@@ -12,6 +12,7 @@ pub mod neighbours;
 pub mod netlink;
 pub mod ports;
 pub mod protocol;
+pub mod reload;
 pub mod report;
 pub mod request;
 pub mod routes;

@@ -60,9 +60,9 @@ pub enum NotOwnable {
 pub(super) struct Owned {
     of_interfaces: BTreeSet<IpAddr>,
     /// Under `vips` or taken by command, in this order of precedence.
-    named: BTreeMap<IpAddr, AddressOrigin>,
+    pub(super) named: BTreeMap<IpAddr, AddressOrigin>,
     withdrawn: BTreeSet<IpAddr>,
-    own_service_addresses: bool,
+    pub(super) own_service_addresses: bool,
 }
 
 impl Owned {

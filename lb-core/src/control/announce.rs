@@ -26,6 +26,12 @@ impl Announcements {
         Self { times, interval_ticks, addresses: BTreeMap::new() }
     }
 
+    /// From now on new addresses are announced so often, and all at this interval.
+    pub(super) const fn set_pace(&mut self, times: u32, interval_ticks: u32) {
+        self.times = times;
+        self.interval_ticks = interval_ticks;
+    }
+
     /// The addresses that the director has from now on; new ones become due.
     pub(super) fn set_addresses(&mut self, addresses: impl Iterator<Item = IpAddr>, now: Tick) {
         let known = std::mem::take(&mut self.addresses);

@@ -18,6 +18,8 @@ mod local_servers;
 mod paths;
 mod services;
 mod support;
+mod surroundings;
+mod transaction;
 mod trash;
 
 use std::collections::BTreeSet;
@@ -49,8 +51,10 @@ use trash::Trash;
 
 pub use addresses::{AddressOrigin, AddressRow, NotOwnable};
 pub use support::Acceptance;
+pub use transaction::Refused;
 
-/// What surrounds a director; fixed while it runs.
+/// What surrounds a director. Its interfaces are fixed while it runs; the rest can be changed
+/// ([`Control::set_surroundings`]).
 #[derive(Debug)]
 pub struct Network {
     pub interfaces: Vec<Interface>,
@@ -153,11 +157,8 @@ impl Control {
         let interfaces: Arc<[Interface]> = network.interfaces.into();
         let routes = Routes::new(&interfaces, &network.routes);
         let mut neighbours = Neighbours::new(network.patience, network.neighbours_max);
-        for route in &network.routes {
-            if let Some(hop) = routes.hop(route.to.address).filter(|hop| hop.neighbour == route.via)
-            {
-                neighbours.keep(hop);
-            }
+        for gateway in surroundings::gateways(&routes, &network.routes) {
+            neighbours.keep_gateway(gateway);
         }
         for (hop, mac) in network.permanent_neighbours {
             neighbours.set_permanent(hop, mac);

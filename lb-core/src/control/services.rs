@@ -175,6 +175,14 @@ impl ServiceRecord {
     }
 }
 
+/// There is no room for another real server.
+pub(super) fn no_room(director: &Director) -> OperationError {
+    OperationError::Limit(format!(
+        "all {} real servers of the limit `destinations.max` are in use",
+        director.slots.len()
+    ))
+}
+
 impl Control {
     fn place_of(&self, key: &ServiceKey) -> Option<usize> {
         self.services.iter().position(|record| record.service.key == *key)
@@ -209,12 +217,7 @@ impl Control {
             // To another service than before its connections return, its statistics do not.
             Some(trashed) => (trashed.id, sum_destination(&self.director.counters, trashed.id)),
             None => {
-                let id = self.take_slot().ok_or_else(|| {
-                    OperationError::Limit(format!(
-                        "all {} real servers of the limit `destinations.max` are in use",
-                        self.director.slots.len()
-                    ))
-                })?;
+                let id = self.take_slot().ok_or_else(|| no_room(&self.director))?;
                 (id, sum_destination(&self.director.counters, id))
             }
         };

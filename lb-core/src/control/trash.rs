@@ -65,6 +65,23 @@ impl Trash {
         Some(id)
     }
 
+    /// Slots that [`Trash::take_slot`] would give one after the other.
+    pub(super) fn room(&self, director: &Director) -> usize {
+        let passed = director.epochs.passed();
+        let idle = self.removed.iter().filter(|(_, _, _, trashed)| {
+            trashed.epoch.is_some_and(|epoch| passed >= epoch)
+                && director.slots.get(trashed.id).is_idle()
+        });
+        self.free.len() + (self.slots - self.fresh) as usize + idle.count()
+    }
+
+    /// Whether a removed destination could be taken back.
+    pub(super) fn has(&self, service: &ServiceKey, address: IpAddr, port: u16) -> bool {
+        self.removed.iter().any(|(key, removed_address, removed_port, _)| {
+            key == service && *removed_address == address && *removed_port == port
+        })
+    }
+
     /// The destination was removed from its service.
     pub(super) fn put(
         &mut self,

@@ -15,6 +15,7 @@
 
 mod address;
 mod command;
+mod command_line;
 mod connections;
 mod execute;
 mod grammar;
@@ -29,6 +30,7 @@ mod sort;
 mod text;
 
 pub use command::{Command, Format, ListOptions, ParseError, Subject};
+pub use command_line::command_line;
 pub use execute::{
     Outcome, Reply, apply, execute, print, reads_input, refusal, restore, restore_words,
 };

@@ -8,27 +8,32 @@ use super::text::{self, Style, push};
 use crate::destination::{Destination, ForwardingMethod, Tunnel, TunnelChecksum};
 use crate::operations::ServiceRow;
 use crate::protocol::Protocol;
-use crate::service::{Family, ServiceKey};
+use crate::service::{Family, Service, ServiceKey};
 
 /// The whole table, in the order of the listing.
 pub(super) fn table(rows: &[ServiceRow], style: Style<'_>) -> String {
     let mut out = String::new();
     for row in sort::services(rows, true) {
         let name = service_name(&row.service.key, style);
-        service(&mut out, row, &name);
+        push(&mut out, format_args!("-A {name}"));
+        service_options(&mut out, &row.service);
+        out.push('\n');
         let protocol = match row.service.key {
             ServiceKey::Address { protocol, .. } => Some(protocol),
             ServiceKey::Mark { .. } => None,
         };
         for row in sort::destinations(&row.destinations, true) {
             let end = style.end(row.destination.address, row.destination.port, protocol);
-            destination(&mut out, &row.destination, &name, &end);
+            push(&mut out, format_args!("-a {name} -r {end}"));
+            destination_options(&mut out, &row.destination);
+            out.push('\n');
         }
     }
     out
 }
 
-fn service_name(key: &ServiceKey, style: Style<'_>) -> String {
+/// The option that names a service, with its value.
+pub(super) fn service_name(key: &ServiceKey, style: Style<'_>) -> String {
     match *key {
         ServiceKey::Address { protocol, address, port } => {
             let option = match protocol {
@@ -43,9 +48,9 @@ fn service_name(key: &ServiceKey, style: Style<'_>) -> String {
     }
 }
 
-fn service(out: &mut String, row: &ServiceRow, name: &str) {
-    let service = &row.service;
-    push(out, format_args!("-A {name} -s {}", service.scheduler));
+/// What is set of a service besides its name.
+pub(super) fn service_options(out: &mut String, service: &Service) {
+    push(out, format_args!(" -s {}", service.scheduler));
     if let Some(timeout_s) = service.persistence_timeout_s {
         push(out, format_args!(" -p {timeout_s}"));
         if let Some(netmask) = text::netmask(service) {
@@ -61,10 +66,10 @@ fn service(out: &mut String, row: &ServiceRow, name: &str) {
     if let Some(flags) = text::scheduler_flags(service) {
         push(out, format_args!(" -b {flags}"));
     }
-    out.push('\n');
 }
 
-fn destination(out: &mut String, server: &Destination, service: &str, end: &str) {
+/// What is set of a real server besides its name; not its thresholds.
+pub(super) fn destination_options(out: &mut String, server: &Destination) {
     let method = match server.method {
         ForwardingMethod::Masquerading => "-m",
         ForwardingMethod::Tunneling => "-i",
@@ -73,11 +78,10 @@ fn destination(out: &mut String, server: &Destination, service: &str, end: &str)
             "-g"
         }
     };
-    push(out, format_args!("-a {service} -r {end} {method} -w {}", server.weight));
+    push(out, format_args!(" {method} -w {}", server.weight));
     if server.method == ForwardingMethod::Tunneling {
         tunnel(out, server.tunnel);
     }
-    out.push('\n');
 }
 
 fn tunnel(out: &mut String, tunnel: Tunnel) {

@@ -23,6 +23,11 @@ pub(super) fn table(rules: &[Rule], family: Family) -> String {
     out
 }
 
+/// The rules, each as the line that makes it again.
+pub fn lines(rules: &[Rule], family: Family) -> Vec<String> {
+    rules.iter().map(|rule| show::rule(rule, family)).collect()
+}
+
 /// Reads a saved rule set into commands, each with its line number from 1.
 ///
 /// # Errors
