@@ -64,7 +64,7 @@ pub struct Stats {
     pub bytes_out: u64,
 }
 
-/// Traffic per second, as the estimator of the director smooths it.
+/// Traffic per second, as the [`estimator`](crate::estimator) smooths it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
     pub connections: u64,
@@ -72,6 +72,16 @@ pub struct Rates {
     pub packets_out: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
+}
+
+/// What all services count together (`/proc/net/ip_vs_stats`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Since the director started, whatever was zeroed.
+    pub since_start: Stats,
+    /// Since the last `-Z` of everything.
+    pub stats: Stats,
+    pub rates: Rates,
 }
 
 /// A destination as it is listed.
@@ -224,6 +234,8 @@ pub trait Operations {
     fn service_settings(&self, key: &ServiceKey) -> Option<Service> {
         self.service(key).map(|row| row.service)
     }
+    /// What all services count together.
+    fn totals(&self) -> Totals;
     /// Whether there is such a service.
     fn has_service(&self, key: &ServiceKey) -> bool {
         self.service_settings(key).is_some()

@@ -16,8 +16,10 @@ mod announce;
 mod defence;
 mod local_servers;
 mod paths;
+mod record;
 mod services;
 mod support;
+mod totals;
 mod trash;
 
 use std::collections::BTreeSet;
@@ -44,7 +46,8 @@ use crate::wire::MacAddress;
 use addresses::Owned;
 use announce::Announcements;
 use paths::PathMtus;
-use services::ServiceRecord;
+use record::ServiceRecord;
+use totals::RunningTotals;
 use trash::Trash;
 
 pub use addresses::{AddressOrigin, AddressRow, NotOwnable};
@@ -122,6 +125,7 @@ pub struct Control {
     services: Vec<ServiceRecord>,
     services_made: u64,
     trash: Trash,
+    totals: RunningTotals,
     now: Tick,
     /// When the room for connections is looked at next.
     defence_due: Tick,
@@ -199,6 +203,7 @@ impl Control {
             services: Vec::new(),
             services_made: 0,
             trash: Trash::new(limits.destinations_max),
+            totals: RunningTotals::default(),
             now: Tick::default(),
             defence_due: Tick::default(),
             changed: true,
@@ -292,6 +297,7 @@ impl Control {
             self.defence_due = now.plus_seconds(1);
             self.adapt_defence();
         }
+        self.estimate_if_due(now);
         self.publish();
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         self.retired_ways.retain(|ways| Arc::strong_count(ways) > 1);

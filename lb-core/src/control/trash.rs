@@ -6,8 +6,10 @@
 
 use std::net::IpAddr;
 
+use super::record::DestinationRecord;
 use crate::clock::Tick;
 use crate::director::Director;
+use crate::estimator::Estimator;
 use crate::operations::Stats;
 use crate::service::ServiceKey;
 use crate::slots::DestinationId;
@@ -23,6 +25,7 @@ pub(super) struct Trashed {
     /// Number of the service that it was of.
     pub(super) service: u64,
     pub(super) baseline: Stats,
+    pub(super) estimator: Estimator,
     idle_since: Option<Tick>,
     /// Workers may know it from an older snapshot until they have passed this epoch; `None` until
     /// the snapshot without it was published.
@@ -66,15 +69,10 @@ impl Trash {
     }
 
     /// The destination was removed from its service.
-    pub(super) fn put(
-        &mut self,
-        end: (ServiceKey, IpAddr, u16),
-        service: u64,
-        id: DestinationId,
-        baseline: Stats,
-    ) {
-        let trashed = Trashed { id, service, baseline, idle_since: None, epoch: None };
-        self.removed.push((end.0, end.1, end.2, trashed));
+    pub(super) fn put(&mut self, key: ServiceKey, service: u64, record: &DestinationRecord) {
+        let &DestinationRecord { destination, id, baseline, estimator, .. } = record;
+        let trashed = Trashed { id, service, baseline, estimator, idle_since: None, epoch: None };
+        self.removed.push((key, destination.address, destination.port, trashed));
     }
 
     /// Takes a removed destination back, if it is still here.
