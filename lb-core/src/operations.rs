@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use crate::destination::Destination;
+use crate::ipvsadm::Command;
 use crate::protocol::Protocol;
 use crate::service::{Service, ServiceKey};
 
@@ -52,6 +53,15 @@ pub enum OperationError {
     /// What IPVS can do and this director cannot yet; the text says what, and what works instead.
     #[error("{0}")]
     NotSupported(String),
+}
+
+/// The first of several commands that cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("command {}: {error}", .index + 1)]
+pub struct Refused {
+    /// Which one, from 0.
+    pub index: usize,
+    pub error: OperationError,
 }
 
 /// Totals since start or since the last `-Z`. Bytes are IP packets without link-layer headers.
@@ -242,6 +252,16 @@ pub trait Operations {
     }
     /// All connections and templates, in the table's own order.
     fn connections(&self) -> Vec<ConnectionRow>;
+    /// `-R --atomic`: all of these commands, or none of them.
+    ///
+    /// # Errors
+    ///
+    /// The first command that is refused; nothing has changed then.
+    fn apply_all(&mut self, commands: &[Command]) -> Result<(), Refused> {
+        let Some(command) = commands.first() else { return Ok(()) };
+        let error = format!("{}: this table changes by single commands only", command.name());
+        Err(Refused { index: 0, error: OperationError::NotSupported(error) })
+    }
     /// `--start-daemon`
     fn start_daemon(&mut self, settings: DaemonSettings) -> Result<(), OperationError> {
         Err(OperationError::NotSupported(format!(

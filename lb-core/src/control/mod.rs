@@ -13,6 +13,7 @@
 
 mod addresses;
 mod announce;
+mod checks;
 mod defence;
 mod local_servers;
 mod paths;
@@ -20,6 +21,7 @@ mod record;
 mod services;
 mod support;
 mod totals;
+mod transaction;
 mod trash;
 
 use std::collections::BTreeSet;

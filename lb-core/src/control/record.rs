@@ -97,6 +97,11 @@ impl ServiceRecord {
         self.destinations.iter_mut().map(|record| (&record.destination, record.id, &mut record.hop))
     }
 
+    /// Its real servers.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = &DestinationRecord> {
+        self.destinations.iter()
+    }
+
     pub(super) fn destinations_count(&self) -> usize {
         self.destinations.len()
     }

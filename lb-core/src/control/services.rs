@@ -4,15 +4,17 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use super::Control;
+use super::checks::{self, TableView};
 use super::record::{DestinationRecord, ServiceRecord, Tell};
-use super::support::{self, Acceptance};
+use super::support::Acceptance;
 use crate::address::Address;
 use crate::counters::sum_destination;
 use crate::destination::{Destination, ForwardingMethod};
 use crate::estimator::Estimator;
 use crate::flow::FlowState;
+use crate::ipvsadm::Command;
 use crate::operations::{
-    ConnectionRow, OperationError, Operations, ServiceRow, TimeoutSettings, Totals,
+    ConnectionRow, OperationError, Operations, Refused, ServiceRow, TimeoutSettings, Totals,
 };
 use crate::protocol::Protocol;
 use crate::route::Hop;
@@ -30,22 +32,6 @@ impl Control {
         self.services.iter().position(|record| record.service.key == *key)
     }
 
-    /// What the kernel checks of `-a` and `-e` alike, in its order.
-    fn check_destination(
-        &self,
-        key: &ServiceKey,
-        destination: &Destination,
-    ) -> Result<(), OperationError> {
-        support::check_family(key, destination)?;
-        if destination.weight < 0 || destination.lower_threshold > destination.upper_threshold {
-            return Err(OperationError::Range);
-        }
-        match self.acceptance {
-            Acceptance::Forwardable => support::check_destination(destination),
-            Acceptance::Everything => Ok(()),
-        }
-    }
-
     /// A slot for a new destination: its old one if it was removed lately, else a free one.
     fn slot_for(
         &mut self,
@@ -61,13 +47,8 @@ impl Control {
             // To another service than before its connections return, its statistics do not.
             Some(trashed) => (trashed.id, None),
             None => {
-                let id = self.take_slot().ok_or_else(|| {
-                    OperationError::Limit(format!(
-                        "all {} real servers of the limit `destinations.max` are in use",
-                        self.director.slots.len()
-                    ))
-                })?;
-                (id, None)
+                let id = self.take_slot();
+                (id.ok_or_else(|| checks::no_slot(self.director.slots.len()))?, None)
             }
         };
         let counted = sum_destination(&self.director.counters, id);
@@ -131,12 +112,25 @@ impl Control {
     }
 }
 
+impl TableView for Control {
+    fn acceptance(&self) -> Acceptance {
+        self.acceptance
+    }
+
+    fn service(&self, key: &ServiceKey) -> Option<(&str, usize)> {
+        let record = &self.services[self.place_of(key)?];
+        Some((&record.service.scheduler, record.destinations.len()))
+    }
+
+    fn has_destination(&self, key: &ServiceKey, address: IpAddr, port: u16) -> bool {
+        let Some(place) = self.place_of(key) else { return false };
+        self.services[place].destinations.iter().any(|record| record.is_at(address, port))
+    }
+}
+
 impl Operations for Control {
     fn add_service(&mut self, service: Service) -> Result<(), OperationError> {
-        if self.place_of(&service.key).is_some() {
-            return Err(OperationError::ServiceExists);
-        }
-        support::check_names(&service)?;
+        checks::add_service(self, &service)?;
         self.services_made += 1;
         let mut record = ServiceRecord::new(service, self.services_made);
         record.rebuild(&self.director, Tell::Start);
@@ -146,13 +140,10 @@ impl Operations for Control {
     }
 
     fn edit_service(&mut self, service: Service) -> Result<(), OperationError> {
+        checks::edit_service(self, &service)?;
         let place = self.place_of(&service.key).ok_or(OperationError::NoSuchService)?;
-        support::check_names(&service)?;
         let record = &mut self.services[place];
         let same_scheduler = record.service.scheduler == service.scheduler;
-        if !same_scheduler {
-            support::check_count(&service, record.destinations.len())?;
-        }
         record.service = service;
         // A scheduler that stays is not told of `-E`.
         let tell = if same_scheduler { Tell::Nothing } else { Tell::Start };
@@ -178,13 +169,8 @@ impl Operations for Control {
         key: &ServiceKey,
         destination: Destination,
     ) -> Result<(), OperationError> {
+        checks::add_destination(self, key, &destination)?;
         let place = self.place_of(key).ok_or(OperationError::ServiceNotDefined)?;
-        self.check_destination(key, &destination)?;
-        let present = &self.services[place].destinations;
-        if present.iter().any(|record| record.is_at(destination.address, destination.port)) {
-            return Err(OperationError::DestinationExists);
-        }
-        support::check_unicast(destination.address)?;
         let record = self.slot_for(place, &destination)?;
         let slots = &self.director.slots;
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
@@ -209,8 +195,8 @@ impl Operations for Control {
         key: &ServiceKey,
         destination: Destination,
     ) -> Result<(), OperationError> {
+        checks::edit_destination(self, key, &destination)?;
         let place = self.place_of(key).ok_or(OperationError::ServiceNotDefined)?;
-        self.check_destination(key, &destination)?;
         let service = &mut self.services[place];
         let record = service
             .destinations
@@ -270,6 +256,10 @@ impl Operations for Control {
 
     fn timeouts(&self) -> TimeoutSettings {
         self.timeouts.settings()
+    }
+
+    fn apply_all(&mut self, commands: &[Command]) -> Result<(), Refused> {
+        Self::apply_all(self, commands)
     }
 
     fn services(&self) -> Vec<ServiceRow> {

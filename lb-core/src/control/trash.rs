@@ -4,9 +4,11 @@
 //! service, address and port before it was emptied out takes its old slot back: its connections
 //! and counters resume.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::record::DestinationRecord;
+use super::transaction::Place;
 use crate::clock::Tick;
 use crate::director::Director;
 use crate::estimator::Estimator;
@@ -30,6 +32,13 @@ pub(super) struct Trashed {
     /// Workers may know it from an older snapshot until they have passed this epoch; `None` until
     /// the snapshot without it was published.
     epoch: Option<u64>,
+}
+
+impl Trashed {
+    /// Whether no worker can know it any more.
+    fn is_past(&self, passed: u64) -> bool {
+        self.epoch.is_some_and(|epoch| passed >= epoch)
+    }
 }
 
 /// Where slots come from and go to.
@@ -60,8 +69,7 @@ impl Trash {
         }
         let passed = director.epochs.passed();
         let place = self.removed.iter().position(|(_, _, _, trashed)| {
-            trashed.epoch.is_some_and(|epoch| passed >= epoch)
-                && director.slots.get(trashed.id).is_idle()
+            trashed.is_past(passed) && director.slots.get(trashed.id).is_idle()
         })?;
         let id = self.removed.swap_remove(place).3.id;
         director.slots.get(id).reset();
@@ -86,6 +94,19 @@ impl Trash {
             key == service && *removed_address == address && *removed_port == port
         })?;
         Some(self.removed.swap_remove(place).3)
+    }
+
+    /// The number of slots that new destinations could take now, and the removed destinations whose
+    /// slots are not among them. What schedulers remember does not count: they forget if need be.
+    pub(super) fn supply(&self, director: &Director) -> (usize, HashSet<Place>) {
+        let passed = director.epochs.passed();
+        let needed = self.removed.iter().filter(|(_, _, _, trashed)| {
+            !trashed.is_past(passed) || director.slots.get(trashed.id).has_connections()
+        });
+        let needed: HashSet<Place> =
+            needed.map(|&(key, address, port, _)| (key, address, port)).collect();
+        let fresh = usize::try_from(self.slots - self.fresh).unwrap_or(usize::MAX);
+        (fresh + self.free.len() + self.removed.len() - needed.len(), needed)
     }
 
     /// Frees the slots that nothing has referred to for long enough. All changes so far must have
