@@ -44,6 +44,7 @@ pub mod director;
 mod drop_entry;
 pub mod drops;
 mod egress;
+pub mod estimator;
 pub mod expiry;
 mod falls;
 pub mod flow;

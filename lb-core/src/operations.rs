@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use crate::destination::Destination;
+use crate::ipvsadm::Command;
 use crate::protocol::Protocol;
 use crate::service::{Service, ServiceKey};
 
@@ -54,6 +55,15 @@ pub enum OperationError {
     NotSupported(String),
 }
 
+/// The first of several commands that cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("command {}: {error}", .index + 1)]
+pub struct Refused {
+    /// Which one, from 0.
+    pub index: usize,
+    pub error: OperationError,
+}
+
 /// Totals since start or since the last `-Z`. Bytes are IP packets without link-layer headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -64,7 +74,7 @@ pub struct Stats {
     pub bytes_out: u64,
 }
 
-/// Traffic per second, as the estimator of the director smooths it.
+/// Traffic per second, as the [`estimator`](crate::estimator) smooths it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
     pub connections: u64,
@@ -72,6 +82,16 @@ pub struct Rates {
     pub packets_out: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
+}
+
+/// What all services count together (`/proc/net/ip_vs_stats`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Since the director started, whatever was zeroed.
+    pub since_start: Stats,
+    /// Since the last `-Z` of everything.
+    pub stats: Stats,
+    pub rates: Rates,
 }
 
 /// A destination as it is listed.
@@ -224,12 +244,24 @@ pub trait Operations {
     fn service_settings(&self, key: &ServiceKey) -> Option<Service> {
         self.service(key).map(|row| row.service)
     }
+    /// What all services count together.
+    fn totals(&self) -> Totals;
     /// Whether there is such a service.
     fn has_service(&self, key: &ServiceKey) -> bool {
         self.service_settings(key).is_some()
     }
     /// All connections and templates, in the table's own order.
     fn connections(&self) -> Vec<ConnectionRow>;
+    /// `-R --atomic`: all of these commands, or none of them.
+    ///
+    /// # Errors
+    ///
+    /// The first command that is refused; nothing has changed then.
+    fn apply_all(&mut self, commands: &[Command]) -> Result<(), Refused> {
+        let Some(command) = commands.first() else { return Ok(()) };
+        let error = format!("{}: this table changes by single commands only", command.name());
+        Err(Refused { index: 0, error: OperationError::NotSupported(error) })
+    }
     /// `--start-daemon`
     fn start_daemon(&mut self, settings: DaemonSettings) -> Result<(), OperationError> {
         Err(OperationError::NotSupported(format!(

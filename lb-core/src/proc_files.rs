@@ -5,7 +5,9 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use crate::operations::{ConnectionRow, DestinationRow, Operations, Rates, ServiceRow, Stats};
+use crate::operations::{
+    ConnectionRow, DestinationRow, Operations, Rates, ServiceRow, Stats, Totals,
+};
 use crate::protocol::Protocol;
 use crate::service::{Family, Service, ServiceKey};
 use crate::services::FTP_PORT;
@@ -28,8 +30,8 @@ pub fn text(name: &str, operations: &impl Operations) -> Option<String> {
         "ip_vs" => services(&operations.services(), operations.table_size()),
         "ip_vs_conn" => connections(&operations.connections(), Column::Engine),
         "ip_vs_conn_sync" => connections(&operations.connections(), Column::Origin),
-        "ip_vs_stats" => statistics(&operations.services()),
-        "ip_vs_stats_percpu" => statistics_by_cpu(&operations.services()),
+        "ip_vs_stats" => statistics(&operations.totals()),
+        "ip_vs_stats_percpu" => statistics_by_cpu(&operations.totals()),
         "ip_vs_app" => helpers(&operations.connections()),
         _ => return None,
     };
@@ -140,18 +142,6 @@ fn protocol_name(number: u8) -> String {
     }
 }
 
-fn total(rows: &[ServiceRow]) -> (Stats, Rates) {
-    let stats = rows.iter().fold(Stats::default(), |sum, row| sum.plus(row.stats));
-    let rates = rows.iter().fold(Rates::default(), |sum, row| Rates {
-        connections: sum.connections.saturating_add(row.rates.connections),
-        packets_in: sum.packets_in.saturating_add(row.rates.packets_in),
-        packets_out: sum.packets_out.saturating_add(row.rates.packets_out),
-        bytes_in: sum.bytes_in.saturating_add(row.rates.bytes_in),
-        bytes_out: sum.bytes_out.saturating_add(row.rates.bytes_out),
-    });
-    (stats, rates)
-}
-
 /// Five numbers in hexadecimal.
 fn totals_line(stats: &Stats) -> String {
     let Stats { connections, packets_in, packets_out, bytes_in, bytes_out } = *stats;
@@ -163,31 +153,31 @@ fn rates_line(rates: &Rates) -> String {
     totals_line(&Stats { connections, packets_in, packets_out, bytes_in, bytes_out })
 }
 
-fn statistics(rows: &[ServiceRow]) -> String {
-    let (stats, rates) = total(rows);
+fn statistics(totals: &Totals) -> String {
     format!(
         "   Total Incoming Outgoing         Incoming         Outgoing\n   \
             Conns  Packets  Packets            Bytes            Bytes\n\
          {}\n\n \
           Conns/s   Pkts/s   Pkts/s          Bytes/s          Bytes/s\n\
          {}\n",
-        totals_line(&stats),
-        rates_line(&rates),
+        totals_line(&totals.stats),
+        rates_line(&totals.rates),
     )
 }
 
-/// The workers are one CPU: what each of them forwarded is not kept apart for a listing.
-fn statistics_by_cpu(rows: &[ServiceRow]) -> String {
-    let (stats, rates) = total(rows);
-    let totals = totals_line(&stats);
+/// The workers are one CPU: what each of them forwarded is not kept apart for a listing. As in the
+/// kernel, a CPU's row is never zeroed, only the last one is.
+fn statistics_by_cpu(totals: &Totals) -> String {
     format!(
         "       Total Incoming Outgoing         Incoming         Outgoing\n\
          CPU    Conns  Packets  Packets            Bytes            Bytes\n  \
-           0 {totals}\n  \
-           ~ {totals}\n\n     \
+           0 {}\n  \
+           ~ {}\n\n     \
               Conns/s   Pkts/s   Pkts/s          Bytes/s          Bytes/s\n    \
          {}\n",
-        rates_line(&rates),
+        totals_line(&totals.since_start),
+        totals_line(&totals.stats),
+        rates_line(&totals.rates),
     )
 }
 

@@ -299,6 +299,8 @@ switches! {
         "room is short when fewer connections than this fit into the flow table";
     am_droprate "am_droprate": i32 = 10, Values::INT,
         "with `drop_packet` 3, one in so many packets is dropped; 1 drops all, 0 none";
+    run_estimation "run_estimation": bool = 1, Values::OnOff,
+        "1: the rates of `--rate` are estimated every two seconds; 0: they stay as they are";
     icmp_msgs_per_sec "icmp_msgs_per_sec": u32 = 1000, Values::Range { min: 0, max: 10_000_000 },
         "resets, ICMP errors and echo replies that each worker sends per second at most";
 }
@@ -312,7 +314,6 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("est_cpulist", "there is no thread that estimates rates"),
     ("est_nice", "there is no thread that estimates rates"),
     ("ignore_tunneled", "the director opens no tunnel whose packets could be balanced again"),
-    ("run_estimation", "counters cost the same whether anybody reads them or not"),
     ("snat_reroute", "replies of NAT servers are always routed by their new source"),
     ("svc_lfactor", "the table of services has the size that it needs"),
     ("backup_only", "this director does not synchronise connections"),

@@ -262,10 +262,12 @@ impl DestinationSlot {
 
     /// Whether nothing refers to the destination.
     pub fn is_idle(&self) -> bool {
-        self.active() == 0
-            && self.inactive() == 0
-            && self.persistent() == 0
-            && self.load.references.load(Ordering::Relaxed) == 0
+        !self.has_connections() && self.load.references.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether connections or templates refer to the destination.
+    pub fn has_connections(&self) -> bool {
+        self.active() != 0 || self.inactive() != 0 || self.persistent() != 0
     }
 
     /// A scheduler remembers the destination from now on, or does no more: the slot stays its own

@@ -10,7 +10,7 @@
 //! | a frame (`frames`) | through the packet path | `drop REASON` where one is counted, and the frame that leaves: `IF` and `wire::show`, `waits` where the neighbour is unknown, `early` where the first fragment is, `to the kernel`, `consumed`; `+N` are bytes behind its packet |
 //! | `host` and a frame | the host's kernel sends it by `in=IF` | the frame as it leaves, or `drop REASON` |
 //! | `-A`, `-e`, ... (`commands`) | ipvsadm | nothing, or the error |
-//! | `list`, `stats` | `ipvsadm -Ln`, `--stats` | services and servers |
+//! | `list`, `stats`, `rates` | `ipvsadm -Ln`, `--stats`, `--rate` | services and servers |
 //! | `connections` | `-Lnc` | state, seconds left |
 //! | `flows` | entries of the table that are in use | number |
 //! | `time +5s` | seconds pass | |
@@ -23,8 +23,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use lb_core::control::{NeighbourOut, Network};
+use lb_core::destination::Destination;
 use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
-use lb_core::operations::{Operations, Stats};
+use lb_core::operations::{Operations, Rates, Stats};
 use lb_core::protocol::Protocol;
 use lb_core::punt::{PuntRule, PuntRules};
 use lb_core::route::Route;
@@ -134,7 +135,8 @@ impl Run {
         let words: Vec<&str> = line.split_whitespace().collect();
         match *words {
             ["list"] => list(self.bed()),
-            ["stats"] => stats(self.bed()),
+            ["stats"] => figures(self.bed(), |stats, _| stats),
+            ["rates"] => figures(self.bed(), |_, rates| rates),
             ["connections"] => connections(self.bed()),
             ["flows"] => vec![self.bed().flows_used().to_string()],
             ["time", by] => {
@@ -269,17 +271,21 @@ fn list(bed: &Bed) -> Vec<String> {
     lines
 }
 
-fn stats(bed: &Bed) -> Vec<String> {
-    let text = |stats: Stats| {
+/// The figures that `choose` takes, behind the names.
+fn figures(bed: &Bed, choose: fn([u64; 5], [u64; 5]) -> [u64; 5]) -> Vec<String> {
+    let text = |stats: Stats, rates: Rates| {
         let Stats { connections, packets_in, bytes_in, packets_out, bytes_out } = stats;
-        format!("{connections} {packets_in} {packets_out} {bytes_in} {bytes_out}")
+        let stats = [connections, packets_in, packets_out, bytes_in, bytes_out];
+        let Rates { connections, packets_in, bytes_in, packets_out, bytes_out } = rates;
+        let rates = [connections, packets_in, packets_out, bytes_in, bytes_out];
+        choose(stats, rates).map(|figure| figure.to_string()).join(" ")
     };
     let mut lines = Vec::new();
     for row in bed.control.services() {
-        lines.push(format!("{} {}", name(&row.service.key), text(row.stats)));
+        lines.push(format!("{} {}", name(&row.service.key), text(row.stats, row.rates)));
         for row in row.destinations {
-            let server = &row.destination;
-            lines.push(format!("  -> {}:{} {}", server.address, server.port, text(row.stats)));
+            let Destination { address, port, .. } = row.destination;
+            lines.push(format!("  -> {address}:{port} {}", text(row.stats, row.rates)));
         }
     }
     lines
@@ -342,7 +348,7 @@ fn every_case() {
         }
     }
     assert!(wrong.is_empty(), "{}\nREGENERATE=1 rewrites what is expected", wrong.join("\n"));
-    assert_eq!(files.len(), 71, "cases found");
+    assert_eq!(files.len(), 72, "cases found");
 }
 
 fn first_difference(expected: &str, happened: &str) -> String {

@@ -62,6 +62,10 @@ impl Commands {
         let apply = |command: &Command| ipvsadm::apply(command, &mut *lock(&self.control));
         match command {
             Command::Restore => ipvsadm::restore(input, apply, &self.names).into(),
+            Command::RestoreAll => {
+                let apply_all = |commands: &[Command]| lock(&self.control).apply_all(commands);
+                ipvsadm::restore_all(input, apply_all, &self.names).into()
+            }
             _ => {
                 let reply: Reply = apply(command);
                 ipvsadm::print(command, reply, &self.names).into()

@@ -137,7 +137,7 @@ impl Live {
     fn apply(&self, plan: &Plan, file: &Config, control: &mut Control) -> Result<(), LoadError> {
         control
             .apply_all(&plan.commands)
-            .map_err(|refused| LoadError::Limit(refused.to_string()))?;
+            .map_err(|refused| LoadError::Limit(refused.error.to_string()))?;
         control.set_settings(plan.settings);
         if let Some(marks) = &plan.marks {
             // The rules were read for these interfaces.

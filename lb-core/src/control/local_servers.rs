@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::Control;
-use super::services::ServiceRecord;
+use super::record::ServiceRecord;
 use crate::destination::{Destination, ForwardingMethod};
 use crate::route::Hop;
 use crate::slots::DestinationId;

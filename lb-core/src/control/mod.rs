@@ -13,12 +13,15 @@
 
 mod addresses;
 mod announce;
+mod checks;
 mod defence;
 mod local_servers;
 mod paths;
+mod record;
 mod services;
 mod support;
 mod surroundings;
+mod totals;
 mod transaction;
 mod trash;
 
@@ -46,12 +49,12 @@ use crate::wire::MacAddress;
 use addresses::Owned;
 use announce::Announcements;
 use paths::PathMtus;
-use services::ServiceRecord;
+use record::ServiceRecord;
+use totals::RunningTotals;
 use trash::Trash;
 
 pub use addresses::{AddressOrigin, AddressRow, NotOwnable};
 pub use support::Acceptance;
-pub use transaction::Refused;
 
 /// What surrounds a director. Its interfaces are fixed while it runs; the rest can be changed
 /// ([`Control::set_surroundings`]).
@@ -126,6 +129,7 @@ pub struct Control {
     services: Vec<ServiceRecord>,
     services_made: u64,
     trash: Trash,
+    totals: RunningTotals,
     now: Tick,
     /// When the room for connections is looked at next.
     defence_due: Tick,
@@ -200,6 +204,7 @@ impl Control {
             services: Vec::new(),
             services_made: 0,
             trash: Trash::new(limits.destinations_max),
+            totals: RunningTotals::default(),
             now: Tick::default(),
             defence_due: Tick::default(),
             changed: true,
@@ -293,6 +298,7 @@ impl Control {
             self.defence_due = now.plus_seconds(1);
             self.adapt_defence();
         }
+        self.estimate_if_due(now);
         self.publish();
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         self.retired_ways.retain(|ways| Arc::strong_count(ways) > 1);

@@ -1,207 +1,35 @@
-//! The table of services and its operations, with the kernel's rules (`ip_vs_ctl.c`).
+//! The operations on the table of services, with the kernel's rules (`ip_vs_ctl.c`).
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Control;
-use super::support::{self, Acceptance};
+use super::checks::{self, TableView};
+use super::record::{DestinationRecord, ServiceRecord, Tell};
+use super::support::Acceptance;
 use crate::address::Address;
 use crate::counters::sum_destination;
 use crate::destination::{Destination, ForwardingMethod};
-use crate::director::Director;
+use crate::estimator::Estimator;
 use crate::flow::FlowState;
+use crate::ipvsadm::Command;
 use crate::operations::{
-    ConnectionRow, DestinationRow, OperationError, Operations, Rates, ServiceRow, Stats,
-    TimeoutSettings,
+    ConnectionRow, OperationError, Operations, Refused, ServiceRow, TimeoutSettings, Totals,
 };
 use crate::protocol::Protocol;
 use crate::route::Hop;
-use crate::sched::{Candidates, Scheduler};
 use crate::service::{Service, ServiceKey};
 use crate::slots::DestinationId;
 use crate::state::State;
-use crate::virtual_service::{Engine, RealServer, VirtualService};
+use crate::virtual_service::Engine;
 
 /// `size=` of the listing's first line: IPVS's default (`conn_tab_bits` 12), which scripts and
 /// comparisons know. The real size of the flow table is in `sluicectl status`.
 const IPVS_TABLE_SIZE: usize = 4096;
 
-/// A virtual service.
-#[derive(Debug)]
-pub(super) struct ServiceRecord {
-    service: Service,
-    /// Tells it from an earlier service with the same key.
-    number: u64,
-    /// Oldest first: `-a` appends. The kernel's order is the reverse.
-    destinations: Vec<DestinationRecord>,
-    /// What workers see of it; remade by every change, from the scheduler's memory of before.
-    path: Option<Arc<VirtualService>>,
-    /// What removed destinations had counted, less what returned ones had.
-    departed: Stats,
-}
-
-/// What a scheduler is told when its service is remade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tell {
-    /// Nothing: it goes on.
-    Nothing,
-    /// Destinations were added, removed or edited.
-    Changed,
-    /// It begins anew.
-    Start,
-}
-
-#[derive(Debug)]
-struct DestinationRecord {
-    destination: Destination,
-    id: DestinationId,
-    /// The way to it; `None` where no route leads.
-    hop: Option<Hop>,
-    /// What its counters showed when it was zeroed last.
-    baseline: Stats,
-}
-
-impl DestinationRecord {
-    const fn is_at(&self, address: IpAddr, port: u16) -> bool {
-        let same = match (self.destination.address, address) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => a.to_bits() == b.to_bits(),
-            (IpAddr::V6(a), IpAddr::V6(b)) => a.to_bits() == b.to_bits(),
-            _ => false,
-        };
-        same && self.destination.port == port
-    }
-
-    fn stats(&self, director: &Director) -> Stats {
-        sum_destination(&director.counters, self.id).since(self.baseline)
-    }
-}
-
-impl ServiceRecord {
-    /// What workers see of the service, if packets can be for it.
-    pub(super) fn on_the_path(&self) -> Option<Arc<VirtualService>> {
-        self.path.clone()
-    }
-
-    pub(super) const fn key(&self) -> &ServiceKey {
-        &self.service.key
-    }
-
-    /// Its real servers, each with the way to it.
-    pub(super) fn ways_mut(
-        &mut self,
-    ) -> impl Iterator<Item = (&Destination, DestinationId, &mut Option<Hop>)> {
-        self.destinations.iter_mut().map(|record| (&record.destination, record.id, &mut record.hop))
-    }
-
-    pub(super) fn destinations_count(&self) -> usize {
-        self.destinations.len()
-    }
-
-    /// Remakes what workers see. `tell` says whether the scheduler learns of a change.
-    fn rebuild(&mut self, director: &Director, tell: Tell) {
-        if tell == Tell::Start {
-            self.close_scheduler(director);
-        }
-        let (ids, servers): (Vec<_>, Vec<_>) = self
-            .destinations
-            .iter()
-            .rev()
-            .filter(|record| support::is_reachable(&record.destination))
-            .map(|record| {
-                let Destination { address, port, method, .. } = record.destination;
-                (record.id, RealServer { address: address.into(), port, method })
-            })
-            .unzip();
-        let candidates = Candidates { ids: &ids, servers: &servers, slots: &director.slots };
-        let scheduler = match (&self.path, tell) {
-            (Some(path), Tell::Nothing) => Arc::clone(&path.scheduler),
-            (Some(path), Tell::Changed) => {
-                Arc::new(path.scheduler.changed(&path.destinations, candidates))
-            }
-            _ => {
-                let name = &self.service.scheduler;
-                let scheduler = Scheduler::start(name, candidates, director.hasher);
-                Arc::new(scheduler.unwrap_or(Scheduler::None))
-            }
-        };
-        candidates.arrange(scheduler.is_indexed());
-        let path = VirtualService::new(&self.service, scheduler, ids.into(), servers.into());
-        self.path = Some(Arc::new(path));
-    }
-
-    /// The service's scheduler.
-    pub(super) fn scheduler(&self) -> Option<&Scheduler> {
-        self.path.as_deref().map(|path| path.scheduler.as_ref())
-    }
-
-    /// The scheduler's time is over.
-    fn close_scheduler(&self, director: &Director) {
-        if let Some(scheduler) = self.scheduler() {
-            scheduler.close(&director.slots);
-        }
-    }
-
-    fn stats(&self, director: &Director) -> Stats {
-        let present = self.destinations.iter().map(|record| record.stats(director));
-        present.fold(self.departed, Stats::plus)
-    }
-
-    fn row(&self, director: &Director) -> ServiceRow {
-        let destinations = self.destinations.iter().rev().map(|record| {
-            let slot = director.slots.get(record.id);
-            DestinationRow {
-                destination: record.destination,
-                active: slot.active(),
-                inactive: slot.inactive(),
-                persistent: slot.persistent(),
-                stats: record.stats(director),
-                rates: Rates::default(),
-            }
-        });
-        ServiceRow {
-            service: self.service.clone(),
-            stats: self.stats(director),
-            rates: Rates::default(),
-            destinations: destinations.collect(),
-        }
-    }
-
-    fn zero(&mut self, director: &Director) {
-        self.departed = Stats::default();
-        for record in &mut self.destinations {
-            record.baseline = sum_destination(&director.counters, record.id);
-        }
-    }
-}
-
-/// There is no room for another real server.
-pub(super) fn no_room(director: &Director) -> OperationError {
-    OperationError::Limit(format!(
-        "all {} real servers of the limit `destinations.max` are in use",
-        director.slots.len()
-    ))
-}
-
 impl Control {
     fn place_of(&self, key: &ServiceKey) -> Option<usize> {
         self.services.iter().position(|record| record.service.key == *key)
-    }
-
-    /// What the kernel checks of `-a` and `-e` alike, in its order.
-    fn check_destination(
-        &self,
-        key: &ServiceKey,
-        destination: &Destination,
-    ) -> Result<(), OperationError> {
-        support::check_family(key, destination)?;
-        if destination.weight < 0 || destination.lower_threshold > destination.upper_threshold {
-            return Err(OperationError::Range);
-        }
-        match self.acceptance {
-            Acceptance::Forwardable => support::check_destination(destination),
-            Acceptance::Everything => Ok(()),
-        }
     }
 
     /// A slot for a new destination: its old one if it was removed lately, else a free one.
@@ -212,17 +40,22 @@ impl Control {
     ) -> Result<DestinationRecord, OperationError> {
         let ServiceRecord { service: Service { key, .. }, number, .. } = &self.services[place];
         let returned = self.trash.take_back(key, destination.address, destination.port);
-        let (id, baseline) = match returned {
-            Some(trashed) if trashed.service == *number => (trashed.id, trashed.baseline),
+        let (id, past) = match returned {
+            Some(trashed) if trashed.service == *number => {
+                (trashed.id, Some((trashed.baseline, trashed.estimator)))
+            }
             // To another service than before its connections return, its statistics do not.
-            Some(trashed) => (trashed.id, sum_destination(&self.director.counters, trashed.id)),
+            Some(trashed) => (trashed.id, None),
             None => {
-                let id = self.take_slot().ok_or_else(|| no_room(&self.director))?;
-                (id, sum_destination(&self.director.counters, id))
+                let id = self.take_slot();
+                (id.ok_or_else(|| checks::no_slot(self.director.slots.len()))?, None)
             }
         };
+        let counted = sum_destination(&self.director.counters, id);
+        self.totals.add(counted);
+        let (baseline, estimator) = past.unwrap_or_else(|| (counted, Estimator::default()));
         let hop = self.way_to(destination);
-        Ok(DestinationRecord { destination: *destination, id, hop, baseline })
+        Ok(DestinationRecord { destination: *destination, id, hop, baseline, estimator })
     }
 
     /// A slot that nobody uses; if need be, one of a removed destination that only a scheduler
@@ -265,8 +98,8 @@ impl Control {
         if let Some(hop) = record.hop {
             self.neighbours.remove_user(hop, record.id);
         }
-        let Destination { address, port, .. } = record.destination;
-        self.trash.put((key, address, port), service, record.id, record.baseline);
+        self.totals.remove(sum_destination(&self.director.counters, record.id));
+        self.trash.put(key, service, record);
     }
 
     fn remove_service(&mut self, place: usize) {
@@ -279,20 +112,27 @@ impl Control {
     }
 }
 
+impl TableView for Control {
+    fn acceptance(&self) -> Acceptance {
+        self.acceptance
+    }
+
+    fn service(&self, key: &ServiceKey) -> Option<(&str, usize)> {
+        let record = &self.services[self.place_of(key)?];
+        Some((&record.service.scheduler, record.destinations.len()))
+    }
+
+    fn has_destination(&self, key: &ServiceKey, address: IpAddr, port: u16) -> bool {
+        let Some(place) = self.place_of(key) else { return false };
+        self.services[place].destinations.iter().any(|record| record.is_at(address, port))
+    }
+}
+
 impl Operations for Control {
     fn add_service(&mut self, service: Service) -> Result<(), OperationError> {
-        if self.place_of(&service.key).is_some() {
-            return Err(OperationError::ServiceExists);
-        }
-        support::check_names(&service)?;
+        checks::add_service(self, &service)?;
         self.services_made += 1;
-        let mut record = ServiceRecord {
-            service,
-            number: self.services_made,
-            destinations: Vec::new(),
-            path: None,
-            departed: Stats::default(),
-        };
+        let mut record = ServiceRecord::new(service, self.services_made);
         record.rebuild(&self.director, Tell::Start);
         self.services.push(record);
         self.changed = true;
@@ -300,13 +140,10 @@ impl Operations for Control {
     }
 
     fn edit_service(&mut self, service: Service) -> Result<(), OperationError> {
+        checks::edit_service(self, &service)?;
         let place = self.place_of(&service.key).ok_or(OperationError::NoSuchService)?;
-        support::check_names(&service)?;
         let record = &mut self.services[place];
         let same_scheduler = record.service.scheduler == service.scheduler;
-        if !same_scheduler {
-            support::check_count(&service, record.destinations.len())?;
-        }
         record.service = service;
         // A scheduler that stays is not told of `-E`.
         let tell = if same_scheduler { Tell::Nothing } else { Tell::Start };
@@ -332,13 +169,8 @@ impl Operations for Control {
         key: &ServiceKey,
         destination: Destination,
     ) -> Result<(), OperationError> {
+        checks::add_destination(self, key, &destination)?;
         let place = self.place_of(key).ok_or(OperationError::ServiceNotDefined)?;
-        self.check_destination(key, &destination)?;
-        let present = &self.services[place].destinations;
-        if present.iter().any(|record| record.is_at(destination.address, destination.port)) {
-            return Err(OperationError::DestinationExists);
-        }
-        support::check_unicast(destination.address)?;
         let record = self.slot_for(place, &destination)?;
         let slots = &self.director.slots;
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
@@ -363,8 +195,8 @@ impl Operations for Control {
         key: &ServiceKey,
         destination: Destination,
     ) -> Result<(), OperationError> {
+        checks::edit_destination(self, key, &destination)?;
         let place = self.place_of(key).ok_or(OperationError::ServiceNotDefined)?;
-        self.check_destination(key, &destination)?;
         let service = &mut self.services[place];
         let record = service
             .destinations
@@ -408,7 +240,11 @@ impl Operations for Control {
                 let place = self.place_of(key).ok_or(OperationError::NoSuchService)?;
                 self.services[place].zero(&self.director);
             }
-            None => self.services.iter_mut().for_each(|record| record.zero(&self.director)),
+            None => {
+                self.services.iter_mut().for_each(|record| record.zero(&self.director));
+                let counted = self.counted();
+                self.totals.zero(counted);
+            }
         }
         Ok(())
     }
@@ -422,6 +258,10 @@ impl Operations for Control {
         self.timeouts.settings()
     }
 
+    fn apply_all(&mut self, commands: &[Command]) -> Result<(), Refused> {
+        Self::apply_all(self, commands)
+    }
+
     fn services(&self) -> Vec<ServiceRow> {
         self.services.iter().map(|record| record.row(&self.director)).collect()
     }
@@ -432,6 +272,10 @@ impl Operations for Control {
 
     fn service_settings(&self, key: &ServiceKey) -> Option<Service> {
         Some(self.services[self.place_of(key)?].service.clone())
+    }
+
+    fn totals(&self) -> Totals {
+        self.totals.row(self.counted())
     }
 
     fn connections(&self) -> Vec<ConnectionRow> {

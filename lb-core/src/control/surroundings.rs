@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::addresses::AddressOrigin;
-use super::services::ServiceRecord;
+use super::record::ServiceRecord;
 use super::{Control, Network};
 use crate::route::{Hop, Route, Routes};
 

@@ -4,10 +4,14 @@
 //! service, address and port before it was emptied out takes its old slot back: its connections
 //! and counters resume.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
+use super::record::DestinationRecord;
+use super::transaction::Place;
 use crate::clock::Tick;
 use crate::director::Director;
+use crate::estimator::Estimator;
 use crate::operations::Stats;
 use crate::service::ServiceKey;
 use crate::slots::DestinationId;
@@ -23,10 +27,18 @@ pub(super) struct Trashed {
     /// Number of the service that it was of.
     pub(super) service: u64,
     pub(super) baseline: Stats,
+    pub(super) estimator: Estimator,
     idle_since: Option<Tick>,
     /// Workers may know it from an older snapshot until they have passed this epoch; `None` until
     /// the snapshot without it was published.
     epoch: Option<u64>,
+}
+
+impl Trashed {
+    /// Whether no worker can know it any more.
+    fn is_past(&self, passed: u64) -> bool {
+        self.epoch.is_some_and(|epoch| passed >= epoch)
+    }
 }
 
 /// Where slots come from and go to.
@@ -57,41 +69,18 @@ impl Trash {
         }
         let passed = director.epochs.passed();
         let place = self.removed.iter().position(|(_, _, _, trashed)| {
-            trashed.epoch.is_some_and(|epoch| passed >= epoch)
-                && director.slots.get(trashed.id).is_idle()
+            trashed.is_past(passed) && director.slots.get(trashed.id).is_idle()
         })?;
         let id = self.removed.swap_remove(place).3.id;
         director.slots.get(id).reset();
         Some(id)
     }
 
-    /// Slots that [`Trash::take_slot`] would give one after the other.
-    pub(super) fn room(&self, director: &Director) -> usize {
-        let passed = director.epochs.passed();
-        let idle = self.removed.iter().filter(|(_, _, _, trashed)| {
-            trashed.epoch.is_some_and(|epoch| passed >= epoch)
-                && director.slots.get(trashed.id).is_idle()
-        });
-        self.free.len() + (self.slots - self.fresh) as usize + idle.count()
-    }
-
-    /// Whether a removed destination could be taken back.
-    pub(super) fn has(&self, service: &ServiceKey, address: IpAddr, port: u16) -> bool {
-        self.removed.iter().any(|(key, removed_address, removed_port, _)| {
-            key == service && *removed_address == address && *removed_port == port
-        })
-    }
-
     /// The destination was removed from its service.
-    pub(super) fn put(
-        &mut self,
-        end: (ServiceKey, IpAddr, u16),
-        service: u64,
-        id: DestinationId,
-        baseline: Stats,
-    ) {
-        let trashed = Trashed { id, service, baseline, idle_since: None, epoch: None };
-        self.removed.push((end.0, end.1, end.2, trashed));
+    pub(super) fn put(&mut self, key: ServiceKey, service: u64, record: &DestinationRecord) {
+        let &DestinationRecord { destination, id, baseline, estimator, .. } = record;
+        let trashed = Trashed { id, service, baseline, estimator, idle_since: None, epoch: None };
+        self.removed.push((key, destination.address, destination.port, trashed));
     }
 
     /// Takes a removed destination back, if it is still here.
@@ -105,6 +94,19 @@ impl Trash {
             key == service && *removed_address == address && *removed_port == port
         })?;
         Some(self.removed.swap_remove(place).3)
+    }
+
+    /// The number of slots that new destinations could take now, and the removed destinations whose
+    /// slots are not among them. What schedulers remember does not count: they forget if need be.
+    pub(super) fn supply(&self, director: &Director) -> (usize, HashSet<Place>) {
+        let passed = director.epochs.passed();
+        let needed = self.removed.iter().filter(|(_, _, _, trashed)| {
+            !trashed.is_past(passed) || director.slots.get(trashed.id).has_connections()
+        });
+        let needed: HashSet<Place> =
+            needed.map(|&(key, address, port, _)| (key, address, port)).collect();
+        let fresh = usize::try_from(self.slots - self.fresh).unwrap_or(usize::MAX);
+        (fresh + self.free.len() + self.removed.len() - needed.len(), needed)
     }
 
     /// Frees the slots that nothing has referred to for long enough. All changes so far must have

@@ -37,6 +37,8 @@ pub enum Command {
     StopDaemon { role: DaemonRole, sync_id: u8 },
     /// `-R`: the commands are lines of standard input.
     Restore,
+    /// `-R --atomic`: the same, all of them or none. An option of sluiceadm's own.
+    RestoreAll,
     /// `-h`
     Help,
     /// `-v`
@@ -44,6 +46,28 @@ pub enum Command {
 }
 
 impl Command {
+    /// The option that stands for it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::AddService(_) => "-A",
+            Self::EditService(_) => "-E",
+            Self::DeleteService(_) => "-D",
+            Self::Clear => "-C",
+            Self::AddDestination { .. } => "-a",
+            Self::EditDestination { .. } => "-e",
+            Self::DeleteDestination { .. } => "-d",
+            Self::List(_) => "-L",
+            Self::Save { .. } => "-S",
+            Self::Zero(_) => "-Z",
+            Self::SetTimeouts(_) => "--set",
+            Self::StartDaemon(_) => "--start-daemon",
+            Self::StopDaemon { .. } => "--stop-daemon",
+            Self::Restore | Self::RestoreAll => "-R",
+            Self::Help => "-h",
+            Self::Version => "-v",
+        }
+    }
+
     /// Whether it changes the director; a restore may.
     pub const fn changes(&self) -> bool {
         !matches!(self, Self::List(_) | Self::Save { .. } | Self::Help | Self::Version)

@@ -48,6 +48,7 @@ pub fn command_line(command: &Command) -> String {
             format!("--stop-daemon {} --syncid {sync_id}", role.name())
         }
         Command::Restore => "-R".to_owned(),
+        Command::RestoreAll => "-R --atomic".to_owned(),
         Command::Help => "-h".to_owned(),
         Command::Version => "-v".to_owned(),
     }
@@ -138,6 +139,7 @@ mod tests {
             "--start-daemon backup",
             "--stop-daemon backup --syncid 4",
             "-R",
+            "-R --atomic",
             "-h",
             "-v",
         ] {

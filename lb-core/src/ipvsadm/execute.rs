@@ -2,10 +2,10 @@
 
 use super::command::{Command, ListOptions, ParseError, Subject};
 use super::names::Names;
-use super::text::Style;
+use super::text::{Style, push};
 use super::{connections, help, listing, parser, save};
 use crate::operations::{
-    ConnectionRow, DaemonRow, OperationError, Operations, ServiceRow, TimeoutSettings,
+    ConnectionRow, DaemonRow, OperationError, Operations, Refused, ServiceRow, TimeoutSettings,
 };
 
 /// What a run of ipvsadm leaves behind.
@@ -40,6 +40,9 @@ pub fn execute<W: AsRef<str>>(
 ) -> Outcome {
     match parser::parse(words, names) {
         Ok(Command::Restore) => restore(input, |command| apply(command, operations), names),
+        Ok(Command::RestoreAll) => {
+            restore_all(input, |commands| operations.apply_all(commands), names)
+        }
         Ok(command) => {
             let reply = apply(&command, operations);
             print(&command, reply, names)
@@ -51,7 +54,8 @@ pub fn execute<W: AsRef<str>>(
 /// Whether a command line reads standard input: a caller has to read it first.
 pub fn reads_input<W: AsRef<str>>(words: &[W]) -> bool {
     // Names do not matter: no option that looks one up goes with -R.
-    matches!(parser::parse(words, &super::Numeric), Ok(Command::Restore))
+    let command = parser::parse(words, &super::Numeric);
+    matches!(command, Ok(Command::Restore | Command::RestoreAll))
 }
 
 /// Does to the director what the command says. Looks no names up and prints nothing: this is the
@@ -83,7 +87,7 @@ pub fn apply(command: &Command, operations: &mut impl Operations) -> Reply {
         Command::StopDaemon { role, sync_id } => operations.stop_daemon(*role, *sync_id),
         Command::List(options) => return query(options.subject, operations),
         Command::Save { .. } => return query(Subject::Table, operations),
-        Command::Restore | Command::Help | Command::Version => Ok(()),
+        Command::Restore | Command::RestoreAll | Command::Help | Command::Version => Ok(()),
     };
     result.map_or_else(Reply::Refused, |()| Reply::Done)
 }
@@ -156,7 +160,7 @@ pub fn restore(
         }
         let (outcome, ends) = match parser::parse(&words, names) {
             // A restore within a restore is no command.
-            Ok(Command::Restore) => (refusal(&ParseError::try_help()), true),
+            Ok(Command::Restore | Command::RestoreAll) => (refusal(&ParseError::try_help()), true),
             Ok(command) => {
                 let reply = apply(&command);
                 let outcome = print(&command, reply, names);
@@ -177,6 +181,46 @@ pub fn restore(
         }
     }
     total
+}
+
+/// Runs the lines of `-R --atomic`: all of them, or none where one of them is wrong.
+///
+/// Every line is read first; what does not parse is named with the number of its line (exit code
+/// 2). Then `apply_all` gets the commands; the first one that it refuses is named (255). Lines that
+/// begin with `#`, and lines without words, do nothing.
+pub fn restore_all(
+    input: &[u8],
+    apply_all: impl FnOnce(&[Command]) -> Result<(), Refused>,
+    names: &dyn Names,
+) -> Outcome {
+    let (mut commands, mut lines, mut stderr) = (Vec::new(), Vec::new(), String::new());
+    for (number, line) in (1_usize..).zip(input.split(|&byte| byte == b'\n')) {
+        let line = String::from_utf8_lossy(line);
+        let words = restore_words(&line);
+        if words.first().is_none_or(|word| word.starts_with('#')) {
+            continue;
+        }
+        match parser::parse(&words, names) {
+            Ok(command) => {
+                commands.push(command);
+                lines.push(number);
+            }
+            Err(error) => {
+                push(&mut stderr, format_args!("line {number}: {}\n", error.message.trim()))
+            }
+        }
+    }
+    let exit = if !stderr.is_empty() {
+        2
+    } else if let Err(Refused { index, error }) = apply_all(&commands) {
+        let line = lines.get(index).copied().unwrap_or_default();
+        push(&mut stderr, format_args!("line {line}: {error}\n"));
+        255
+    } else {
+        return Outcome::default();
+    };
+    stderr.push_str("Nothing was changed.\n");
+    Outcome { exit, stdout: String::new(), stderr }
 }
 
 /// The words of a line of `-R`: split at blanks, tabs and carriage returns, with no quoting.

@@ -82,6 +82,7 @@ pub(super) enum Opt {
     TunnelNoChecksum,
     TunnelChecksum,
     TunnelRemoteChecksum,
+    Atomic,
 }
 
 impl Opt {
@@ -97,7 +98,7 @@ impl Opt {
 /// ```text
 /// columns: A E D C R S a e d L Z --set --start-daemon --stop-daemon
 /// ```
-pub(super) const OPTIONS: [(Opt, &str, &[u8; 14]); 34] = [
+pub(super) const OPTIONS: [(Opt, &str, &[u8; 14]); 35] = [
     (Opt::Numeric, "numeric", b"xxxxx.xxx.xxxx"),
     (Opt::Connection, "connection", b"xxxxxxxxx1xxxx"),
     (Opt::ServiceAddress, "service-address", b"+++xxx+++1.xxx"),
@@ -132,6 +133,8 @@ pub(super) const OPTIONS: [(Opt, &str, &[u8; 14]); 34] = [
     (Opt::TunnelNoChecksum, "tun-nocsum", b"xxxxxx..xxxxxx"),
     (Opt::TunnelChecksum, "tun-csum", b"xxxxxx..xxxxxx"),
     (Opt::TunnelRemoteChecksum, "tun-remcsum", b"xxxxxx..xxxxxx"),
+    // Not ipvsadm's.
+    (Opt::Atomic, "atomic", b"xxxx.xxxxxxxxx"),
 ];
 
 /// Tunnel options in the order in which they are checked, with one letter per tunnel type
@@ -266,6 +269,7 @@ pub(super) const WORDS: &[Word] = &[
     value(None, "mcast-group", Plain(Opt::McastGroup)),
     value(None, "mcast-port", Plain(Opt::McastPort)),
     value(None, "mcast-ttl", Plain(Opt::McastTtl)),
+    flag(None, "atomic", Plain(Opt::Atomic)),
 ];
 
 impl OptionWord {

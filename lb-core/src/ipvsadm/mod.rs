@@ -11,7 +11,8 @@
 //!
 //! Only the middle step touches the director, so a caller that shares one director among several
 //! operators can lock it for that step alone: [`parse`], [`apply`] and [`print()`] are public.
-//! [`execute`] does all three, and [`restore`] does them line by line.
+//! [`execute`] does all three, [`restore`] does them line by line, and [`restore_all`] for all lines
+//! at once. Its option is the only word that ipvsadm does not have.
 
 mod address;
 mod command;
@@ -32,7 +33,8 @@ mod text;
 pub use command::{Command, Format, ListOptions, ParseError, Subject};
 pub use command_line::command_line;
 pub use execute::{
-    Outcome, Reply, apply, execute, print, reads_input, refusal, restore, restore_words,
+    Outcome, Reply, apply, execute, print, reads_input, refusal, restore, restore_all,
+    restore_words,
 };
 pub use names::{FixedNames, Names, Numeric};
 pub use parser::parse;

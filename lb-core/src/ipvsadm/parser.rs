@@ -316,6 +316,7 @@ impl Line {
             CommandName::EditService => Command::EditService(self.into_service()?),
             CommandName::DeleteService => Command::DeleteService(self.needed_key()?),
             CommandName::Clear => Command::Clear,
+            CommandName::Restore if self.given.contains(Opt::Atomic) => Command::RestoreAll,
             CommandName::Restore => Command::Restore,
             CommandName::Save => Command::Save { numeric: self.given.contains(Opt::Numeric) },
             CommandName::AddServer => {

@@ -43,6 +43,10 @@ impl Operations for Large {
         }]
     }
 
+    fn totals(&self) -> Totals {
+        Totals::default()
+    }
+
     fn service(&self, _: &ServiceKey) -> Option<ServiceRow> {
         self.services().pop()
     }

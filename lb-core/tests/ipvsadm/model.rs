@@ -184,6 +184,10 @@ impl Operations for Model {
         self.services.clone()
     }
 
+    fn totals(&self) -> Totals {
+        Totals::default()
+    }
+
     fn service(&self, key: &ServiceKey) -> Option<ServiceRow> {
         self.services.iter().find(|row| row.service.key == *key).cloned()
     }
