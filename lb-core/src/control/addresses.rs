@@ -135,7 +135,7 @@ impl Control {
     /// All addresses that are known, owned or not, in their order.
     pub fn address_rows(&self) -> Vec<AddressRow> {
         let Owned { of_interfaces, named, withdrawn, .. } = &self.owned;
-        let of_services = self.services.iter().filter_map(|record| match record.key() {
+        let of_services = self.services.iter().filter_map(|(key, _)| match key {
             ServiceKey::Address { address, .. } => Some(*address),
             ServiceKey::Mark { .. } => None,
         });

@@ -33,7 +33,7 @@ impl Control {
             return;
         }
         let mut services = std::mem::take(&mut self.services);
-        let servers = services.iter_mut().flat_map(ServiceRecord::ways_mut);
+        let servers = services.values_mut().flat_map(ServiceRecord::ways_mut);
         for (destination, id, way) in servers {
             if changed.contains(&destination.address) {
                 *way = self.find_way(destination, id, *way);

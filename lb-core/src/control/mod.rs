@@ -15,7 +15,9 @@ mod addresses;
 mod announce;
 mod checks;
 mod defence;
+mod departures;
 mod local_servers;
+mod ordered_map;
 mod paths;
 mod record;
 mod services;
@@ -39,6 +41,7 @@ use crate::marks::{MarkRules, Marks};
 use crate::neighbour::{NeighbourRow, NeighbourSeen, Neighbours, Patience, Question};
 use crate::punt::PuntRules;
 use crate::route::{Hop, Route, Routes};
+use crate::service::ServiceKey;
 use crate::settings::Settings;
 use crate::slots::DestinationId;
 use crate::snapshot::{Contents, Snapshot};
@@ -48,6 +51,8 @@ use crate::wire::MacAddress;
 
 use addresses::Owned;
 use announce::Announcements;
+use departures::Departures;
+use ordered_map::OrderedMap;
 use paths::PathMtus;
 use record::ServiceRecord;
 use totals::RunningTotals;
@@ -126,9 +131,10 @@ pub struct Control {
     announcements: Announcements,
     timeouts: Timeouts,
     settings: Settings,
-    services: Vec<ServiceRecord>,
+    services: OrderedMap<ServiceKey, ServiceRecord>,
     services_made: u64,
     trash: Trash,
+    departures: Departures,
     totals: RunningTotals,
     now: Tick,
     /// When the room for connections is looked at next.
@@ -167,6 +173,8 @@ impl Control {
         for (hop, mac) in network.permanent_neighbours {
             neighbours.set_permanent(hop, mac);
         }
+        let announcements =
+            Announcements::new(network.announcements, network.announce_interval_ticks);
         let (timeouts, settings) = (Timeouts::default(), Settings::default());
         let empty = Contents {
             services: std::iter::empty(),
@@ -195,15 +203,13 @@ impl Control {
             mark_rules: MarkRules::default(),
             marks: Arc::default(),
             marks_changed: false,
-            announcements: Announcements::new(
-                network.announcements,
-                network.announce_interval_ticks,
-            ),
+            announcements,
             timeouts,
             settings,
-            services: Vec::new(),
+            services: OrderedMap::default(),
             services_made: 0,
             trash: Trash::new(limits.destinations_max),
+            departures: Departures::default(),
             totals: RunningTotals::default(),
             now: Tick::default(),
             defence_due: Tick::default(),
@@ -251,6 +257,7 @@ impl Control {
 
     /// Makes all changes since the last call visible to the workers, from their next burst on.
     pub fn publish(&mut self) {
+        self.settle_departures();
         self.publish_ways();
         if !std::mem::take(&mut self.changed) {
             return;
@@ -258,11 +265,13 @@ impl Control {
         if std::mem::take(&mut self.marks_changed) {
             self.marks = Arc::new(Marks::new(&self.mark_rules, &self.interfaces, self.hasher));
         }
+        let director = &self.director;
+        self.services.values_mut().for_each(|record| record.refresh(director));
         let addresses: BTreeSet<_> = self.owned_addresses().collect();
         self.set_own_addresses(addresses);
         let link_locals = self.interfaces.iter().map(|interface| interface.link_local().into());
         let contents = Contents {
-            services: self.services.iter().filter_map(ServiceRecord::on_the_path),
+            services: self.services.values().filter_map(ServiceRecord::on_the_path),
             local: self.own_addresses.iter().map(|&address| address.into()).chain(link_locals),
             interfaces: Arc::clone(&self.interfaces),
             timeouts: self.timeouts,
@@ -302,7 +311,7 @@ impl Control {
         self.publish();
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         self.retired_ways.retain(|ways| Arc::strong_count(ways) > 1);
-        for scheduler in self.services.iter().filter_map(ServiceRecord::scheduler) {
+        for scheduler in self.services.values().filter_map(ServiceRecord::scheduler) {
             scheduler.tick(now, &self.settings, &self.director.slots);
         }
         self.trash.empty(now, &self.director);
@@ -370,7 +379,7 @@ impl Control {
 
     /// Real servers of all services.
     pub fn destinations_count(&self) -> usize {
-        self.services.iter().map(ServiceRecord::destinations_count).sum()
+        self.services.values().map(|record| record.destinations().len()).sum()
     }
 
     /// A sweeper for this director's connections, for the housekeeping thread.

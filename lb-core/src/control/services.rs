@@ -1,11 +1,10 @@
 //! The operations on the table of services, with the kernel's rules (`ip_vs_ctl.c`).
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 
 use super::Control;
 use super::checks::{self, TableView};
-use super::record::{DestinationRecord, ServiceRecord, Tell};
+use super::record::{DestinationRecord, ServiceRecord};
 use super::support::Acceptance;
 use crate::address::Address;
 use crate::counters::sum_destination;
@@ -28,20 +27,16 @@ use crate::virtual_service::Engine;
 const IPVS_TABLE_SIZE: usize = 4096;
 
 impl Control {
-    fn place_of(&self, key: &ServiceKey) -> Option<usize> {
-        self.services.iter().position(|record| record.service.key == *key)
-    }
-
     /// A slot for a new destination: its old one if it was removed lately, else a free one.
     fn slot_for(
         &mut self,
-        place: usize,
+        key: &ServiceKey,
         destination: &Destination,
     ) -> Result<DestinationRecord, OperationError> {
-        let ServiceRecord { service: Service { key, .. }, number, .. } = &self.services[place];
-        let returned = self.trash.take_back(key, destination.address, destination.port);
+        let number = self.services.get(key).map(|record| record.number);
+        let returned = self.trash.take_back(&(*key, destination.address, destination.port));
         let (id, past) = match returned {
-            Some(trashed) if trashed.service == *number => {
+            Some(trashed) if Some(trashed.service) == number => {
                 (trashed.id, Some((trashed.baseline, trashed.estimator)))
             }
             // To another service than before its connections return, its statistics do not.
@@ -62,7 +57,7 @@ impl Control {
     /// remembers.
     fn take_slot(&mut self) -> Option<DestinationId> {
         self.trash.take_slot(&self.director).or_else(|| {
-            for scheduler in self.services.iter().filter_map(ServiceRecord::scheduler) {
+            for scheduler in self.services.values().filter_map(ServiceRecord::scheduler) {
                 scheduler.forget_removed(&self.director.slots);
             }
             self.trash.take_slot(&self.director)
@@ -89,24 +84,11 @@ impl Control {
         self.tells_apart |= destination.method == ForwardingMethod::Masquerading;
     }
 
-    /// Takes a destination out of service; its connections stay.
-    fn retire(&mut self, (key, service): (ServiceKey, u64), record: &DestinationRecord) {
-        self.director.slots.get(record.id).set_available(false);
-        if self.settings.expire_nodest_conn {
-            self.director.has_orphans.store(true, Ordering::Release);
-        }
-        if let Some(hop) = record.hop {
-            self.neighbours.remove_user(hop, record.id);
-        }
-        self.totals.remove(sum_destination(&self.director.counters, record.id));
-        self.trash.put(key, service, record);
-    }
-
-    fn remove_service(&mut self, place: usize) {
-        let record = self.services.remove(place);
+    fn remove_service(&mut self, key: &ServiceKey) {
+        let Some(record) = self.services.remove(key) else { return };
         record.close_scheduler(&self.director);
-        for destination in &record.destinations {
-            self.retire((record.service.key, record.number), destination);
+        for destination in record.destinations().values() {
+            self.retire((*key, record.number), destination);
         }
         self.changed = true;
     }
@@ -118,13 +100,13 @@ impl TableView for Control {
     }
 
     fn service(&self, key: &ServiceKey) -> Option<(&str, usize)> {
-        let record = &self.services[self.place_of(key)?];
-        Some((&record.service.scheduler, record.destinations.len()))
+        let record = self.services.get(key)?;
+        Some((&record.service.scheduler, record.destinations().len()))
     }
 
     fn has_destination(&self, key: &ServiceKey, address: IpAddr, port: u16) -> bool {
-        let Some(place) = self.place_of(key) else { return false };
-        self.services[place].destinations.iter().any(|record| record.is_at(address, port))
+        let record = self.services.get(key);
+        record.is_some_and(|record| record.destinations().contains(&(address, port)))
     }
 }
 
@@ -132,36 +114,28 @@ impl Operations for Control {
     fn add_service(&mut self, service: Service) -> Result<(), OperationError> {
         checks::add_service(self, &service)?;
         self.services_made += 1;
-        let mut record = ServiceRecord::new(service, self.services_made);
-        record.rebuild(&self.director, Tell::Start);
-        self.services.push(record);
+        self.services.insert(service.key, ServiceRecord::new(service, self.services_made));
         self.changed = true;
         Ok(())
     }
 
     fn edit_service(&mut self, service: Service) -> Result<(), OperationError> {
         checks::edit_service(self, &service)?;
-        let place = self.place_of(&service.key).ok_or(OperationError::NoSuchService)?;
-        let record = &mut self.services[place];
-        let same_scheduler = record.service.scheduler == service.scheduler;
-        record.service = service;
-        // A scheduler that stays is not told of `-E`.
-        let tell = if same_scheduler { Tell::Nothing } else { Tell::Start };
-        record.rebuild(&self.director, tell);
+        let record = self.services.get_mut(&service.key).ok_or(OperationError::NoSuchService)?;
+        record.set(service, &self.director);
         self.changed = true;
         Ok(())
     }
 
     fn delete_service(&mut self, key: &ServiceKey) -> Result<(), OperationError> {
-        let place = self.place_of(key).ok_or(OperationError::NoSuchService)?;
-        self.remove_service(place);
+        checks::has_service(self, key)?;
+        self.remove_service(key);
         Ok(())
     }
 
     fn clear(&mut self) {
-        while !self.services.is_empty() {
-            self.remove_service(self.services.len() - 1);
-        }
+        let keys: Vec<ServiceKey> = self.services.iter().rev().map(|(&key, _)| key).collect();
+        keys.iter().for_each(|key| self.remove_service(key));
     }
 
     fn add_destination(
@@ -170,22 +144,16 @@ impl Operations for Control {
         destination: Destination,
     ) -> Result<(), OperationError> {
         checks::add_destination(self, key, &destination)?;
-        let place = self.place_of(key).ok_or(OperationError::ServiceNotDefined)?;
-        let record = self.slot_for(place, &destination)?;
+        let record = self.slot_for(key, &destination)?;
         let slots = &self.director.slots;
         let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
         slots.get(record.id).forget_last_weight();
         slots.configure(record.id, weight, upper_threshold, lower_threshold);
         self.publish_path(&destination, record.id, record.hop);
-        if let Some(hop) = record.hop {
-            self.neighbours.add_user(hop, record.id, &self.director.slots);
+        self.welcome(record.id, record.hop);
+        if let Some(service) = self.services.get_mut(key) {
+            service.add(record, &self.director);
         }
-        self.director.slots.get(record.id).set_available(true);
-        let service = &mut self.services[place];
-        // What a returned destination had counted is counted by itself again.
-        service.departed = service.departed.since(record.stats(&self.director));
-        service.destinations.push(record);
-        service.rebuild(&self.director, Tell::Changed);
         self.changed = true;
         Ok(())
     }
@@ -196,22 +164,16 @@ impl Operations for Control {
         destination: Destination,
     ) -> Result<(), OperationError> {
         checks::edit_destination(self, key, &destination)?;
-        let place = self.place_of(key).ok_or(OperationError::ServiceNotDefined)?;
-        let service = &mut self.services[place];
-        let record = service
-            .destinations
-            .iter_mut()
-            .find(|record| record.is_at(destination.address, destination.port))
-            .ok_or(OperationError::NoSuchDestination)?;
-        record.destination = destination;
-        let (id, hop) = (record.id, record.hop);
-        let Destination { weight, upper_threshold, lower_threshold, .. } = destination;
+        let service = self.services.get_mut(key).ok_or(OperationError::ServiceNotDefined)?;
+        let (id, hop) = service.edit(destination).ok_or(OperationError::NoSuchDestination)?;
+        let Destination { address, port, weight, upper_threshold, lower_threshold, .. } =
+            destination;
         self.director.slots.configure(id, weight, upper_threshold, lower_threshold);
-        service.rebuild(&self.director, Tell::Changed);
         let way = self.find_way(&destination, id, hop);
-        let service = &mut self.services[place];
-        let edited = service.destinations.iter_mut().find(|record| record.id == id);
-        edited.into_iter().for_each(|record| record.hop = way);
+        let service = self.services.get_mut(key);
+        if let Some(edited) = service.and_then(|it| it.destination_mut((address, port))) {
+            edited.hop = way;
+        }
         self.changed = true;
         Ok(())
     }
@@ -222,14 +184,11 @@ impl Operations for Control {
         address: IpAddr,
         port: u16,
     ) -> Result<(), OperationError> {
-        let place = self.place_of(key).ok_or(OperationError::ServiceNotDefined)?;
-        let service = &mut self.services[place];
-        let found = service.destinations.iter().position(|record| record.is_at(address, port));
-        let record = service.destinations.remove(found.ok_or(OperationError::NoSuchDestination)?);
-        service.departed = service.departed.plus(record.stats(&self.director));
-        service.rebuild(&self.director, Tell::Changed);
+        checks::delete_destination(self, key, address, port)?;
+        let service = self.services.get_mut(key).ok_or(OperationError::ServiceNotDefined)?;
         let number = service.number;
-        self.retire((*key, number), &record);
+        let record = service.remove((address, port), &self.director);
+        self.retire((*key, number), &record.ok_or(OperationError::NoSuchDestination)?);
         self.changed = true;
         Ok(())
     }
@@ -237,11 +196,11 @@ impl Operations for Control {
     fn zero(&mut self, key: Option<&ServiceKey>) -> Result<(), OperationError> {
         match key {
             Some(key) => {
-                let place = self.place_of(key).ok_or(OperationError::NoSuchService)?;
-                self.services[place].zero(&self.director);
+                let record = self.services.get_mut(key).ok_or(OperationError::NoSuchService)?;
+                record.zero(&self.director);
             }
             None => {
-                self.services.iter_mut().for_each(|record| record.zero(&self.director));
+                self.services.values_mut().for_each(|record| record.zero(&self.director));
                 let counted = self.counted();
                 self.totals.zero(counted);
             }
@@ -263,15 +222,15 @@ impl Operations for Control {
     }
 
     fn services(&self) -> Vec<ServiceRow> {
-        self.services.iter().map(|record| record.row(&self.director)).collect()
+        self.services.values().map(|record| record.row(&self.director)).collect()
     }
 
     fn service(&self, key: &ServiceKey) -> Option<ServiceRow> {
-        Some(self.services[self.place_of(key)?].row(&self.director))
+        Some(self.services.get(key)?.row(&self.director))
     }
 
     fn service_settings(&self, key: &ServiceKey) -> Option<Service> {
-        Some(self.services[self.place_of(key)?].service.clone())
+        Some(self.services.get(key)?.service.clone())
     }
 
     fn totals(&self) -> Totals {

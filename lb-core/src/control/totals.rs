@@ -52,7 +52,7 @@ impl RunningTotals {
 impl Control {
     /// What the slots of all present real servers have counted.
     pub(super) fn counted(&self) -> Stats {
-        let counted = self.services.iter().map(|record| record.counted(&self.director));
+        let counted = self.services.values().map(|record| record.counted(&self.director));
         counted.fold(Stats::default(), Stats::plus)
     }
 
@@ -68,7 +68,7 @@ impl Control {
             let director = &self.director;
             let counted = self
                 .services
-                .iter_mut()
+                .values_mut()
                 .map(|record: &mut ServiceRecord| record.estimate(director));
             let counted = counted.fold(Stats::default(), Stats::plus);
             self.totals.estimate(counted);

@@ -87,11 +87,10 @@ impl TableView for Rehearsal {
 
 impl Rehearsal {
     fn of(control: &Control) -> Self {
-        let services = control.services.iter().map(|record| {
-            let ends =
-                record.destinations().map(|it| (it.destination.address, it.destination.port));
+        let services = control.services.iter().map(|(&key, record)| {
+            let ends = record.destinations().iter().map(|(&end, _)| end);
             let scheduler = record.service.scheduler.clone();
-            (*record.key(), Planned { scheduler, destinations: ends.collect() })
+            (key, Planned { scheduler, destinations: ends.collect() })
         });
         let (slots, removed) = control.trash.supply(&control.director);
         Self {

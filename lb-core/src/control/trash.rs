@@ -5,8 +5,8 @@
 //! and counters resume.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 
+use super::ordered_map::OrderedMap;
 use super::record::DestinationRecord;
 use super::transaction::Place;
 use crate::clock::Tick;
@@ -44,7 +44,8 @@ impl Trashed {
 /// Where slots come from and go to.
 #[derive(Debug)]
 pub(super) struct Trash {
-    removed: Vec<(ServiceKey, IpAddr, u16, Trashed)>,
+    /// Those that were removed first come first.
+    removed: OrderedMap<Place, Trashed>,
     free: Vec<DestinationId>,
     fresh: u32,
     slots: u32,
@@ -54,7 +55,7 @@ impl Trash {
     /// All slots are free.
     pub(super) fn new(slots: usize) -> Self {
         let slots = u32::try_from(slots).unwrap_or(u32::MAX);
-        Self { removed: Vec::new(), free: Vec::new(), fresh: 0, slots }
+        Self { removed: OrderedMap::default(), free: Vec::new(), fresh: 0, slots }
     }
 
     /// A slot that nobody uses. When there is none, a removed destination without connections
@@ -68,10 +69,10 @@ impl Trash {
             return Some(DestinationId(self.fresh - 1));
         }
         let passed = director.epochs.passed();
-        let place = self.removed.iter().position(|(_, _, _, trashed)| {
+        let (&place, _) = self.removed.iter().find(|(_, trashed)| {
             trashed.is_past(passed) && director.slots.get(trashed.id).is_idle()
         })?;
-        let id = self.removed.swap_remove(place).3.id;
+        let id = self.removed.remove(&place)?.id;
         director.slots.get(id).reset();
         Some(id)
     }
@@ -80,31 +81,22 @@ impl Trash {
     pub(super) fn put(&mut self, key: ServiceKey, service: u64, record: &DestinationRecord) {
         let &DestinationRecord { destination, id, baseline, estimator, .. } = record;
         let trashed = Trashed { id, service, baseline, estimator, idle_since: None, epoch: None };
-        self.removed.push((key, destination.address, destination.port, trashed));
+        self.removed.insert((key, destination.address, destination.port), trashed);
     }
 
     /// Takes a removed destination back, if it is still here.
-    pub(super) fn take_back(
-        &mut self,
-        service: &ServiceKey,
-        address: IpAddr,
-        port: u16,
-    ) -> Option<Trashed> {
-        let place = self.removed.iter().position(|(key, removed_address, removed_port, _)| {
-            key == service && *removed_address == address && *removed_port == port
-        })?;
-        Some(self.removed.swap_remove(place).3)
+    pub(super) fn take_back(&mut self, place: &Place) -> Option<Trashed> {
+        self.removed.remove(place)
     }
 
     /// The number of slots that new destinations could take now, and the removed destinations whose
     /// slots are not among them. What schedulers remember does not count: they forget if need be.
     pub(super) fn supply(&self, director: &Director) -> (usize, HashSet<Place>) {
         let passed = director.epochs.passed();
-        let needed = self.removed.iter().filter(|(_, _, _, trashed)| {
+        let needed = self.removed.iter().filter(|(_, trashed)| {
             !trashed.is_past(passed) || director.slots.get(trashed.id).has_connections()
         });
-        let needed: HashSet<Place> =
-            needed.map(|&(key, address, port, _)| (key, address, port)).collect();
+        let needed: HashSet<Place> = needed.map(|(&place, _)| place).collect();
         let fresh = usize::try_from(self.slots - self.fresh).unwrap_or(usize::MAX);
         (fresh + self.free.len() + self.removed.len() - needed.len(), needed)
     }
@@ -117,7 +109,7 @@ impl Trash {
         }
         let passed = director.epochs.passed();
         let free = &mut self.free;
-        self.removed.retain_mut(|(_, _, _, trashed)| {
+        self.removed.retain(|trashed| {
             let slot = director.slots.get(trashed.id);
             if !slot.is_idle() {
                 trashed.idle_since = None;

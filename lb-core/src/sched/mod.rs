@@ -7,6 +7,7 @@
 
 mod address_hash;
 mod affinity;
+mod change;
 mod dh;
 mod fo;
 mod lblc;
@@ -34,6 +35,7 @@ use crate::slots::{DestinationId, DestinationSlot, DestinationSlots};
 use crate::virtual_service::RealServer;
 
 use affinity::Affinity;
+pub use change::{Change, Rounds, Weights};
 pub use dh::DestinationHash;
 pub use lblc::LocalityBased;
 pub use lblcr::ReplicatedLocality;
@@ -102,6 +104,11 @@ impl<'a> Candidates<'a> {
         }
     }
 
+    /// What wrr makes of the weights, as they are at this moment.
+    fn rounds(&self) -> Rounds {
+        Rounds::of(self.ids.iter().map(|&id| self.slots.get(id).weight()))
+    }
+
     /// Whether any destination may get one.
     fn any_usable(&self) -> bool {
         (0..self.ids.len()).any(|place| self.is_usable(place))
@@ -167,10 +174,20 @@ impl Scheduler {
     /// The scheduler of that name at the start of a service. The secrets of `hasher` are behind
     /// what clients are not to foresee.
     pub fn start(name: &str, candidates: Candidates<'_>, hasher: FlowHasher) -> Option<Self> {
+        Self::begin(name, (candidates.rounds(), &[]), candidates, hasher)
+    }
+
+    /// The same, where the service began with other weights, and these changes came since.
+    pub fn begin(
+        name: &str,
+        (rounds, changes): (Rounds, &[Change]),
+        candidates: Candidates<'_>,
+        hasher: FlowHasher,
+    ) -> Option<Self> {
         let least = |measure| Self::Least(measure, LeastIndex::new(candidates));
         Some(match name {
             "rr" => Self::RoundRobin(RoundRobin::default()),
-            "wrr" => Self::WeightedRoundRobin(WeightedRoundRobin::start(candidates)),
+            "wrr" => Self::WeightedRoundRobin(WeightedRoundRobin::start(rounds).changed(changes)),
             "lc" => least(Measure::LeastConnection),
             "wlc" => least(Measure::WeightedLeastConnection),
             "sed" => least(Measure::ShortestExpectedDelay),
@@ -188,13 +205,18 @@ impl Scheduler {
         })
     }
 
-    /// The same scheduler after destinations were added, removed or edited. `before` are the
-    /// destinations that this memory is about.
+    /// The same scheduler after destinations were added, removed or edited, one after the other.
+    /// `before` are the destinations that this memory is about.
     #[must_use]
-    pub fn changed(&self, before: &[DestinationId], now: Candidates<'_>) -> Self {
+    pub fn changed(
+        &self,
+        changes: &[Change],
+        before: &[DestinationId],
+        now: Candidates<'_>,
+    ) -> Self {
         match self {
-            Self::RoundRobin(rr) => Self::RoundRobin(rr.changed(before, now.ids)),
-            Self::WeightedRoundRobin(wrr) => Self::WeightedRoundRobin(wrr.changed(now)),
+            Self::RoundRobin(rr) => Self::RoundRobin(rr.changed(changes, before, now.ids)),
+            Self::WeightedRoundRobin(wrr) => Self::WeightedRoundRobin(wrr.changed(changes)),
             &Self::Least(measure, _) => Self::Least(measure, LeastIndex::new(now)),
             &Self::DestinationHash(dh) => Self::DestinationHash(dh),
             Self::SourceHash(_) => Self::SourceHash(SourceHash::new(now)),

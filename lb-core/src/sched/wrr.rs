@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Candidates;
+use super::{Candidates, Change, Rounds};
 use crate::slots::DestinationSlot;
 
 /// Before the first destination.
@@ -31,34 +31,36 @@ impl Position {
 #[derive(Debug)]
 pub struct WeightedRoundRobin {
     position: AtomicU64,
-    /// Greatest common divisor of all positive weights, 1 if there are none.
+    /// See [`Rounds`].
     step: i32,
-    /// Highest weight, lowered by `step - 1`: the threshold at which a round of rounds begins.
     highest: i32,
 }
 
 impl WeightedRoundRobin {
     /// The memory at the start of a service.
-    pub(super) fn start(candidates: Candidates<'_>) -> Self {
-        let (step, highest) = step_and_highest(candidates);
-        Self::at(Position { last: HEAD, current: highest }, step, highest)
+    pub(super) const fn start(rounds: Rounds) -> Self {
+        Self::at(Position { last: HEAD, current: rounds.highest }, rounds)
     }
 
-    const fn at(position: Position, step: i32, highest: i32) -> Self {
+    const fn at(position: Position, Rounds { step, highest }: Rounds) -> Self {
         Self { position: AtomicU64::new(position.pack()), step, highest }
     }
 
     /// Any change starts from the head again, but the current weight survives as far as it fits
     /// (`ip_vs_wrr_dest_changed`).
-    pub(super) fn changed(&self, now: Candidates<'_>) -> Self {
-        let (step, highest) = step_and_highest(now);
-        let mut current = Position::unpack(self.position.load(Ordering::Relaxed)).current;
-        if current > highest || current == 0 {
-            current = highest;
-        } else if step > 1 {
-            current = current / step * step + 1;
+    pub(super) fn changed(&self, changes: &[Change]) -> Self {
+        let mut position = Position::unpack(self.position.load(Ordering::Relaxed));
+        let mut rounds = Rounds { step: self.step, highest: self.highest };
+        for change in changes {
+            rounds = change.rounds;
+            position.last = HEAD;
+            if position.current > rounds.highest || position.current == 0 {
+                position.current = rounds.highest;
+            } else if rounds.step > 1 {
+                position.current = position.current / rounds.step * rounds.step + 1;
+            }
         }
-        Self::at(Position { last: HEAD, current }, step, highest)
+        Self::at(position, rounds)
     }
 
     /// The next destination of the rounds.
@@ -144,23 +146,6 @@ impl WeightedRoundRobin {
     }
 }
 
-/// The step and the highest threshold of the rounds.
-fn step_and_highest(candidates: Candidates<'_>) -> (i32, i32) {
-    let weights = || {
-        (0..candidates.ids.len()).map(|place| candidates.slot(place).weight()).filter(|&w| w > 0)
-    };
-    let step = weights().fold(0, gcd).max(1);
-    let highest = weights().max().map_or(0, |weight| weight - (step - 1));
-    (step, highest)
-}
-
-const fn gcd(mut a: i32, mut b: i32) -> i32 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,11 +160,12 @@ mod tests {
         for (&id, &weight) in ids.iter().zip(weights_newest_first) {
             slots.configure(id, weight, 0, 0);
         }
-        let mut wrr =
-            WeightedRoundRobin::start(Candidates { ids: &[], servers: &[], slots: &slots });
-        for present in (0..ids.len()).rev() {
-            wrr = wrr.changed(Candidates { ids: &ids[present..], servers: &[], slots: &slots });
-        }
+        let rounds =
+            |present| Candidates { ids: &ids[present..], servers: &[], slots: &slots }.rounds();
+        let wrr = WeightedRoundRobin::start(rounds(ids.len()));
+        let added = |present| Change { removed: None, rounds: rounds(present) };
+        let changes: Vec<_> = (0..ids.len()).rev().map(added).collect();
+        let wrr = wrr.changed(&changes);
         (slots, ids, wrr)
     }
 
