@@ -2,11 +2,11 @@
 //! to a router, and keepalived moves its address between two directors by VRRP. Both live on an
 //! interface that the kernel has from the director, with the configurations of `configs/`.
 
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::config::{Config, port};
+use crate::support::daemon::{Daemon, file_of};
 use crate::support::director::{Director, program, socket_in};
 use crate::support::lab::{Lab, VIP, eventually};
 use crate::support::tools::{Capture, ab, curl_once, curl_pages, iperf, iperf_server};
@@ -170,7 +170,7 @@ fn a_keepalived_that_stops_hands_the_address_over() {
     let capture = Capture::start(&lab, "client", "eth0", GRATUITOUS);
 
     let began = Instant::now();
-    keepalived.stop(&lab);
+    keepalived.stop();
     eventually(Duration::from_secs(20), "a page by way of the backup", || {
         (curl_once(&lab, 1).status.success() && neighbour(&lab) == backup_mac).then_some(())
     });
@@ -215,7 +215,7 @@ fn routed_config() -> Config {
 
 /// BIRD at the director, as `configs/bird.conf` has it, and its peer in the router; both without
 /// some lines.
-fn start_birds(lab: &Lab, without: &[&str]) -> [Daemon; 2] {
+fn start_birds<'lab>(lab: &'lab Lab, without: &[&str]) -> [Daemon<'lab>; 2] {
     let mut director = BIRD_CONF.to_owned();
     let mut router = "log stderr all;\n\
          router id 10.0.20.254;\n\
@@ -243,7 +243,7 @@ fn start_birds(lab: &Lab, without: &[&str]) -> [Daemon; 2] {
     [start_bird(lab, "director", &director), start_bird(lab, "router", &router)]
 }
 
-fn start_bird(lab: &Lab, host: &str, config: &str) -> Daemon {
+fn start_bird<'lab>(lab: &'lab Lab, host: &str, config: &str) -> Daemon<'lab> {
     let path = file_of(lab, host, "bird.conf");
     let text = format!("debug protocols {{ states }};\n{config}");
     std::fs::write(&path, text).expect("the lab's folder is writable");
@@ -267,7 +267,7 @@ fn birdc(lab: &Lab, host: &str, question: &str) -> String {
 }
 
 /// The states that the session has gone through at both ends. It must be there.
-fn courses(lab: &Lab, birds: &[Daemon; 2]) -> [Vec<String>; 2] {
+fn courses(lab: &Lab, birds: &[Daemon<'_>; 2]) -> [Vec<String>; 2] {
     let hosts = ["director", "router"];
     for host in hosts {
         let text = birdc(lab, host, "show protocols upstream");
@@ -324,7 +324,7 @@ fn start_member<'lab>(lab: &'lab Lab, host: &str) -> Director<'lab> {
 }
 
 /// keepalived beside a director, as `configs/keepalived.conf` has it.
-fn start_keepalived(lab: &Lab, host: &str, priority: u8) -> Daemon {
+fn start_keepalived<'lab>(lab: &'lab Lab, host: &str, priority: u8) -> Daemon<'lab> {
     let sluicectl =
         format!("{} --socket {}", program("sluicectl").display(), socket_in(lab, host).display());
     let text = KEEPALIVED_CONF
@@ -342,11 +342,8 @@ fn start_keepalived(lab: &Lab, host: &str, priority: u8) -> Daemon {
     Daemon::start(lab, host, "keepalived", &arguments)
 }
 
-fn wait_for_state(keepalived: &Daemon, state: &str) {
-    let wanted = format!("Entering {state} STATE");
-    eventually(Duration::from_secs(20), &wanted, || {
-        keepalived.messages().contains(&wanted).then_some(())
-    });
+fn wait_for_state(keepalived: &Daemon<'_>, state: &str) {
+    keepalived.wait_for(&format!("Entering {state} STATE"));
 }
 
 fn wait_for_owner(director: &Director<'_>) {
@@ -378,43 +375,4 @@ fn wait_for_pages(lab: &Lab) -> Duration {
         curl_once(lab, 1).status.success().then_some(())
     });
     began.elapsed()
-}
-
-/// A daemon in a host. It ends with the lab at the latest, by its id; on failure of a test it shows
-/// what it has said.
-#[derive(Debug)]
-struct Daemon {
-    name: String,
-    log: PathBuf,
-}
-
-impl Daemon {
-    fn start(lab: &Lab, host: &str, program: &str, arguments: &str) -> Self {
-        let name = format!("{host}-{program}");
-        let path = format!("$(command -v {program} || echo /usr/sbin/{program})");
-        lab.sh(&format!("lab_spawn {host} {name} {path} {arguments}"));
-        let log = lab.dir().join(format!("{name}.log"));
-        Self { name, log }
-    }
-
-    fn messages(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    fn stop(&self, lab: &Lab) {
-        lab.sh(&format!("lab_stop {} TERM", self.name));
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            println!("-- {}\n{}", self.name, self.messages());
-        }
-    }
-}
-
-/// A file of a daemon; what `lab_spawn` makes has other names.
-fn file_of(lab: &Lab, host: &str, name: &str) -> PathBuf {
-    lab.dir().join(format!("{host}.{name}"))
 }
