@@ -2,6 +2,8 @@
 //! while clients come and go. Each request that fails is counted and has to be explained.
 
 mod checks; // servers that die, come back, fall ill, and are drained
+mod groups; // many addresses and marks as one service, and clients that are kept
+mod methods; // NAT, tunnels, and IPv6
 mod quorum; // enough servers, or somebody who says sorry
 mod reload; // another configuration while clients come
 
@@ -124,11 +126,9 @@ fn pool(director: &Director<'_>, service: &str) -> Vec<String> {
 
 /// Waits until a service has these real servers.
 fn wait_for_pool(director: &Director<'_>, service: &str, servers: &[&str]) {
-    let mut last = Vec::new();
     let what = format!("{service} with {servers:?}");
     eventually(Duration::from_secs(30), &what, || {
-        last = pool(director, service);
-        (last == servers).then_some(())
+        (pool(director, service) == servers).then_some(())
     });
 }
 
@@ -156,11 +156,23 @@ fn visits(lab: &Lab, director: &Director<'_>, port: u16) -> Visits {
     Visits::start(lab, "client", vip(port), director.socket())
 }
 
-/// `virtual_server` of the VIP with what all have that are checked here each second.
+/// `virtual_server` of a port of the VIP, by direct routing.
 fn virtual_server(port: u16, keys: &str, servers: &str) -> String {
+    virtual_service(&format!("{VIP} {port}"), &format!("    lvs_method DR\n{keys}"), servers)
+}
+
+/// Any `virtual_server`, with what all have here. Their servers are checked each second.
+fn virtual_service(what: &str, keys: &str, servers: &str) -> String {
     format!(
-        "virtual_server {VIP} {port} {{\n    delay_loop 1\n    warmup 0\n    connect_timeout 2\n    \
-         retry 1\n    delay_before_retry 1\n    lvs_sched rr\n    lvs_method DR\n    \
-         protocol TCP\n{keys}\n{servers}\n}}\n"
+        "virtual_server {what} {{\n    delay_loop 1\n    warmup 0\n    connect_timeout 2\n    \
+         retry 1\n    delay_before_retry 1\n    lvs_sched rr\n    protocol TCP\n{keys}\n{servers}\n}}\n"
+    )
+}
+
+/// A `real_server` that is there while it accepts connections at a port.
+fn real_server(end: &str, keys: &str, checked_port: u16) -> String {
+    format!(
+        "    real_server {end} {{\n        weight 1\n{keys}\n        TCP_CHECK {{\n            \
+         connect_port {checked_port}\n        }}\n    }}\n"
     )
 }
