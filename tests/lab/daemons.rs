@@ -302,7 +302,7 @@ fn wait_for_withdrawal(lab: &Lab) -> Duration {
 const GRATUITOUS: &str = "arp and arp[14:4] == arp[24:4]";
 
 /// One segment with web servers and places for two directors.
-fn pair() -> Lab {
+pub(crate) fn pair() -> Lab {
     let lab = Lab::one_segment().with_web();
     lab.sh("lab_director backup");
     lab.sh("lab_attach_director backup dir0 lan");
@@ -314,8 +314,16 @@ fn pair() -> Lab {
 
 /// A director that has the VIP only while keepalived says so.
 fn start_member<'lab>(lab: &'lab Lab, host: &str) -> Director<'lab> {
+    start_member_with(lab, host, Config::web("rr"))
+}
+
+/// The same with services of its own.
+pub(crate) fn start_member_with<'lab>(
+    lab: &'lab Lab,
+    host: &str,
+    mut config: Config,
+) -> Director<'lab> {
     let address = if host == "backup" { "10.0.10.62/24" } else { "10.0.10.61/24" };
-    let mut config = Config::web("rr");
     config.ports = vec![port("lan0", "net_af_packet0,iface=dir0", address)];
     config.port_keys.push("kernel: true".to_owned());
     config.keys.push("own_service_addresses: false".to_owned());
@@ -346,18 +354,18 @@ fn wait_for_state(keepalived: &Daemon<'_>, state: &str) {
     keepalived.wait_for(&format!("Entering {state} STATE"));
 }
 
-fn wait_for_owner(director: &Director<'_>) {
+pub(crate) fn wait_for_owner(director: &Director<'_>) {
     let what = "keepalived gives the address to the director";
     eventually(Duration::from_secs(20), what, || owns(director).then_some(()));
 }
 
-fn owns(director: &Director<'_>) -> bool {
+pub(crate) fn owns(director: &Director<'_>) -> bool {
     let list = director.ctl("vip list");
     list.lines().any(|line| line.starts_with(VIP) && line.ends_with(" owned"))
 }
 
 /// The MAC address that the client has for the VIP.
-fn neighbour(lab: &Lab) -> String {
+pub(crate) fn neighbour(lab: &Lab) -> String {
     let text = lab.run("client", &format!("ip neigh show {VIP} dev eth0"));
     let mut words = text.split_whitespace().skip_while(|word| *word != "lladdr").skip(1);
     words.next().unwrap_or_default().to_owned()

@@ -2,10 +2,12 @@
 //! while clients come and go. Each request that fails is counted and has to be explained.
 
 mod checks; // servers that die, come back, fall ill, and are drained
+mod failover; // two directors, of which one has the address
 mod groups; // many addresses and marks as one service, and clients that are kept
 mod methods; // NAT, tunnels, and IPv6
 mod quorum; // enough servers, or somebody who says sorry
 mod reload; // another configuration while clients come
+mod stop; // what is left when keepalived ends, and what it finds when it begins
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -60,6 +62,13 @@ impl<'lab> Keepalived<'lab> {
         std::fs::write(&self.file, format!("{GLOBAL}{text}")).expect("it was written before");
         self.daemon.signal("HUP");
         self.daemon.wait_for_more("Reload complete", before);
+    }
+
+    /// Tells it to end, which it does in order, with all of its processes.
+    fn stop(self) {
+        self.daemon.stop();
+        let text = self.daemon.messages();
+        assert!(text.contains("Stopped Keepalived") && !text.contains("failed to die"), "{text}");
     }
 
     /// The health checker alone, in the lab's host `director`.

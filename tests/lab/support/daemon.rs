@@ -70,9 +70,10 @@ impl<'lab> Daemon<'lab> {
         send_signal(self.pid(), name);
     }
 
-    /// Ends it, and waits for its end.
+    /// Tells it to end, and waits until it has done so by itself.
     pub(crate) fn stop(&self) {
-        self.lab.sh(&format!("lab_stop {} TERM", self.name));
+        self.signal("TERM");
+        self.lab.sh(&format!("lab_wait 20 lab_gone {}", self.pid()));
     }
 }
 
