@@ -8,6 +8,7 @@ mod methods; // NAT, tunnels, and IPv6
 mod quorum; // enough servers, or somebody who says sorry
 mod reload; // another configuration while clients come
 mod stop; // what is left when keepalived ends, and what it finds when it begins
+mod words; // what each setting becomes, and what is refused
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

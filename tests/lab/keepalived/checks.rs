@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{Keepalived, SOME, Verdicts, config, lab, vip, virtual_server, visits, wait_for_pool};
 use crate::support::director::Director;
 use crate::support::lab::Lab;
+use crate::support::sockets::UdpEcho;
 use crate::support::visits::{Excuse, Held, explain};
 
 const SERVERS: [&str; 2] = ["10.0.10.83", "10.0.10.84"];
@@ -160,4 +161,41 @@ fn a_server_that_is_ill_or_drained_loses_no_other_request() {
         let what = format!("port {port}, a server that is ill");
         assert!(explain(&what, &visits.stop(), std::slice::from_ref(&removal)) <= 1);
     }
+}
+
+/// Answers to the kernel's pings, and ICMP errors about what it sends, come by the director.
+#[test]
+fn servers_leave_by_ping_and_by_icmp_errors() {
+    let lab = lab();
+    lab.sh("lab_sysctl director net/ipv4/ping_group_range='0 0'");
+    let director = Director::start(&lab, &config());
+    let check = |name: &'static str| {
+        move |_| {
+            // Nobody who answers in time is taken for dead.
+            format!("        {name} {{\n            connect_timeout 2\n        }}")
+        }
+    };
+    let text = service(80, "", check("PING_CHECK"))
+        + &service(53, "", check("UDP_CHECK")).replace("protocol TCP", "protocol UDP");
+    let servers = ["rs1", "rs2"].map(|host| UdpEcho::start(&lab, host, 53));
+    let _keepalived = Keepalived::checking(&lab, &text);
+    let wait_for_udp = |gone: &[&str]| {
+        let servers = alive(53, gone);
+        let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
+        wait_for_pool(&director, "-u 10.0.10.100:53", &servers);
+    };
+    wait_for_alive(&director, 80, &[]);
+    wait_for_udp(&[]);
+
+    let [first, _second] = servers;
+    drop(first);
+    wait_for_udp(&SERVERS[..1]);
+    let _again = UdpEcho::start(&lab, "rs1", 53);
+    wait_for_udp(&[]);
+    wait_for_alive(&director, 80, &[]);
+
+    lab.sh("lab_run rs1 ip link set eth0 down");
+    wait_for_alive(&director, 80, &SERVERS[..1]);
+    lab.sh("lab_run rs1 ip link set eth0 up");
+    wait_for_alive(&director, 80, &[]);
 }
