@@ -6,10 +6,14 @@
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::door::Descriptor;
+use crate::next;
+
 /// Descriptors from here on cannot be netlink sockets to sluiced.
-const MAX: usize = 65_536;
+pub(crate) const MAX: usize = 65_536;
 
 static TAKEN: [AtomicU64; MAX] = [const { AtomicU64::new(0) }; MAX];
 
@@ -35,8 +39,33 @@ pub(crate) fn has_place(fd: c_int) -> bool {
     place(fd).is_some()
 }
 
+/// Puts a connection into the place of a descriptor, which keeps what the program has set and the
+/// port that it believes to have.
+///
+/// # Errors
+///
+/// The error number of what is not possible.
+pub(crate) fn put(fd: c_int, connection: &Descriptor, port: u32) -> Result<(), c_int> {
+    // SAFETY: both commands read no argument.
+    let status = unsafe { next::fcntl(fd, libc::F_GETFL, ptr::null_mut()) };
+    // SAFETY: both commands read no argument.
+    let flags = unsafe { next::fcntl(fd, libc::F_GETFD, ptr::null_mut()) };
+    let closes_on_exec = if flags & libc::FD_CLOEXEC == 0 { 0 } else { libc::O_CLOEXEC };
+    // SAFETY: both are open.
+    if unsafe { next::dup3(connection.0, fd, closes_on_exec) } < 0 {
+        return Err(next::errno());
+    }
+    if status & libc::O_NONBLOCK != 0 {
+        let flag = ptr::without_provenance_mut(usize::try_from(libc::O_NONBLOCK).unwrap_or(0));
+        // SAFETY: the command reads a number.
+        unsafe { next::fcntl(fd, libc::F_SETFL, flag) };
+    }
+    take(fd, port);
+    Ok(())
+}
+
 /// Remembers that a descriptor is a connection now, with the port of the netlink socket before.
-pub(crate) fn take(fd: c_int, port: u32) {
+fn take(fd: c_int, port: u32) {
     if let (Some(place), Some(inode)) = (place(fd), inode(fd)) {
         place.store(u64::from(port) << 32 | u64::from(inode), Ordering::Release);
     }

@@ -41,7 +41,8 @@ impl Drop for Descriptor {
 ///
 /// # Errors
 ///
-/// EPERM where it may not be opened, else ECONNREFUSED, which is said once on standard error.
+/// EPERM where it may not be opened, else ECONNREFUSED, which is said on standard error, once until it can be
+/// opened again.
 pub(crate) fn connect() -> Result<Descriptor, c_int> {
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
     // SAFETY: it has no conditions.
@@ -65,6 +66,7 @@ pub(crate) fn connect() -> Result<Descriptor, c_int> {
     loop {
         // SAFETY: the address is of that size.
         if unsafe { next::connect(socket.0, address, size) } == 0 {
+            SAID.store(false, Ordering::Relaxed);
             return Ok(socket);
         }
         match next::errno() {
@@ -75,9 +77,11 @@ pub(crate) fn connect() -> Result<Descriptor, c_int> {
     }
 }
 
-/// Says once why there is no IPVS.
+/// Whether it was said that nobody answers.
+static SAID: AtomicBool = AtomicBool::new(false);
+
+/// Says once why there is no IPVS, until there is one.
 fn unreachable() -> c_int {
-    static SAID: AtomicBool = AtomicBool::new(false);
     if !SAID.swap(true, Ordering::Relaxed) {
         for text in [
             b"sluice-ipvs: nobody answers at ".as_slice(),

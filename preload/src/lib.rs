@@ -10,7 +10,8 @@
 //! * `modprobe ip_vs` as a child of such a program does nothing ([`start`]).
 //!
 //! Where sluiced does not answer, it looks as if there were no IPVS at all. Nothing is led to the
-//! IPVS of the host's kernel instead.
+//! IPVS of the host's kernel instead. Where it ends while a program runs, what the program asks is
+//! refused ([`question`]) until there is a sluiced again.
 //!
 //! Nothing here allocates, locks, or panics: the functions are called in signal handlers and
 //! between fork and exec. `unsafe` is what a C interface is made of.
@@ -21,5 +22,6 @@ pub mod files;
 mod message;
 mod next;
 pub mod options;
+mod question;
 pub mod sockets;
 pub mod start;

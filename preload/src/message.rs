@@ -18,11 +18,17 @@ pub(crate) const OPTION: u16 = 2;
 pub(crate) const SIZE: u16 = 3;
 pub(crate) const VALUE: u16 = 4;
 
-const REQUEST: u16 = 1;
-const ACKNOWLEDGE: u16 = 4;
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-const HEADER: usize = 16;
+/// Flags.
+pub(crate) const REQUEST: u16 = 1;
+pub(crate) const MULTI: u16 = 2;
+pub(crate) const ACKNOWLEDGE: u16 = 4;
+/// Of an error: the request that it is about is not in it but for its header.
+pub(crate) const CAPPED: u16 = 0x100;
+/// Kinds.
+pub(crate) const ERROR: u16 = 2;
+pub(crate) const DONE: u16 = 3;
+/// Bytes of a header.
+pub(crate) const HEADER: usize = 16;
 const FAMILY_HEADER: usize = 4;
 const ATTRIBUTE_HEADER: usize = 4;
 
@@ -41,12 +47,36 @@ fn take<'a>(bytes: &mut &'a [u8], size: usize, least: usize) -> Option<&'a [u8]>
     Some(taken)
 }
 
+/// A message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message<'a> {
+    pub(crate) kind: u16,
+    pub(crate) flags: u16,
+    pub(crate) sequence: u32,
+    bytes: &'a [u8],
+}
+
+/// Takes the next message off a datagram.
+pub(crate) fn next<'a>(datagram: &mut &'a [u8]) -> Option<Message<'a>> {
+    let size = usize::try_from(word(datagram, 0)?).ok()?;
+    let bytes = take(datagram, size, HEADER)?;
+    let (kind, flags) = (half(bytes, 4)?, half(bytes, 6)?);
+    Some(Message { kind, flags, sequence: word(bytes, 8)?, bytes })
+}
+
+/// Writes the header of a message of that size to the beginning of `to`, which has room for it.
+pub(crate) fn header(to: &mut [u8], size: usize, kind: u16, flags: u16, sequence: u32, port: u32) {
+    let size = u32::try_from(size).unwrap_or(0).to_ne_bytes();
+    let (kind, flags) = (kind.to_ne_bytes(), flags.to_ne_bytes());
+    let fields = [&size[..], &kind, &flags, &sequence.to_ne_bytes(), &port.to_ne_bytes()];
+    let bytes = fields.into_iter().flatten();
+    to.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+}
+
 /// Whether a datagram asks nlctrl for the family IPVS.
 pub(crate) fn asks_for_ipvs(mut datagram: &[u8]) -> bool {
-    while let Some(size) = word(datagram, 0) {
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let Some(message) = take(&mut datagram, size, HEADER) else { return false };
-        if is_question_for_ipvs(message) {
+    while let Some(message) = next(&mut datagram) {
+        if is_question_for_ipvs(message.bytes) {
             return true;
         }
     }
@@ -127,16 +157,15 @@ pub(crate) enum Reply<'a> {
 
 /// Takes the next message off a datagram of a reply.
 pub(crate) fn reply<'a>(datagram: &mut &'a [u8]) -> Option<Reply<'a>> {
-    let size = usize::try_from(word(datagram, 0)?).ok()?;
-    let message = take(datagram, size, HEADER)?;
-    match half(message, 4)? {
+    let message = next(datagram)?;
+    match message.kind {
         DONE => Some(Reply::End),
-        ERROR => Some(match word(message, HEADER)?.cast_signed() {
+        ERROR => Some(match word(message.bytes, HEADER)?.cast_signed() {
             0 => Reply::End,
             number => Reply::Refused(number.checked_neg()?),
         }),
         _ => {
-            let attribute = message.get(HEADER + FAMILY_HEADER..)?;
+            let attribute = message.bytes.get(HEADER + FAMILY_HEADER..)?;
             let size = usize::from(half(attribute, 0)?);
             Some(Reply::Piece(attribute.get(ATTRIBUTE_HEADER..size)?))
         }

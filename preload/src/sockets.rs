@@ -1,6 +1,7 @@
 //! Sockets: a generic netlink socket that asks for IPVS becomes a connection to sluiced, and goes
 //! on looking like netlink.
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::mem;
 use std::ptr;
@@ -12,6 +13,7 @@ use crate::descriptors;
 use crate::door;
 use crate::message;
 use crate::next::{self, fail};
+use crate::question::{self, Question};
 
 const NETLINK_GENERIC: c_int = 16;
 
@@ -53,23 +55,7 @@ fn replace(fd: c_int, port: u32) -> Result<(), c_int> {
     if !descriptors::has_place(fd) {
         return Err(libc::EMFILE);
     }
-    let connection = door::connect()?;
-    // SAFETY: both commands read no argument.
-    let status = unsafe { next::fcntl(fd, libc::F_GETFL, ptr::null_mut()) };
-    // SAFETY: both commands read no argument.
-    let flags = unsafe { next::fcntl(fd, libc::F_GETFD, ptr::null_mut()) };
-    let closes_on_exec = if flags & libc::FD_CLOEXEC == 0 { 0 } else { libc::O_CLOEXEC };
-    // SAFETY: both are open.
-    if unsafe { next::dup3(connection.0, fd, closes_on_exec) } < 0 {
-        return Err(next::errno());
-    }
-    if status & libc::O_NONBLOCK != 0 {
-        let flag = ptr::without_provenance_mut(usize::try_from(libc::O_NONBLOCK).unwrap_or(0));
-        // SAFETY: the command reads a number.
-        unsafe { next::fcntl(fd, libc::F_SETFL, flag) };
-    }
-    descriptors::take(fd, port);
-    Ok(())
+    descriptors::put(fd, &door::connect()?, port)
 }
 
 /// The parts of a message as slices of it.
@@ -85,17 +71,19 @@ unsafe fn parts<'a>(first: *const iovec, count: usize) -> &'a [iovec] {
     unsafe { slice::from_raw_parts(first, count) }
 }
 
-/// Whether the first part of a message asks for IPVS.
+/// The first part of a message, up to a size.
 ///
 /// # Safety
 ///
 /// As of [`parts`].
-unsafe fn asks_for_ipvs(parts: &[iovec]) -> bool {
-    let Some(part) = parts.first().filter(|part| !part.iov_base.is_null()) else { return false };
-    // SAFETY: the caller has so many bytes there.
-    message::asks_for_ipvs(unsafe {
-        slice::from_raw_parts(part.iov_base.cast::<u8>(), part.iov_len)
-    })
+unsafe fn beginning<'a>(parts: &[iovec], size: usize) -> &'a [u8] {
+    match parts.first().filter(|part| !part.iov_base.is_null()) {
+        // SAFETY: the caller has so many bytes there.
+        Some(part) => unsafe {
+            slice::from_raw_parts(part.iov_base.cast::<u8>(), part.iov_len.min(size))
+        },
+        None => &[],
+    }
 }
 
 /// A message header with these parts and nothing else.
@@ -114,40 +102,78 @@ fn header(parts: &[iovec]) -> msghdr {
 ///
 /// As of [`parts`].
 unsafe fn send_to_sluiced(fd: c_int, parts: &[iovec], flags: c_int) -> Option<ssize_t> {
+    // SAFETY: the same conditions.
+    let request = unsafe { beginning(parts, usize::MAX) };
     let port = match descriptors::port(fd) {
         Some(port) => port,
-        None => {
-            // SAFETY: the same conditions.
-            if !unsafe { asks_for_ipvs(parts) } {
-                return None;
-            }
+        None if message::asks_for_ipvs(request) => {
             let port = generic_port(fd)?;
             if let Err(number) = replace(fd, port) {
                 return Some(fail(number));
             }
             port
         }
+        None => return None,
     };
+    let question = Question::of(request);
     let header = header(parts);
     let flags = flags & !libc::MSG_OOB | libc::MSG_NOSIGNAL;
-    // SAFETY: the header's parts are the caller's.
-    let sent = unsafe { next::sendmsg(fd, &raw const header, flags) };
-    let is_gone = matches!(next::errno(), libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN);
-    if sent >= 0 || !is_gone {
-        return Some(sent);
+    let mut sent;
+    let mut is_second = false;
+    loop {
+        // SAFETY: the header's parts are the caller's.
+        sent = unsafe { next::sendmsg(fd, &raw const header, flags) };
+        let is_gone = matches!(next::errno(), libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN);
+        if sent >= 0 || !is_gone {
+            break;
+        }
+        // That sluiced has ended. There may be another by now, as the kernel would always be there.
+        let found = if is_second { Err(libc::ECONNREFUSED) } else { replace(fd, port) };
+        is_second = true;
+        let Err(number) = found else { continue };
+        let is_refused =
+            question.is_some_and(|question| question::refuse(fd, port, question, number));
+        let size: usize = parts.iter().map(|part| part.iov_len).sum();
+        return Some(if is_refused { size.try_into().unwrap_or(0) } else { fail(number) });
     }
-    // That sluiced has ended. There may be another by now, as the kernel would always be there.
-    if let Err(number) = replace(fd, port) {
-        return Some(fail(number));
+    if sent >= 0 {
+        question::asked(fd, question);
     }
-    // SAFETY: the header's parts are the caller's.
-    Some(unsafe { next::sendmsg(fd, &raw const header, flags) })
+    Some(sent)
 }
 
-/// What a receiving function returns: the end of a connection is an error, as netlink has no end.
-fn received(size: ssize_t, is_asked: bool) -> ssize_t {
-    let is_reset = size < 0 && next::errno() == libc::ECONNRESET;
-    if is_reset || (size == 0 && is_asked) { fail(libc::ECONNREFUSED) } else { size }
+/// Whether a receive finds the end of the connection. Netlink has no end.
+fn is_end(size: ssize_t, is_asked: bool) -> bool {
+    (size < 0 && next::errno() == libc::ECONNRESET) || (size == 0 && is_asked)
+}
+
+/// Receives by `receive`. If the connection has ended with a question unanswered, the answer is a
+/// refusal; else the end is an error.
+///
+/// # Safety
+///
+/// As of [`parts`].
+unsafe fn receive_from_sluiced(
+    fd: c_int,
+    parts: &[iovec],
+    flags: c_int,
+    receive: impl Fn() -> ssize_t,
+) -> ssize_t {
+    let is_asked = parts.iter().any(|part| part.iov_len > 0);
+    let mut got = receive();
+    if is_end(got, is_asked) && question::refuse_last(fd) {
+        got = receive();
+    }
+    if is_end(got, is_asked) {
+        return fail(libc::ECONNREFUSED);
+    }
+    if let Ok(size) = usize::try_from(got)
+        && flags & libc::MSG_PEEK == 0
+    {
+        // SAFETY: the same conditions; so many bytes have been written.
+        question::arrived(fd, unsafe { beginning(parts, size) });
+    }
+    got
 }
 
 /// Writes an address of netlink where a caller wants it.
@@ -251,9 +277,16 @@ pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) 
     };
     // SAFETY: the same conditions.
     let parts = unsafe { parts(wanted.msg_iov, wanted.msg_iovlen) };
-    let mut header = header(parts);
-    // SAFETY: the header's parts are the caller's.
-    let size = unsafe { next::recvmsg(fd, &raw mut header, flags) };
+    let got_flags = Cell::new(0);
+    let receive = || {
+        let mut header = header(parts);
+        // SAFETY: the header's parts are the caller's.
+        let size = unsafe { next::recvmsg(fd, &raw mut header, flags) };
+        got_flags.set(header.msg_flags);
+        size
+    };
+    // SAFETY: the same conditions.
+    let size = unsafe { receive_from_sluiced(fd, parts, flags, receive) };
     if size >= 0 {
         // SAFETY: there is room for an address of the size that the message says.
         unsafe { write_address(0, wanted.msg_name.cast(), &raw mut wanted.msg_namelen) };
@@ -261,9 +294,9 @@ pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) 
             wanted.msg_namelen = 0;
         }
         wanted.msg_controllen = 0;
-        wanted.msg_flags = header.msg_flags & libc::MSG_TRUNC;
+        wanted.msg_flags = got_flags.get() & libc::MSG_TRUNC;
     }
-    received(size, parts.iter().any(|part| part.iov_len > 0))
+    size
 }
 
 /// # Safety
@@ -283,9 +316,11 @@ pub unsafe extern "C" fn recvfrom(
         return unsafe { next::recvfrom(fd, bytes, size, flags, from, from_size) };
     }
     let none = ptr::null_mut();
+    let part = iovec { iov_base: bytes, iov_len: size };
     // SAFETY: the same conditions; no address is wanted.
-    let got = unsafe { next::recvfrom(fd, bytes, size, flags, none, ptr::null_mut()) };
-    let got = received(got, size > 0);
+    let receive = || unsafe { next::recvfrom(fd, bytes, size, flags, none, ptr::null_mut()) };
+    // SAFETY: the same conditions.
+    let got = unsafe { receive_from_sluiced(fd, &[part], flags, receive) };
     if got >= 0 && !from.is_null() {
         // SAFETY: the same conditions.
         unsafe { write_address(0, from, from_size) };
@@ -313,11 +348,13 @@ pub unsafe extern "C" fn recv(
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub unsafe extern "C" fn read(fd: c_int, bytes: *mut c_void, size: size_t) -> ssize_t {
     // SAFETY: the same conditions.
-    let got = unsafe { next::read(fd, bytes, size) };
-    if got > 0 || descriptors::port(fd).is_none() {
-        return got;
+    let receive = || unsafe { next::read(fd, bytes, size) };
+    if descriptors::port(fd).is_none() {
+        return receive();
     }
-    received(got, size > 0)
+    let part = iovec { iov_base: bytes, iov_len: size };
+    // SAFETY: the same conditions.
+    unsafe { receive_from_sluiced(fd, &[part], 0, receive) }
 }
 
 /// # Safety

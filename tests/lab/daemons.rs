@@ -2,11 +2,11 @@
 //! to a router, and keepalived moves its address between two directors by VRRP. Both live on an
 //! interface that the kernel has from the director, with the configurations of `configs/`.
 
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::config::{Config, port};
+use crate::support::daemon::{Daemon, file_of};
 use crate::support::director::{Director, program, socket_in};
 use crate::support::lab::{Lab, VIP, eventually};
 use crate::support::tools::{Capture, ab, curl_once, curl_pages, iperf, iperf_server};
@@ -170,7 +170,7 @@ fn a_keepalived_that_stops_hands_the_address_over() {
     let capture = Capture::start(&lab, "client", "eth0", GRATUITOUS);
 
     let began = Instant::now();
-    keepalived.stop(&lab);
+    keepalived.stop();
     eventually(Duration::from_secs(20), "a page by way of the backup", || {
         (curl_once(&lab, 1).status.success() && neighbour(&lab) == backup_mac).then_some(())
     });
@@ -215,7 +215,7 @@ fn routed_config() -> Config {
 
 /// BIRD at the director, as `configs/bird.conf` has it, and its peer in the router; both without
 /// some lines.
-fn start_birds(lab: &Lab, without: &[&str]) -> [Daemon; 2] {
+fn start_birds<'lab>(lab: &'lab Lab, without: &[&str]) -> [Daemon<'lab>; 2] {
     let mut director = BIRD_CONF.to_owned();
     let mut router = "log stderr all;\n\
          router id 10.0.20.254;\n\
@@ -243,7 +243,7 @@ fn start_birds(lab: &Lab, without: &[&str]) -> [Daemon; 2] {
     [start_bird(lab, "director", &director), start_bird(lab, "router", &router)]
 }
 
-fn start_bird(lab: &Lab, host: &str, config: &str) -> Daemon {
+fn start_bird<'lab>(lab: &'lab Lab, host: &str, config: &str) -> Daemon<'lab> {
     let path = file_of(lab, host, "bird.conf");
     let text = format!("debug protocols {{ states }};\n{config}");
     std::fs::write(&path, text).expect("the lab's folder is writable");
@@ -267,7 +267,7 @@ fn birdc(lab: &Lab, host: &str, question: &str) -> String {
 }
 
 /// The states that the session has gone through at both ends. It must be there.
-fn courses(lab: &Lab, birds: &[Daemon; 2]) -> [Vec<String>; 2] {
+fn courses(lab: &Lab, birds: &[Daemon<'_>; 2]) -> [Vec<String>; 2] {
     let hosts = ["director", "router"];
     for host in hosts {
         let text = birdc(lab, host, "show protocols upstream");
@@ -302,7 +302,7 @@ fn wait_for_withdrawal(lab: &Lab) -> Duration {
 const GRATUITOUS: &str = "arp and arp[14:4] == arp[24:4]";
 
 /// One segment with web servers and places for two directors.
-fn pair() -> Lab {
+pub(crate) fn pair() -> Lab {
     let lab = Lab::one_segment().with_web();
     lab.sh("lab_director backup");
     lab.sh("lab_attach_director backup dir0 lan");
@@ -314,8 +314,16 @@ fn pair() -> Lab {
 
 /// A director that has the VIP only while keepalived says so.
 fn start_member<'lab>(lab: &'lab Lab, host: &str) -> Director<'lab> {
+    start_member_with(lab, host, Config::web("rr"))
+}
+
+/// The same with services of its own.
+pub(crate) fn start_member_with<'lab>(
+    lab: &'lab Lab,
+    host: &str,
+    mut config: Config,
+) -> Director<'lab> {
     let address = if host == "backup" { "10.0.10.62/24" } else { "10.0.10.61/24" };
-    let mut config = Config::web("rr");
     config.ports = vec![port("lan0", "net_af_packet0,iface=dir0", address)];
     config.port_keys.push("kernel: true".to_owned());
     config.keys.push("own_service_addresses: false".to_owned());
@@ -324,7 +332,7 @@ fn start_member<'lab>(lab: &'lab Lab, host: &str) -> Director<'lab> {
 }
 
 /// keepalived beside a director, as `configs/keepalived.conf` has it.
-fn start_keepalived(lab: &Lab, host: &str, priority: u8) -> Daemon {
+fn start_keepalived<'lab>(lab: &'lab Lab, host: &str, priority: u8) -> Daemon<'lab> {
     let sluicectl =
         format!("{} --socket {}", program("sluicectl").display(), socket_in(lab, host).display());
     let text = KEEPALIVED_CONF
@@ -342,25 +350,22 @@ fn start_keepalived(lab: &Lab, host: &str, priority: u8) -> Daemon {
     Daemon::start(lab, host, "keepalived", &arguments)
 }
 
-fn wait_for_state(keepalived: &Daemon, state: &str) {
-    let wanted = format!("Entering {state} STATE");
-    eventually(Duration::from_secs(20), &wanted, || {
-        keepalived.messages().contains(&wanted).then_some(())
-    });
+fn wait_for_state(keepalived: &Daemon<'_>, state: &str) {
+    keepalived.wait_for(&format!("Entering {state} STATE"));
 }
 
-fn wait_for_owner(director: &Director<'_>) {
+pub(crate) fn wait_for_owner(director: &Director<'_>) {
     let what = "keepalived gives the address to the director";
     eventually(Duration::from_secs(20), what, || owns(director).then_some(()));
 }
 
-fn owns(director: &Director<'_>) -> bool {
+pub(crate) fn owns(director: &Director<'_>) -> bool {
     let list = director.ctl("vip list");
     list.lines().any(|line| line.starts_with(VIP) && line.ends_with(" owned"))
 }
 
 /// The MAC address that the client has for the VIP.
-fn neighbour(lab: &Lab) -> String {
+pub(crate) fn neighbour(lab: &Lab) -> String {
     let text = lab.run("client", &format!("ip neigh show {VIP} dev eth0"));
     let mut words = text.split_whitespace().skip_while(|word| *word != "lladdr").skip(1);
     words.next().unwrap_or_default().to_owned()
@@ -378,43 +383,4 @@ fn wait_for_pages(lab: &Lab) -> Duration {
         curl_once(lab, 1).status.success().then_some(())
     });
     began.elapsed()
-}
-
-/// A daemon in a host. It ends with the lab at the latest, by its id; on failure of a test it shows
-/// what it has said.
-#[derive(Debug)]
-struct Daemon {
-    name: String,
-    log: PathBuf,
-}
-
-impl Daemon {
-    fn start(lab: &Lab, host: &str, program: &str, arguments: &str) -> Self {
-        let name = format!("{host}-{program}");
-        let path = format!("$(command -v {program} || echo /usr/sbin/{program})");
-        lab.sh(&format!("lab_spawn {host} {name} {path} {arguments}"));
-        let log = lab.dir().join(format!("{name}.log"));
-        Self { name, log }
-    }
-
-    fn messages(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    fn stop(&self, lab: &Lab) {
-        lab.sh(&format!("lab_stop {} TERM", self.name));
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            println!("-- {}\n{}", self.name, self.messages());
-        }
-    }
-}
-
-/// A file of a daemon; what `lab_spawn` makes has other names.
-fn file_of(lab: &Lab, host: &str, name: &str) -> PathBuf {
-    lab.dir().join(format!("{host}.{name}"))
 }

@@ -26,15 +26,6 @@ fn config() -> Config {
     config
 }
 
-/// Conns, InPkts, OutPkts of a server as `--stats` has them.
-fn figures(director: &Director<'_>, server: &str) -> [u64; 3] {
-    let text = director.adm("-Ln --stats");
-    let line = text.lines().find(|line| line.split_whitespace().nth(1) == Some(server));
-    let line = line.unwrap_or_else(|| panic!("no {server} in\n{text}"));
-    let number = |place| line.split_whitespace().nth(place).and_then(|word| word.parse().ok());
-    [2, 3, 4].map(|place| number(place).unwrap_or_else(|| panic!("no number in {line}")))
-}
-
 /// What keepalived does when the last real server is gone, and when one is back.
 #[test]
 fn a_server_of_the_host_says_sorry_while_all_others_are_gone() {
@@ -55,7 +46,7 @@ fn a_server_of_the_host_says_sorry_while_all_others_are_gone() {
     let of_host = director.connections().into_iter().filter(|c| c.server == "127.0.0.1:80");
     let states: Vec<String> = of_host.map(|connection| connection.state).collect();
     assert_eq!(states, ["TIME_WAIT"; 3], "both directions were seen");
-    let [connections, packets_in, packets_out] = figures(&director, "127.0.0.1:80");
+    let [connections, packets_in, packets_out] = director.figures("127.0.0.1:80");
     assert_eq!(connections, 3);
     assert!(packets_in >= 15 && packets_out >= 12, "{packets_in} in, {packets_out} out");
     assert!(!director.ctl("neigh").contains("127.0.0.1"), "nobody is asked for it");
@@ -80,7 +71,7 @@ fn a_server_of_the_host_is_at_another_port_by_nat() {
         (format!("http://[{VIP6}]/"), "[fd00:10::61]:8080"),
     ] {
         assert_eq!(pages(&lab, "client", &url, 2), ["sorry", "sorry"], "{url}");
-        let [connections, packets_in, packets_out] = figures(&director, server);
+        let [connections, packets_in, packets_out] = director.figures(server);
         assert_eq!(connections, 2, "{url}");
         assert!(packets_in >= 10 && packets_out >= 8, "{packets_in} in, {packets_out} out");
     }
@@ -112,7 +103,7 @@ fn without_the_hosts_kernel_a_closed_port_answers() {
     assert!(director.drops("no_listener") > 0);
     let states: Vec<String> = director.connections().into_iter().map(|c| c.state).collect();
     assert_eq!(states, ["CLOSE"]);
-    let [connections, packets_in, packets_out] = figures(&director, "127.0.0.1:80");
+    let [connections, packets_in, packets_out] = director.figures("127.0.0.1:80");
     assert_eq!((connections, packets_in, packets_out), (1, 1, 1));
 }
 
@@ -133,5 +124,5 @@ fn the_host_serves_a_vlan_too() {
         .push("vlans: [{ id: 7, addresses: [10.0.70.61/24], kernel: true }]".to_owned());
     let director = Director::start(&lab, &config);
     assert_eq!(curl_pages(&lab, 1), ["sorry"]);
-    assert!(figures(&director, "10.0.70.61:8080")[2] >= 4);
+    assert!(director.figures("10.0.70.61:8080")[2] >= 4);
 }

@@ -8,11 +8,13 @@
 
 mod support {
     pub(crate) mod config;
+    pub(crate) mod daemon;
     pub(crate) mod director;
     pub(crate) mod lab;
     pub(crate) mod pcap;
     pub(crate) mod sockets;
     pub(crate) mod tools;
+    pub(crate) mod visits;
 }
 
 mod connections; // half-closed, reset and reused connections; servers that go away
@@ -22,6 +24,7 @@ mod ftp; // whose data connections the director must foresee
 mod icmp; // echo, and errors of all kinds
 mod ipv6; // neighbour discovery, and both families side by side
 mod jumbo; // packets larger than 1500 bytes
+mod keepalived; // drives the director as it drives the kernel's IPVS
 mod kernel; // interfaces of the host's kernel, and addresses that come and go
 mod lifecycle; // start, stop, restart, and what is refused
 mod local_servers; // the director itself as a real server

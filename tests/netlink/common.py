@@ -10,8 +10,9 @@ def generic():
     return nl
 
 
-def message(kind, number, content=b""):
-    return struct.pack("=IHHIIBBH", 20 + len(content), kind, 1, 1, 0, number, 1, 0) + content
+def message(kind, number, content=b"", sequence=1):
+    header = 20 + len(content), kind, 1, sequence, 0
+    return struct.pack("=IHHIIBBH", *header, number, 1, 0) + content
 
 
 def get_family(name):
@@ -19,8 +20,12 @@ def get_family(name):
     return message(16, 3, struct.pack("=HH", 4 + len(name), 2) + name + bytes(-len(name) % 4))
 
 
-def command(number):
-    return message(28, number)
+def command(number, sequence=1):
+    return message(28, number, sequence=sequence)
+
+
+def number(data):
+    return struct.unpack_from("=I", data, 8)[0]
 
 
 def attributes(data):

@@ -128,12 +128,19 @@ def say(what):
     print(what, flush=True)
     input()
 say("asked")
-for _ in range(2):
-    try:
-        nl.send(command(GET_INFO))
-        raise SystemExit("nobody is there")
-    except ConnectionRefusedError:
-        pass
+# A kernel always answers, so libnl counts on it.
+for sequence in (7, 8):
+    request = command(GET_INFO, sequence)
+    assert nl.send(request) == len(request)
+    refused = nl.recv(65536, MSG_PEEK)
+    assert nl.recv(65536) == refused
+    assert error(refused) == -errno.ENODEV
+    assert number(refused) == sequence and refused[20:36][4:12] == request[4:12]
+try:
+    nl.recv(65536)
+    raise SystemExit("nobody was asked")
+except ConnectionRefusedError:
+    pass
 say("gone")
 nl.send(command(GET_INFO))
 assert info(nl.recv(65536)) == 0x010201
@@ -164,6 +171,48 @@ say("again")
     expect("again");
     go_on();
     assert!(child.wait().unwrap().success());
+}
+
+/// The one that ends here is between the program and the director, so that the moment is certain.
+#[test]
+fn a_question_that_a_dying_director_has_read_is_refused() {
+    let director = Director::start();
+    let script = r#"
+import threading
+real, path = os.environ["SLUICE_NETLINK_SOCKET"], os.environ["SLUICE_NETLINK_SOCKET"] + "2"
+listener = socket(AF_UNIX, SOCK_SEQPACKET)
+listener.bind(path)
+listener.listen()
+def relay():
+    near, _ = listener.accept()
+    far = socket(AF_UNIX, SOCK_SEQPACKET)
+    far.connect(real)
+    for _ in range(2):
+        far.send(near.recv(65536))
+        near.send(far.recv(65536))
+    near.recv(65536)
+    near.close()
+    os.remove(path)
+    os.rename(real, path)
+thread = threading.Thread(target=relay)
+thread.start()
+os.environ["SLUICE_NETLINK_SOCKET"] = path
+nl = generic()
+nl.send(get_family("IPVS"))
+assert family(nl.recv(65536)) == ("IPVS", 28)
+nl.send(command(GET_INFO, 6))
+assert info(nl.recv(65536)) == 0x010201
+# What was answered is not refused; what was not, is, once.
+nl.send(command(GET_INFO, 7))
+refused = nl.recvmsg(65536)[0]
+assert (error(refused), number(refused)) == (-errno.ENODEV, 7)
+thread.join()
+nl.send(command(GET_INFO, 8))
+select.select([nl], [], [], 10)
+answer = os.read(nl.fileno(), 65536)
+assert (info(answer), number(answer)) == (0x010201, 8)
+"#;
+    python(&director, script);
 }
 
 #[test]

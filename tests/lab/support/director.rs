@@ -140,6 +140,15 @@ impl<'lab> Director<'lab> {
         found.remove(0)
     }
 
+    /// Conns, InPkts, OutPkts of a server, with its port, as `-Ln --stats` has them.
+    pub(crate) fn figures(&self, server: &str) -> [u64; 3] {
+        let text = self.adm("-Ln --stats");
+        let line = text.lines().find(|line| line.split_whitespace().nth(1) == Some(server));
+        let line = line.unwrap_or_else(|| panic!("no {server} in\n{text}"));
+        let number = |place| line.split_whitespace().nth(place).and_then(|word| word.parse().ok());
+        [2, 3, 4].map(|place| number(place).unwrap_or_else(|| panic!("no number in {line}")))
+    }
+
     /// The lines of `-Lnc`.
     pub(crate) fn connections(&self) -> Vec<ConnectionLine> {
         self.adm("-Lnc").lines().filter_map(connection_line).collect()
@@ -230,6 +239,17 @@ pub(crate) fn socket_of(lab: &Lab) -> PathBuf {
 /// The control socket of the director in a host.
 pub(crate) fn socket_in(lab: &Lab, host: &str) -> PathBuf {
     lab.dir().join(format!("{host}.sock"))
+}
+
+/// The server of the connection between two ports, if the director at a control socket knows one.
+pub(crate) fn server_of(socket: &Path, client_port: u16, port: u16) -> Option<String> {
+    let mut command = Command::new("timeout");
+    command.arg("20").arg(program("sluiceadm")).arg("--socket").arg(socket).arg("-Lnc");
+    let ends = [client_port, port].map(|port| format!(":{port}"));
+    let is_it = |line: &ConnectionLine| {
+        line.client.ends_with(&ends[0]) && line.virtual_end.ends_with(&ends[1])
+    };
+    reply(&mut command).stdout.lines().filter_map(connection_line).find(is_it).map(|c| c.server)
 }
 
 /// Sends a signal to a process that the test started.

@@ -201,6 +201,19 @@ impl Lab {
         })
     }
 
+    /// A thread with the network of a host, which may outlive what calls it.
+    pub(crate) fn spawn_inside<T: Send + 'static>(
+        &self,
+        host: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> thread::JoinHandle<T> {
+        let entrance = self.entrance(host);
+        thread::spawn(move || {
+            enter(&entrance);
+            work()
+        })
+    }
+
     /// The MAC address of a host's interface.
     pub(crate) fn mac(&self, host: &str, interface: &str) -> String {
         self.run(host, &format!("cat /sys/class/net/{interface}/address")).trim().to_owned()
