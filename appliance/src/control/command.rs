@@ -17,6 +17,7 @@ use super::protocol::Answer;
 use super::report::answer;
 use super::request::Request;
 use super::routes::RouteTable;
+use super::services;
 use super::status::{About, Status};
 use super::switches;
 use crate::kernel::KernelInterfaces;
@@ -69,6 +70,9 @@ impl Commands {
     fn run_sluicectl(&self, CommandLine { verb, output, .. }: CommandLine) -> Answer {
         match verb {
             Verb::Status => answer(&Status::of(self), output),
+            Verb::Services { service } => {
+                services::run(&lock(&self.control), service.as_ref(), output)
+            }
             Verb::Ports => answer(&PortTable::of(self), output),
             Verb::Neigh => answer(&NeighbourTable::of(&lock(&self.control)), output),
             Verb::Routes => answer(&RouteTable::of(&lock(&self.control)), output),

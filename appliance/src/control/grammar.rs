@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use lb_core::service::ServiceKey;
 
 use crate::version;
 
@@ -40,6 +41,11 @@ pub struct Output {
 pub enum Verb {
     /// What the director is, and how full and busy
     Status,
+    /// Virtual services and real servers: settings, connections, counters, ways
+    Services {
+        /// Only this one: tcp:ADDRESS:PORT, udp:..., sctp:..., fwm:MARK, fwm6:MARK
+        service: Option<ServiceKey>,
+    },
     /// Ports with their devices, links and counters
     Ports,
     /// Real servers and gateways on the link: addresses and how sure they are
@@ -114,7 +120,8 @@ impl Verb {
     /// Whether it changes what the director does. What `marks` does its own language says.
     pub fn changes(&self) -> bool {
         match self {
-            Self::Status | Self::Ports | Self::Neigh | Self::Routes => false,
+            Self::Status | Self::Services { .. } | Self::Ports => false,
+            Self::Neigh | Self::Routes => false,
             Self::Get { .. } | Self::Drops { .. } | Self::Marks { .. } => false,
             // The program's requests say for themselves.
             Self::Exec { .. } => false,
@@ -179,7 +186,8 @@ mod tests {
         for line in changing {
             assert!(verb(line).changes(), "{line}");
         }
-        let showing = ["status", "ports", "neigh", "routes", "vips", "vip list", "settings"];
+        let showing =
+            ["status", "ports", "neigh", "routes", "vips", "vip list", "settings", "services"];
         for line in showing.into_iter().chain(["settings get pmtu_disc", "get", "drops --all"]) {
             assert!(!verb(line).changes(), "{line}");
         }

@@ -2,6 +2,8 @@
 
 pub mod addresses;
 pub mod asker;
+#[cfg(test)]
+mod bench;
 pub mod client;
 pub mod command;
 pub mod drops;
@@ -16,6 +18,7 @@ pub mod report;
 pub mod request;
 pub mod routes;
 pub mod server;
+pub mod services;
 pub mod status;
 pub mod switches;
 

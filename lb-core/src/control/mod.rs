@@ -14,6 +14,7 @@
 mod addresses;
 mod announce;
 mod defence;
+mod inventory;
 mod local_servers;
 mod paths;
 mod services;
@@ -48,6 +49,7 @@ use services::ServiceRecord;
 use trash::Trash;
 
 pub use addresses::{AddressOrigin, AddressRow, NotOwnable};
+pub use inventory::{DetailedService, Reach, RemovedServer, ServerDetail};
 pub use support::Acceptance;
 
 /// What surrounds a director; fixed while it runs.

@@ -94,6 +94,13 @@ impl ServiceRecord {
         self.destinations.iter_mut().map(|record| (&record.destination, record.id, &mut record.hop))
     }
 
+    /// Its real servers in the order of its row: newest first.
+    pub(super) fn servers(
+        &self,
+    ) -> impl Iterator<Item = (&Destination, DestinationId, Option<Hop>)> {
+        self.destinations.iter().rev().map(|record| (&record.destination, record.id, record.hop))
+    }
+
     pub(super) fn destinations_count(&self) -> usize {
         self.destinations.len()
     }
@@ -147,7 +154,7 @@ impl ServiceRecord {
         present.fold(self.departed, Stats::plus)
     }
 
-    fn row(&self, director: &Director) -> ServiceRow {
+    pub(super) fn row(&self, director: &Director) -> ServiceRow {
         let destinations = self.destinations.iter().rev().map(|record| {
             let slot = director.slots.get(record.id);
             DestinationRow {

@@ -90,6 +90,11 @@ impl Trash {
         Some(self.removed.swap_remove(place).3)
     }
 
+    /// The removed destinations: service, address and port of each, and its slot.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&ServiceKey, IpAddr, u16, DestinationId)> {
+        self.removed.iter().map(|(key, address, port, trashed)| (key, *address, *port, trashed.id))
+    }
+
     /// Frees the slots that nothing has referred to for long enough. All changes so far must have
     /// been published.
     pub(super) fn empty(&mut self, now: Tick, director: &Director) {
