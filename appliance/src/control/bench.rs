@@ -9,10 +9,10 @@ use lb_core::ipvsadm::{Numeric, execute, restore_words};
 use lb_core::wire::MacAddress;
 
 /// Link-layer address of `lan0`.
-pub const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
+pub(super) const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 
 /// A director at 10.0.0.1/24 on `lan0`, for one worker, after these lines of ipvsadm.
-pub fn control(lines: &[&str]) -> Control {
+pub(super) fn control(lines: &[&str]) -> Control {
     let hasher = FlowHasher::new([1, 2, 3]);
     let flows = FlowTable::new(1024, Storage::leaked(1024), hasher);
     let lan = Interface::new("lan0", InterfaceId(0), MAC, 1500).with_address([10, 0, 0, 1], 24);

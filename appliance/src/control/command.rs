@@ -8,7 +8,9 @@ use lb_core::ipvsadm::{self, Command, Reply};
 
 use super::addresses::Addresses;
 use super::asker::{Asker, Rights};
+use super::drain;
 use super::drops::Drops;
+use super::flows;
 use super::grammar::{CommandLine, Output, SettingAction, Verb, VipAction};
 use super::marks;
 use super::neighbours::NeighbourTable;
@@ -73,6 +75,8 @@ impl Commands {
             Verb::Services { service } => {
                 services::run(&lock(&self.control), service.as_ref(), output)
             }
+            Verb::Flows { action, words } => flows::run(&self.control, action, &words, output),
+            Verb::Drain(words) => drain::run(&mut lock(&self.control), &words, output),
             Verb::Ports => answer(&PortTable::of(self), output),
             Verb::Neigh => answer(&NeighbourTable::of(&lock(&self.control)), output),
             Verb::Routes => answer(&RouteTable::of(&lock(&self.control)), output),

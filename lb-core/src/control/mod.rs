@@ -14,6 +14,9 @@
 mod addresses;
 mod announce;
 mod defence;
+mod drain;
+mod flow_filter;
+mod flows;
 mod inventory;
 mod local_servers;
 mod paths;
@@ -28,7 +31,7 @@ use std::sync::Arc;
 use crate::clock::{TICKS_PER_SECOND, Tick};
 use crate::director::{Director, Limits};
 use crate::expiry::Sweeper;
-use crate::flow::FlowTable;
+use crate::flow::{FlowTable, Limbo};
 use crate::hash::FlowHasher;
 use crate::interface::{Interface, InterfaceId};
 use crate::marks::{MarkRules, Marks};
@@ -49,6 +52,11 @@ use services::ServiceRecord;
 use trash::Trash;
 
 pub use addresses::{AddressOrigin, AddressRow, NotOwnable};
+pub use drain::{DrainError, DrainRow};
+pub use flow_filter::{
+    Clients, FilterError, FlowFilter, FlowMatcher, FlowProtocol, ServerEnd, StateName,
+};
+pub use flows::{FlowGroup, FlowKill, FlowPage, FlowRow, FlowWalk, Killed};
 pub use inventory::{DetailedService, Reach, RemovedServer, ServerDetail};
 pub use support::Acceptance;
 
@@ -124,6 +132,8 @@ pub struct Control {
     services: Vec<ServiceRecord>,
     services_made: u64,
     trash: Trash,
+    /// Connections that commands ended, until no worker can hold them any more.
+    limbo: Limbo,
     now: Tick,
     /// When the room for connections is looked at next.
     defence_due: Tick,
@@ -201,6 +211,7 @@ impl Control {
             services: Vec::new(),
             services_made: 0,
             trash: Trash::new(limits.destinations_max),
+            limbo: Limbo::default(),
             now: Tick::default(),
             defence_due: Tick::default(),
             changed: true,
@@ -300,6 +311,7 @@ impl Control {
         for scheduler in self.services.iter().filter_map(ServiceRecord::scheduler) {
             scheduler.tick(now, &self.settings, &self.director.slots);
         }
+        self.limbo.release(&self.director.flows, &self.director.epochs);
         self.trash.empty(now, &self.director);
         let mut out: Vec<_> = questions.into_iter().map(NeighbourOut::Ask).collect();
         for address in self.announcements.due(now) {

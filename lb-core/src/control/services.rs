@@ -5,22 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Control;
+use super::flows::state_name;
 use super::support::{self, Acceptance};
 use crate::address::Address;
 use crate::counters::sum_destination;
 use crate::destination::{Destination, ForwardingMethod};
 use crate::director::Director;
-use crate::flow::FlowState;
 use crate::operations::{
     ConnectionRow, DestinationRow, OperationError, Operations, Rates, ServiceRow, Stats,
     TimeoutSettings,
 };
-use crate::protocol::Protocol;
 use crate::route::Hop;
 use crate::sched::{Candidates, Scheduler};
 use crate::service::{Service, ServiceKey};
 use crate::slots::DestinationId;
-use crate::state::State;
 use crate::virtual_service::{Engine, RealServer, VirtualService};
 
 /// `size=` of the listing's first line: IPVS's default (`conn_tab_bits` 12), which scripts and
@@ -462,13 +460,4 @@ impl Operations for Control {
     fn table_size(&self) -> usize {
         IPVS_TABLE_SIZE
     }
-}
-
-fn state_name(protocol: u8, state: FlowState) -> &'static str {
-    if state.is_template() {
-        return if state.number() == FlowState::ASSURED { "ASSURED" } else { "NONE" };
-    }
-    Protocol::from_number(protocol)
-        .and_then(|protocol| State::from_number(protocol, state.number()))
-        .map_or("?", State::name)
 }
