@@ -23,6 +23,7 @@ pub mod control;
 pub mod daemon;
 #[allow(unsafe_code, reason = "the one module that calls C: it wraps DPDK's nouns safely")]
 pub mod dpdk;
+pub mod drain;
 pub mod exec;
 pub mod frame_ring;
 pub mod housekeeping;

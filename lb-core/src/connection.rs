@@ -216,7 +216,7 @@ impl Connections {
             }
         };
         if removed {
-            director.settle_connection(old, &mut self.limbo, counters);
+            director.settle_connection(old, &mut self.limbo, &counters.flows_removed);
         }
         decision
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use arc_swap::ArcSwap;
 
 use crate::clock::Tick;
-use crate::counters::WorkerCounters;
+use crate::counters::{Counter, WorkerCounters};
 use crate::course::Course;
 use crate::drops::DropReason;
 use crate::flow::{FlowId, FlowState, FlowTable, Limbo};
@@ -60,6 +60,8 @@ pub struct Director {
     pub calls: Calls,
     /// Of how many packets that would begin a connection one is dropped.
     pub drop_rate: DropRate,
+    /// Entries that commands ended; counted by who holds the control plane's lock.
+    pub(crate) flows_ended: Counter,
     /// Set when a server is removed whose connections are to end, until the sweeper sees it.
     pub(crate) has_orphans: AtomicBool,
     /// With secrets of this process.
@@ -89,6 +91,7 @@ impl Director {
             ftp: Sessions::default(),
             calls: Calls::default(),
             drop_rate: DropRate::default(),
+            flows_ended: Counter::default(),
             has_orphans: AtomicBool::new(false),
             hasher,
         }
@@ -104,7 +107,7 @@ impl Director {
     pub fn end_connection(&self, id: FlowId, limbo: &mut Limbo, counters: &WorkerCounters) -> bool {
         let removed = self.flows.remove(id);
         if removed {
-            self.settle_connection(id, limbo, counters);
+            self.settle_connection(id, limbo, &counters.flows_removed);
         }
         removed
     }
@@ -123,7 +126,7 @@ impl Director {
         let is_over = |_: &_| self.is_over(id, now) || if_orphaned && self.is_orphaned(id);
         let removed = is_over(self.flows.entry(id)) && self.flows.remove_if(id, is_over);
         if removed {
-            self.settle_connection(id, limbo, counters);
+            self.settle_connection(id, limbo, &counters.flows_removed);
         }
         removed
     }
@@ -163,13 +166,9 @@ impl Director {
         }
     }
 
-    /// Takes a connection that the caller has removed from the table out of the counts.
-    pub(crate) fn settle_connection(
-        &self,
-        id: FlowId,
-        limbo: &mut Limbo,
-        counters: &WorkerCounters,
-    ) {
+    /// Takes a connection that the caller has removed from the table out of the counts. `removed`
+    /// is the caller's own.
+    pub(crate) fn settle_connection(&self, id: FlowId, limbo: &mut Limbo, removed: &Counter) {
         let entry = self.flows.entry(id);
         let last = entry.end_state();
         self.count_connection(entry.destination(), last, false);
@@ -181,7 +180,7 @@ impl Director {
             self.calls.forget(id);
         }
         limbo.retire(&self.flows, id);
-        counters.flows_removed.add(1);
+        removed.add(1);
     }
 
     /// A connection or template in that state begins or ends: its destination counts it.
@@ -200,7 +199,7 @@ impl Director {
             self.counters.iter().map(counter).fold(0, u64::wrapping_add)
         };
         // Removals first: a connection that comes and goes in between is not counted as negative.
-        let removed = sum(|counters| counters.flows_removed.get());
+        let removed = self.flows_ended.get() + sum(|counters| counters.flows_removed.get());
         sum(|counters| counters.flows_inserted.get()).saturating_sub(removed)
     }
 

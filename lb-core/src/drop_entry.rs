@@ -93,10 +93,10 @@ impl Thinner {
         }
         let controller = flows.cold(id).controller();
         let counters = director.housekeeping_counters();
-        director.settle_connection(id, limbo, counters);
+        director.settle_connection(id, limbo, &counters.flows_removed);
         let is_left_over = |_: &_| is_left_over(director, controller, &key);
         let ended = if controller.is_some() && flows.remove_if(controller, is_left_over) {
-            director.settle_connection(controller, limbo, counters);
+            director.settle_connection(controller, limbo, &counters.flows_removed);
             2
         } else {
             1

@@ -1,6 +1,8 @@
 //! What an operator says of a virtual service: the words of `ipvsadm -A`.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 
 use crate::protocol::Protocol;
 
@@ -36,6 +38,52 @@ impl ServiceKey {
             Self::Address { port, .. } => *port,
             Self::Mark { .. } => 0,
         }
+    }
+}
+
+/// Words that name no service.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}' is no service; write tcp:ADDRESS:PORT, udp:..., sctp:... (IPv6: tcp:[ADDRESS]:PORT), \
+     fwm:MARK, or fwm6:MARK"
+)]
+pub struct NoServiceKey(String);
+
+impl fmt::Display for ServiceKey {
+    /// `tcp:10.0.10.100:80`, `udp:[fd00::100]:53`, `fwm:7`, of IPv6 `fwm6:7`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Address { protocol, address, port } => {
+                let name = protocol.name().to_ascii_lowercase();
+                write!(f, "{name}:{}", SocketAddr::new(address, port))
+            }
+            Self::Mark { mark, family: Family::V4 } => write!(f, "fwm:{mark}"),
+            Self::Mark { mark, family: Family::V6 } => write!(f, "fwm6:{mark}"),
+        }
+    }
+}
+
+impl FromStr for ServiceKey {
+    type Err = NoServiceKey;
+
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, NoServiceKey> {
+        let refused = || NoServiceKey(text.to_owned());
+        let (kind, rest) = text.split_once(':').ok_or_else(refused)?;
+        let mark = |family| {
+            let mark = rest.parse().ok().filter(|&mark: &u32| mark != 0).ok_or_else(refused)?;
+            Ok(Self::Mark { mark, family })
+        };
+        let protocol = match kind {
+            "fwm" => return mark(Family::V4),
+            "fwm6" => return mark(Family::V6),
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            "sctp" => Protocol::Sctp,
+            _ => return Err(refused()),
+        };
+        let end: SocketAddr = rest.parse().map_err(|_| refused())?;
+        Ok(Self::Address { protocol, address: end.ip(), port: end.port() })
     }
 }
 
@@ -96,6 +144,25 @@ impl Service {
         match family {
             Family::V4 => u32::MAX,
             Family::V6 => 128,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_read_as_it_is_written() {
+        for text in ["tcp:10.0.10.100:80", "udp:[fd00::100]:53", "sctp:10.0.0.1:0", "fwm:7"] {
+            assert_eq!(text.parse::<ServiceKey>().unwrap().to_string(), text);
+        }
+        let six = ServiceKey::Mark { mark: 4_294_967_295, family: Family::V6 };
+        assert_eq!("fwm6:4294967295".parse(), Ok(six));
+        for text in ["", "80", "tcp", "tcp:", "tcp:10.0.0.1", "icmp:10.0.0.1:8", "fwm:0", "fwm:-1"]
+        {
+            let refusal = text.parse::<ServiceKey>().unwrap_err().to_string();
+            assert!(refusal.starts_with(&format!("`{text}' is no service; write tcp:")));
         }
     }
 }

@@ -32,6 +32,7 @@ mod marks; // rules in iptables' words
 mod masquerading; // NAT: both directions through the director
 mod memif; // two DPDK processes: testpmd generates and counts
 mod neighbours; // ARP and echo
+mod operator; // looks at connections, ends them, empties a server
 mod overload; // more connections than there is room for
 mod persistence; // clients that come again
 mod reload; // a configuration that changes while traffic runs

@@ -3,9 +3,9 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
 
-use appliance::control::grammar::{CommandLine, Verb};
+use appliance::control::grammar::{CommandLine, Output, Verb};
 use appliance::control::{client, socket_path};
-use appliance::exec;
+use appliance::{drain, exec};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -16,8 +16,21 @@ fn main() -> ExitCode {
         eprintln!("{error}");
         return ExitCode::from(error.exit());
     }
+    let has_colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    if let Verb::Drain(words) = &line.verb
+        && words.wait
+    {
+        let output = Output { colour: has_colour, ..line.output };
+        let code = drain::wait(&socket_path(line.socket.clone()), words, output)
+            .map(drain::End::exit)
+            .unwrap_or_else(|problem| {
+                eprintln!("{problem}");
+                2
+            });
+        return ExitCode::from(code);
+    }
     let mut words = vec!["sluicectl".to_owned()];
-    if io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+    if has_colour {
         words.push("--colour".to_owned());
     }
     words.extend(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()));

@@ -8,7 +8,9 @@ use lb_core::ipvsadm::{self, Command, Reply};
 
 use super::addresses::Addresses;
 use super::asker::{Asker, Rights};
+use super::drain;
 use super::drops::Drops;
+use super::flows;
 use super::grammar::{CommandLine, Output, SettingAction, Verb, VipAction};
 use super::marks;
 use super::neighbours::NeighbourTable;
@@ -18,6 +20,7 @@ use super::reload;
 use super::report::answer;
 use super::request::Request;
 use super::routes::RouteTable;
+use super::services;
 use super::status::{About, Status};
 use super::switches;
 use crate::kernel::KernelInterfaces;
@@ -76,6 +79,11 @@ impl Commands {
     fn run_sluicectl(&self, CommandLine { verb, output, .. }: CommandLine) -> Answer {
         match verb {
             Verb::Status => answer(&Status::of(self), output),
+            Verb::Services { service } => {
+                services::run(&lock(&self.control), service.as_ref(), output)
+            }
+            Verb::Flows { action, words } => flows::run(&self.control, action, &words, output),
+            Verb::Drain(words) => drain::run(&mut lock(&self.control), &words, output),
             Verb::Ports => answer(&PortTable::of(self), output),
             Verb::Neigh => answer(&NeighbourTable::of(&lock(&self.control)), output),
             Verb::Routes => answer(&RouteTable::of(&lock(&self.control)), output),

@@ -6,9 +6,13 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use lb_core::control::{Clients, FlowFilter, FlowProtocol, ServerEnd, StateName};
+use lb_core::service::ServiceKey;
 
+use super::flows::LIMIT_MAX;
 use crate::version;
 
 /// Shows and changes what ipvsadm has no word for in a running Sluice director
@@ -40,6 +44,20 @@ pub struct Output {
 pub enum Verb {
     /// What the director is, and how full and busy
     Status,
+    /// Virtual services and real servers: settings, connections, counters, ways
+    Services {
+        /// Only this one: tcp:ADDRESS:PORT, udp:..., sctp:..., fwm:MARK, fwm6:MARK
+        service: Option<ServiceKey>,
+    },
+    /// Connections and persistence templates: list, count, kill
+    Flows {
+        #[arg(value_enum, default_value = "list")]
+        action: FlowAction,
+        #[command(flatten)]
+        words: FlowWords,
+    },
+    /// Takes new connections from a real server: weight 0 wherever it serves
+    Drain(DrainWords),
     /// Ports with their devices, links and counters
     Ports,
     /// Real servers and gateways on the link: addresses and how sure they are
@@ -113,6 +131,120 @@ pub struct ReloadOptions {
     pub command_wins: bool,
 }
 
+/// `flows`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FlowAction {
+    /// Shows them
+    List,
+    /// Counts them by state and by real server
+    Count,
+    /// Ends them
+    Kill,
+}
+
+/// Which connections.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct FlowWords {
+    /// From these clients
+    #[arg(long, value_name = "ADDRESS[/LENGTH][:PORT]")]
+    client: Option<Clients>,
+    /// Of this service: tcp:ADDRESS:PORT, udp:..., sctp:..., fwm:MARK, fwm6:MARK
+    #[arg(long, value_name = "SERVICE", group = "which")]
+    service: Option<ServiceKey>,
+    /// Of this service of TCP
+    #[arg(short = 't', long, value_name = "ADDRESS:PORT", group = "which",
+          value_parser = |text: &str| format!("tcp:{text}").parse::<ServiceKey>())]
+    tcp_service: Option<ServiceKey>,
+    /// Of this service of UDP
+    #[arg(short = 'u', long, value_name = "ADDRESS:PORT", group = "which",
+          value_parser = |text: &str| format!("udp:{text}").parse::<ServiceKey>())]
+    udp_service: Option<ServiceKey>,
+    /// Of this service of SCTP
+    #[arg(long, value_name = "ADDRESS:PORT", group = "which",
+          value_parser = |text: &str| format!("sctp:{text}").parse::<ServiceKey>())]
+    sctp_service: Option<ServiceKey>,
+    /// Of the service of this mark
+    #[arg(short = 'f', long, value_name = "MARK", group = "which",
+          value_parser = |text: &str| format!("fwm:{text}").parse::<ServiceKey>())]
+    fwmark_service: Option<ServiceKey>,
+    /// On this real server
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    server: Option<ServerEnd>,
+    /// In this state, as the list names it
+    #[arg(long, value_name = "NAME")]
+    state: Option<StateName>,
+    /// Of this protocol: tcp, udp, sctp; ip: templates of marks
+    #[arg(long, value_name = "NAME")]
+    protocol: Option<FlowProtocol>,
+    /// Lists so many at most
+    #[arg(long, value_name = "COUNT", default_value = "1000", value_parser = limit)]
+    pub limit: usize,
+    /// Lists on from where an earlier answer ended
+    #[arg(long, value_name = "PLACE", default_value = "0")]
+    pub from: usize,
+    /// Kills all connections where no filter is given
+    #[arg(long)]
+    pub all: bool,
+}
+
+fn limit(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|&number| number <= LIMIT_MAX);
+    number.ok_or_else(|| format!("write a number from 0 to {LIMIT_MAX}"))
+}
+
+impl FlowWords {
+    /// What they say.
+    pub fn filter(&self) -> FlowFilter {
+        FlowFilter {
+            clients: self.client,
+            service: self
+                .service
+                .or(self.tcp_service)
+                .or(self.udp_service)
+                .or(self.sctp_service)
+                .or(self.fwmark_service),
+            server: self.server,
+            state: self.state,
+            protocol: self.protocol,
+        }
+    }
+}
+
+/// `drain`
+#[derive(Args, Clone, Debug)]
+pub struct DrainWords {
+    /// The real server: ADDRESS or ADDRESS:PORT
+    pub server: ServerEnd,
+    /// At this service alone: tcp:ADDRESS:PORT, udp:..., sctp:..., fwm:MARK, fwm6:MARK
+    #[arg(long)]
+    pub service: Option<ServiceKey>,
+    /// Gives it its weights back
+    #[arg(long, conflicts_with_all = ["wait", "look"])]
+    pub undo: bool,
+    /// Waits until nothing is left of it
+    #[arg(long)]
+    pub wait: bool,
+    /// Waits so long at most: 90, 90s, 15m, 2h
+    #[arg(long, requires = "wait", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// Changes nothing, shows what is left
+    #[arg(long, conflicts_with = "wait")]
+    pub look: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit_s) = match text.char_indices().next_back() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3600),
+        _ => (text, 1),
+    };
+    let seconds = number.parse::<u32>().ok().map(|number| u64::from(number) * unit_s);
+    let seconds = seconds.ok_or("write seconds, or a number with s, m or h")?;
+    Ok(Duration::from_secs(seconds))
+}
+
 /// `vips`
 #[derive(Clone, Debug, Subcommand)]
 pub enum VipAction {
@@ -139,13 +271,16 @@ impl Verb {
     /// Whether it changes what the director does. What `marks` does its own language says.
     pub fn changes(&self) -> bool {
         match self {
-            Self::Status | Self::Ports | Self::Neigh | Self::Routes | Self::Diff { .. } => false,
+            Self::Status | Self::Services { .. } | Self::Ports | Self::Neigh => false,
+            Self::Routes | Self::Diff { .. } => false,
             Self::Reload(options) => !options.dry_run,
             Self::Get { .. } | Self::Drops { .. } | Self::Marks { .. } => false,
             // The program's requests say for themselves.
             Self::Exec { .. } => false,
             Self::Vips { action } => !matches!(action, None | Some(VipAction::List)),
             Self::Settings { action } => matches!(action, Some(SettingAction::Set { .. })),
+            Self::Flows { action, .. } => *action == FlowAction::Kill,
+            Self::Drain(words) => !words.look,
             Self::Set { .. } => true,
         }
     }
@@ -202,17 +337,24 @@ mod tests {
             "settings set pmtu_disc 0",
             "set pmtu_disc 0",
             "reload --strict",
+            "flows kill --all",
+            "drain 10.0.0.1",
+            "drain 10.0.0.1 --undo",
         ];
         for line in changing {
             assert!(verb(line).changes(), "{line}");
         }
-        let showing = ["status", "ports", "neigh", "routes", "vips", "vip list", "settings"];
+        let showing =
+            ["status", "ports", "neigh", "routes", "vips", "vip list", "settings", "services"];
         for line in showing.into_iter().chain([
             "settings get pmtu_disc",
             "get",
             "drops --all",
             "diff",
             "reload --dry-run",
+            "flows",
+            "flows count",
+            "drain 10.0.0.1 --look",
         ]) {
             assert!(!verb(line).changes(), "{line}");
         }
@@ -224,6 +366,19 @@ mod tests {
         assert_eq!(words, ["-t", "mangle", "-L", "--json"]);
         let line = CommandLine::of_words(&["--json".into(), "status".into()]).unwrap();
         assert!(line.output.json);
+    }
+
+    #[test]
+    fn times_have_units() {
+        let timeout = |text: &str| match verb(&format!("drain 10.0.0.1 --wait --timeout {text}")) {
+            Verb::Drain(words) => words.timeout.map(|it| it.as_secs()),
+            _ => None,
+        };
+        let all = ["90", "90s", "15m", "2h"].map(timeout);
+        assert_eq!(all, [Some(90), Some(90), Some(900), Some(7200)]);
+        for text in ["", "s", "-1", "1d", "1.5h", "é"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
     }
 
     #[test]

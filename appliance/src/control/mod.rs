@@ -2,9 +2,13 @@
 
 pub mod addresses;
 pub mod asker;
+#[cfg(test)]
+mod bench;
 pub mod client;
 pub mod command;
+pub mod drain;
 pub mod drops;
+pub mod flows;
 pub mod grammar;
 pub mod listener;
 pub mod marks;
@@ -17,6 +21,7 @@ pub mod report;
 pub mod request;
 pub mod routes;
 pub mod server;
+pub mod services;
 pub mod status;
 pub mod switches;
 

@@ -16,6 +16,10 @@ mod announce;
 mod checks;
 mod defence;
 mod departures;
+mod drain;
+mod flow_filter;
+mod flows;
+mod inventory;
 mod local_servers;
 mod ordered_map;
 mod paths;
@@ -34,7 +38,7 @@ use std::sync::Arc;
 use crate::clock::{TICKS_PER_SECOND, Tick};
 use crate::director::{Director, Limits};
 use crate::expiry::Sweeper;
-use crate::flow::FlowTable;
+use crate::flow::{FlowTable, Limbo};
 use crate::hash::FlowHasher;
 use crate::interface::{Interface, InterfaceId};
 use crate::marks::{MarkRules, Marks};
@@ -59,6 +63,12 @@ use totals::RunningTotals;
 use trash::Trash;
 
 pub use addresses::{AddressOrigin, AddressRow, NotOwnable};
+pub use drain::{DrainError, DrainRow};
+pub use flow_filter::{
+    Clients, FilterError, FlowFilter, FlowMatcher, FlowProtocol, ServerEnd, StateName,
+};
+pub use flows::{FlowGroup, FlowKill, FlowPage, FlowRow, FlowWalk, Killed};
+pub use inventory::{DetailedService, Reach, RemovedServer, ServerDetail};
 pub use support::Acceptance;
 
 /// What surrounds a director. Its interfaces are fixed while it runs; the rest can be changed
@@ -136,6 +146,8 @@ pub struct Control {
     trash: Trash,
     departures: Departures,
     totals: RunningTotals,
+    /// Connections that commands ended, until no worker can hold them any more.
+    limbo: Limbo,
     now: Tick,
     /// When the room for connections is looked at next.
     defence_due: Tick,
@@ -211,6 +223,7 @@ impl Control {
             trash: Trash::new(limits.destinations_max),
             departures: Departures::default(),
             totals: RunningTotals::default(),
+            limbo: Limbo::default(),
             now: Tick::default(),
             defence_due: Tick::default(),
             changed: true,
@@ -314,6 +327,7 @@ impl Control {
         for scheduler in self.services.values().filter_map(ServiceRecord::scheduler) {
             scheduler.tick(now, &self.settings, &self.director.slots);
         }
+        self.limbo.release(&self.director.flows, &self.director.epochs);
         self.trash.empty(now, &self.director);
         let mut out: Vec<_> = questions.into_iter().map(NeighbourOut::Ask).collect();
         for address in self.announcements.due(now) {

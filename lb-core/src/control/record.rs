@@ -12,7 +12,7 @@ use crate::estimator::Estimator;
 use crate::operations::{DestinationRow, ServiceRow, Stats};
 use crate::route::Hop;
 use crate::sched::{Candidates, Change, Rounds, Scheduler, Weights};
-use crate::service::Service;
+use crate::service::{Service, ServiceKey};
 use crate::slots::DestinationId;
 use crate::virtual_service::{RealServer, VirtualService};
 
@@ -86,6 +86,10 @@ impl ServiceRecord {
         record
     }
 
+    pub(super) const fn key(&self) -> &ServiceKey {
+        &self.service.key
+    }
+
     /// What workers see of the service, if packets can be for it.
     pub(super) fn on_the_path(&self) -> Option<Arc<VirtualService>> {
         self.path.clone()
@@ -97,6 +101,14 @@ impl ServiceRecord {
     ) -> impl Iterator<Item = (&Destination, DestinationId, &mut Option<Hop>)> {
         let records = self.destinations.values_mut();
         records.map(|record| (&record.destination, record.id, &mut record.hop))
+    }
+
+    /// Its real servers in the order of its row: newest first.
+    pub(super) fn servers(
+        &self,
+    ) -> impl Iterator<Item = (&Destination, DestinationId, Option<Hop>)> {
+        let records = self.destinations.values().rev();
+        records.map(|record| (&record.destination, record.id, record.hop))
     }
 
     /// Its real servers, oldest first.

@@ -4,22 +4,20 @@ use std::net::IpAddr;
 
 use super::Control;
 use super::checks::{self, TableView};
+use super::flows::state_name;
 use super::record::{DestinationRecord, ServiceRecord};
 use super::support::Acceptance;
 use crate::address::Address;
 use crate::counters::sum_destination;
 use crate::destination::{Destination, ForwardingMethod};
 use crate::estimator::Estimator;
-use crate::flow::FlowState;
 use crate::ipvsadm::Command;
 use crate::operations::{
     ConnectionRow, OperationError, Operations, Refused, ServiceRow, TimeoutSettings, Totals,
 };
-use crate::protocol::Protocol;
 use crate::route::Hop;
 use crate::service::{Service, ServiceKey};
 use crate::slots::DestinationId;
-use crate::state::State;
 use crate::virtual_service::Engine;
 
 /// `size=` of the listing's first line: IPVS's default (`conn_tab_bits` 12), which scripts and
@@ -261,13 +259,4 @@ impl Operations for Control {
     fn table_size(&self) -> usize {
         IPVS_TABLE_SIZE
     }
-}
-
-fn state_name(protocol: u8, state: FlowState) -> &'static str {
-    if state.is_template() {
-        return if state.number() == FlowState::ASSURED { "ASSURED" } else { "NONE" };
-    }
-    Protocol::from_number(protocol)
-        .and_then(|protocol| State::from_number(protocol, state.number()))
-        .map_or("?", State::name)
 }

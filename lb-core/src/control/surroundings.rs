@@ -22,7 +22,7 @@ impl Control {
         self.punt_rules = network.punt_rules;
         self.announcements.set_pace(network.announcements, network.announce_interval_ticks);
         let mut services = std::mem::take(&mut self.services);
-        for (destination, id, way) in services.iter_mut().flat_map(ServiceRecord::ways_mut) {
+        for (destination, id, way) in services.values_mut().flat_map(ServiceRecord::ways_mut) {
             if self.way_to(destination) != *way {
                 *way = self.find_way(destination, id, *way);
             }

@@ -5,6 +5,7 @@
 //! and counters resume.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use super::ordered_map::OrderedMap;
 use super::record::DestinationRecord;
@@ -99,6 +100,11 @@ impl Trash {
         let needed: HashSet<Place> = needed.map(|(&place, _)| place).collect();
         let fresh = usize::try_from(self.slots - self.fresh).unwrap_or(usize::MAX);
         (fresh + self.free.len() + self.removed.len() - needed.len(), needed)
+    }
+
+    /// The removed destinations: service, address and port of each, and its slot.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&ServiceKey, IpAddr, u16, DestinationId)> {
+        self.removed.iter().map(|((key, address, port), it)| (key, *address, *port, it.id))
     }
 
     /// Frees the slots that nothing has referred to for long enough. All changes so far must have

@@ -39,3 +39,4 @@ pub use execute::{
 pub use names::{FixedNames, Names, Numeric};
 pub use parser::parse;
 pub(crate) use text::ipv6 as ipv6_text;
+pub use text::{netmask, scheduler_flags};

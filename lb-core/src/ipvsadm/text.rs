@@ -68,7 +68,7 @@ pub(crate) fn ipv6(address: Ipv6Addr) -> String {
 
 /// The flags of a scheduler by their names, or `None` where no flag is set. A flag for which the
 /// scheduler has no name is left out: `flag-3` of sh is an empty text.
-pub(super) fn scheduler_flags(service: &Service) -> Option<String> {
+pub fn scheduler_flags(service: &Service) -> Option<String> {
     if service.scheduler_flags == SchedulerFlags::default() {
         return None;
     }
@@ -84,7 +84,7 @@ pub(super) fn scheduler_flags(service: &Service) -> Option<String> {
 }
 
 /// The netmask of a service where it is not a single client: dotted for IPv4.
-pub(super) fn netmask(service: &Service) -> Option<String> {
+pub fn netmask(service: &Service) -> Option<String> {
     let family = service.key.family();
     if service.netmask == Service::full_netmask(family) {
         return None;

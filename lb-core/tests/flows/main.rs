@@ -5,6 +5,7 @@
 //! - `threads`: real threads on one small table
 //! - `workers`: whole workers, the sweeper and the control thread on one director
 
+mod commands;
 mod model;
 mod schedulers;
 mod threads;

@@ -26,7 +26,7 @@ use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
 
 use super::{Random, hasher};
 
-const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
+pub(super) const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 const SERVICE: ServiceKey = ServiceKey::Address {
     protocol: Protocol::Tcp,
     address: std::net::IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100)),
@@ -36,7 +36,7 @@ const CLIENTS: usize = 400;
 const KINDS: [&str; 7] = ["S", "A", "FA", "R", "S", "SA", ""];
 const SLOTS: u32 = 16;
 
-struct Ignore;
+pub(super) struct Ignore;
 
 impl Surroundings for Ignore {
     fn neighbour_seen(&mut self, _: NeighbourSeen) {}
