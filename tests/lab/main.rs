@@ -15,6 +15,7 @@ mod support {
     pub(crate) mod tools;
 }
 
+mod access; // users, groups, and what they may do
 mod connections; // half-closed, reset and reused connections; servers that go away
 mod daemons; // BIRD and keepalived beside the director
 mod fragments; // of datagrams that are larger than the wire allows

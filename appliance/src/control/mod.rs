@@ -2,6 +2,8 @@
 
 pub mod addresses;
 pub mod asker;
+pub mod audit;
+pub mod budget;
 pub mod client;
 pub mod command;
 pub mod drops;
@@ -10,6 +12,8 @@ pub mod listener;
 pub mod marks;
 pub mod neighbours;
 pub mod netlink;
+pub mod permissions;
+pub mod places;
 pub mod ports;
 pub mod protocol;
 pub mod report;

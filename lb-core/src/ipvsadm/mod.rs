@@ -19,6 +19,7 @@ mod connections;
 mod execute;
 mod grammar;
 mod help;
+mod line;
 mod listing;
 mod names;
 mod parser;
@@ -32,6 +33,7 @@ pub use command::{Command, Format, ListOptions, ParseError, Subject};
 pub use execute::{
     Outcome, Reply, apply, execute, print, reads_input, refusal, restore, restore_words,
 };
+pub use line::line;
 pub use names::{FixedNames, Names, Numeric};
 pub use parser::parse;
 pub(crate) use text::ipv6 as ipv6_text;

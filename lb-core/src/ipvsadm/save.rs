@@ -8,27 +8,27 @@ use super::text::{self, Style, push};
 use crate::destination::{Destination, ForwardingMethod, Tunnel, TunnelChecksum};
 use crate::operations::ServiceRow;
 use crate::protocol::Protocol;
-use crate::service::{Family, ServiceKey};
+use crate::service::{Family, Service, ServiceKey};
 
 /// The whole table, in the order of the listing.
 pub(super) fn table(rows: &[ServiceRow], style: Style<'_>) -> String {
     let mut out = String::new();
     for row in sort::services(rows, true) {
         let name = service_name(&row.service.key, style);
-        service(&mut out, row, &name);
+        service(&mut out, "-A", &row.service, &name);
         let protocol = match row.service.key {
             ServiceKey::Address { protocol, .. } => Some(protocol),
             ServiceKey::Mark { .. } => None,
         };
         for row in sort::destinations(&row.destinations, true) {
             let end = style.end(row.destination.address, row.destination.port, protocol);
-            destination(&mut out, &row.destination, &name, &end);
+            destination(&mut out, "-a", &row.destination, &name, &end);
         }
     }
     out
 }
 
-fn service_name(key: &ServiceKey, style: Style<'_>) -> String {
+pub(super) fn service_name(key: &ServiceKey, style: Style<'_>) -> String {
     match *key {
         ServiceKey::Address { protocol, address, port } => {
             let option = match protocol {
@@ -43,9 +43,9 @@ fn service_name(key: &ServiceKey, style: Style<'_>) -> String {
     }
 }
 
-fn service(out: &mut String, row: &ServiceRow, name: &str) {
-    let service = &row.service;
-    push(out, format_args!("-A {name} -s {}", service.scheduler));
+/// A service's line, with the command that it is to be.
+pub(super) fn service(out: &mut String, verb: &str, service: &Service, name: &str) {
+    push(out, format_args!("{verb} {name} -s {}", service.scheduler));
     if let Some(timeout_s) = service.persistence_timeout_s {
         push(out, format_args!(" -p {timeout_s}"));
         if let Some(netmask) = text::netmask(service) {
@@ -64,7 +64,14 @@ fn service(out: &mut String, row: &ServiceRow, name: &str) {
     out.push('\n');
 }
 
-fn destination(out: &mut String, server: &Destination, service: &str, end: &str) {
+/// A server's line, with the command that it is to be.
+pub(super) fn destination(
+    out: &mut String,
+    verb: &str,
+    server: &Destination,
+    service: &str,
+    end: &str,
+) {
     let method = match server.method {
         ForwardingMethod::Masquerading => "-m",
         ForwardingMethod::Tunneling => "-i",
@@ -73,7 +80,7 @@ fn destination(out: &mut String, server: &Destination, service: &str, end: &str)
             "-g"
         }
     };
-    push(out, format_args!("-a {service} -r {end} {method} -w {}", server.weight));
+    push(out, format_args!("{verb} {service} -r {end} {method} -w {}", server.weight));
     if server.method == ForwardingMethod::Tunneling {
         tunnel(out, server.tunnel);
     }
