@@ -23,9 +23,12 @@ use lb_core::marks::MarksError;
 use crate::assemble;
 use crate::clock::TickClock;
 use crate::config::{Config, IdleMode};
+use crate::control::audit::{Audit, Door, Who};
+use crate::control::budget::Budget;
 use crate::control::command::Commands;
 use crate::control::listener::{Carries, Listener};
 use crate::control::netlink::NetlinkDoor;
+use crate::control::permissions::Permissions;
 use crate::control::server::ControlDoor;
 use crate::control::status::About;
 use crate::dpdk::{Eal, EalError, Queues, RxQueue, TxBuffer, lcore, queue};
@@ -38,6 +41,7 @@ use crate::names::SystemNames;
 use crate::neighbourhood::Neighbourhood;
 use crate::ports::Ports;
 use crate::relay;
+use crate::signals;
 use crate::version::version;
 use crate::worker::{Equipment, PacketWorker};
 
@@ -53,6 +57,8 @@ pub fn run(path: &Path) -> Result<()> {
         signal_hook::flag::register(signal, Arc::clone(&is_stopping))
             .context("signals cannot be handled")?;
     }
+    let audit = Arc::new(Audit::to(&config.control.audit));
+    let end = signals::watch(Arc::clone(&audit)).context("signals cannot be handled")?;
     let hangups = signal::register().context("signals cannot be handled")?;
     let worker_cpus = assemble::worker_cpus(&config.workers, &assemble::available_cpus());
     let workers = u16::try_from(worker_cpus.len()).context("workers: too many CPUs")?;
@@ -100,11 +106,17 @@ pub fn run(path: &Path) -> Result<()> {
         },
         live,
         names,
+        permissions: Arc::clone(&doors.permissions),
+        audit: Arc::clone(&audit),
+        budget: Budget::default(),
     });
     signal::serve(hangups, Arc::clone(&commands)).context("SIGHUP has no thread")?;
     doors.serve(commands)?;
+    audit.write_down(Door::Start, &Who::oneself(), &format!("sluiced --config {}", path.display()));
     announce_ready(&config, &started, &packet_memory)?;
     housekeeping::run(&control, &neighbourhood, clock, &is_stopping);
+    // A signal is what ended it. That a thread cannot be waited for changes nothing any more.
+    let _ = end.join();
 
     lcore::wait_all(&eal);
     drop(doors);
@@ -117,15 +129,21 @@ pub fn run(path: &Path) -> Result<()> {
 struct Doors {
     control: Listener,
     netlink: Listener,
+    permissions: Arc<Permissions>,
 }
 
 impl Doors {
     fn open(config: &Config) -> Result<Self> {
         let (control, netlink) = (&config.control.socket, &config.control.netlink_socket);
-        Ok(Self {
-            control: Listener::open("control.socket", control, Carries::Bytes)?,
-            netlink: Listener::open("control.netlink_socket", netlink, Carries::Datagrams)?,
-        })
+        let (permissions, note) = Permissions::of(&config.control)?;
+        let permissions = Arc::new(permissions);
+        let open = |key, path, carries| Listener::open(key, path, carries, &permissions);
+        let control = open("control.socket", control, Carries::Bytes)?;
+        let netlink = open("control.netlink_socket", netlink, Carries::Datagrams)?;
+        for note in [note.as_deref(), control.note(), netlink.note()].into_iter().flatten() {
+            eprintln!("sluiced: {note}");
+        }
+        Ok(Self { control, netlink, permissions })
     }
 
     fn serve(&self, commands: Arc<Commands>) -> Result<()> {

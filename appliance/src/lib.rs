@@ -8,6 +8,7 @@
 //! | main, DPDK's main lcore | neighbours, announcements, expiry | [`housekeeping`] |
 //! | `control` | accepts connections to the control socket | [`control::server`] |
 //! | `control-client` | one for each connection | [`control::server`] |
+//! | `signals` | waits for the end, and writes down who wants it | [`signals`] |
 //!
 //! A frame stays on its worker from receive to send. Workers and main exchange ARP and neighbour
 //! discovery through two queues ([`neighbourhood`]); commands change the core's control plane under
@@ -36,6 +37,7 @@ pub mod names;
 pub mod neighbourhood;
 pub mod ports;
 pub mod relay;
+pub mod signals;
 
 pub mod version;
 pub mod worker;

@@ -17,6 +17,7 @@ mod support {
     pub(crate) mod visits;
 }
 
+mod access; // users, groups, and what they may do
 mod connections; // half-closed, reset and reused connections; servers that go away
 mod daemons; // BIRD and keepalived beside the director
 mod fragments; // of datagrams that are larger than the wire allows

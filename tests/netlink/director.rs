@@ -67,6 +67,21 @@ impl Director {
         &self.folder
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as systemd does.
+    pub(crate) fn stop(&mut self) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.folder.join("control.sock")
+    }
+
     pub(crate) fn netlink_socket(&self) -> PathBuf {
         self.folder.join("netlink.sock")
     }
@@ -81,7 +96,14 @@ impl Director {
     /// A command line of sluiceadm.
     pub(crate) fn adm(&self, line: &str) -> Outcome {
         let mut command = patient(program("sluiceadm"));
-        command.arg("--socket").arg(self.folder.join("control.sock"));
+        command.arg("--socket").arg(self.control_socket());
+        outcome(command.args(line.split_whitespace()))
+    }
+
+    /// A command line of sluicectl.
+    pub(crate) fn ctl(&self, line: &str) -> Outcome {
+        let mut command = patient(program("sluicectl"));
+        command.arg("--socket").arg(self.control_socket());
         outcome(command.args(line.split_whitespace()))
     }
 
@@ -112,7 +134,8 @@ impl Drop for Director {
 fn spawn(folder: &Path) -> Child {
     let shown = folder.display();
     let yaml = format!(
-        "control: {{ socket: {shown}/control.sock, netlink_socket: {shown}/netlink.sock }}\n\
+        "control: {{ socket: {shown}/control.sock, netlink_socket: {shown}/netlink.sock, \
+         audit: {shown}/audit.log }}\n\
          eal: {{ memory: 64M, hugepages: off }}\n\
          flows: {{ max: 1024 }}\n\
          ports:\n  - name: lan0\n    device: net_null0\n    addresses: [10.0.10.61/24]\n"

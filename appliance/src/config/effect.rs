@@ -103,6 +103,11 @@ static PLAIN: &[Plain] = &[
     plain(&keys::CONTROL_NETLINK_SOCKET, Restart, |c| {
         c.control.netlink_socket.display().to_string()
     }),
+    plain(&keys::CONTROL_GROUP, Restart, |c| c.control.group.clone()),
+    plain(&keys::CONTROL_READ_GROUP, Restart, |c| {
+        c.control.read_group.clone().unwrap_or_else(|| "nobody".to_owned())
+    }),
+    plain(&keys::CONTROL_AUDIT, Restart, |c| c.control.audit.to_string()),
     plain(&keys::EAL_MEMORY, Restart, |c| show_size(c.eal.memory_bytes)),
     plain(&keys::EAL_HUGEPAGES, Restart, |c| c.eal.hugepages.name().to_owned()),
     plain(&keys::EAL_EXTRA, Restart, |c| list(&c.eal.extra)),
@@ -216,6 +221,9 @@ mod tests {
     const CHANGES: &[(&str, &str, Effect)] = &[
         ("control.socket", "control: { socket: /run/other.sock }", Restart),
         ("control.netlink_socket", "control: { netlink_socket: /run/n.sock }", Restart),
+        ("control.group", "control: { group: adm }", Restart),
+        ("control.read_group", "control: { read_group: adm }", Restart),
+        ("control.audit", "control: { audit: /var/log/sluice.log }", Restart),
         ("eal.memory", "eal: { memory: 512M }", Restart),
         ("eal.hugepages", "eal: { hugepages: off }", Restart),
         ("eal.extra", "eal: { extra: [--no-pci] }", Restart),

@@ -216,6 +216,12 @@ keys! {
     CONTROL_NETLINK_SOCKET: "control.netlink_socket", Kind::Text,
         Value("/run/sluice/netlink.sock"),
         "path of the Unix socket for `ipvsadm` and keepalived: [netlink](netlink.md)";
+    CONTROL_GROUP: "control.group", Kind::Text, Value("sluice"),
+        "group that both sockets belong to: its members [change everything](control.md#who-may)";
+    CONTROL_READ_GROUP: "control.read_group", Kind::Text, Without("nobody"),
+        "group whose members may look, and change nothing";
+    CONTROL_AUDIT: "control.audit", Kind::Text, Value("stderr"),
+        "where [changes are written down](control.md#the-audit-log): a file, `stderr`, or `off`";
 
     EAL: "eal", Kind::Section, Empty,
         "how DPDK is started";

@@ -46,9 +46,9 @@ pub use effect::{Changed, Effect, changed};
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use keys::{Fallback, Key, Kind, keys, markdown_table};
 pub use settings::{
-    ArpConfig, Config, ControlConfig, Device, EalConfig, FragmentsConfig, Hugepages, IdleConfig,
-    IdleMode, InterfaceAddress, InterfaceConfig, KernelConfig, MarksConfig, Mbufs, PortConfig,
-    Route, StaticNeighbour, Subnet, TakenProtocol, TunnelConfig, VlanConfig, Workers,
+    ArpConfig, AuditTarget, Config, ControlConfig, Device, EalConfig, FragmentsConfig, Hugepages,
+    IdleConfig, IdleMode, InterfaceAddress, InterfaceConfig, KernelConfig, MarksConfig, Mbufs,
+    PortConfig, Route, StaticNeighbour, Subnet, TakenProtocol, TunnelConfig, VlanConfig, Workers,
 };
 
 /// Longest configuration file that is read: 16 MiB, which is some 300,000 service lines.

@@ -13,7 +13,9 @@ use saphyr_parser::ScalarStyle;
 use super::error::{ConfigErrors, Position, shown};
 use super::keys::{self, Key, Kind};
 use super::section::{Section, count, text, truth, word};
-use super::settings::{Hugepages, IdleMode, InterfaceAddress, Mbufs, Subnet, TakenProtocol};
+use super::settings::{
+    AuditTarget, Hugepages, IdleMode, InterfaceAddress, Mbufs, Subnet, TakenProtocol,
+};
 use super::values;
 use super::yaml::{Content, Node};
 
@@ -28,8 +30,7 @@ pub(super) struct At<T> {
 pub(super) type Raw<T> = Option<At<T>>;
 
 pub(super) struct RawConfig {
-    pub(super) control_socket: Raw<String>,
-    pub(super) control_netlink_socket: Raw<String>,
+    pub(super) control: RawControl,
     pub(super) eal_memory_bytes: Raw<u64>,
     pub(super) eal_hugepages: Raw<Hugepages>,
     pub(super) eal_extra: Vec<At<String>>,
@@ -58,6 +59,14 @@ pub(super) struct RawConfig {
     /// The block; empty where there is none.
     pub(super) services: Raw<RawCommands>,
     pub(super) services_file: Raw<Option<String>>,
+}
+
+pub(super) struct RawControl {
+    pub(super) socket: Raw<String>,
+    pub(super) netlink_socket: Raw<String>,
+    pub(super) group: Raw<String>,
+    pub(super) read_group: Raw<Option<String>>,
+    pub(super) audit: Raw<AuditTarget>,
 }
 
 pub(super) enum RawWorkers {
@@ -128,7 +137,6 @@ pub(super) struct RawCommands {
 pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> {
     let root = Section::root(tree, errors)?;
     // A section that is no mapping is reported; reading on finds the mistakes of the others.
-    let control = root.section(&keys::CONTROL, errors);
     let eal = root.section(&keys::EAL, errors);
     let idle = root.section(&keys::IDLE, errors);
     let flows = root.section(&keys::FLOWS, errors);
@@ -138,9 +146,7 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
     let kernel = root.section(&keys::KERNEL, errors);
     let (ports, ports_whole) = ports(&root, errors);
     Some(RawConfig {
-        control_socket: control.as_ref().and_then(|s| s.value(&keys::CONTROL_SOCKET, errors, text)),
-        control_netlink_socket: control
-            .and_then(|s| s.value(&keys::CONTROL_NETLINK_SOCKET, errors, text)),
+        control: control(&root, errors),
         eal_memory_bytes: eal.as_ref().and_then(|s| s.size(&keys::EAL_MEMORY, errors)),
         eal_hugepages: eal
             .as_ref()
@@ -178,6 +184,30 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
         services: commands(&root, &keys::SERVICES, errors),
         services_file: root.optional(&keys::SERVICES_FILE, errors, text),
     })
+}
+
+fn control(root: &Section<'_>, errors: &mut ConfigErrors) -> RawControl {
+    let Some(control) = root.section(&keys::CONTROL, errors) else {
+        return RawControl {
+            socket: None,
+            netlink_socket: None,
+            group: None,
+            read_group: None,
+            audit: None,
+        };
+    };
+    let audit = |content: &Content| {
+        let name = text(content)?;
+        AuditTarget::from_name(&name)
+            .ok_or_else(|| format!("{} is no path from `/` on, `stderr`, or `off`", shown(&name)))
+    };
+    RawControl {
+        socket: control.value(&keys::CONTROL_SOCKET, errors, text),
+        netlink_socket: control.value(&keys::CONTROL_NETLINK_SOCKET, errors, text),
+        group: control.value(&keys::CONTROL_GROUP, errors, text),
+        read_group: control.optional(&keys::CONTROL_READ_GROUP, errors, text),
+        audit: control.value(&keys::CONTROL_AUDIT, errors, audit),
+    }
 }
 
 fn workers(root: &Section<'_>, errors: &mut ConfigErrors) -> Raw<RawWorkers> {

@@ -49,6 +49,44 @@ pub struct ControlConfig {
     pub socket: PathBuf,
     /// The Unix socket that speaks the kernel's protocol.
     pub netlink_socket: PathBuf,
+    /// The group of both sockets, by name or number: its members may change everything.
+    pub group: String,
+    /// The group whose members may look.
+    pub read_group: Option<String>,
+    pub audit: AuditTarget,
+}
+
+/// Where changes are written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditTarget {
+    /// Nowhere.
+    Off,
+    /// The standard error of the process: the journal, where systemd runs it.
+    Stderr,
+    /// A file, by its whole path.
+    File(PathBuf),
+}
+
+impl AuditTarget {
+    /// The target of that name. `None` where it is a path that depends on the current folder.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "off" => Some(Self::Off),
+            "stderr" => Some(Self::Stderr),
+            path if path.starts_with('/') && !path.ends_with('/') => Some(Self::File(path.into())),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for AuditTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Stderr => f.write_str("stderr"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// What DPDK's Environment Abstraction Layer is started with.

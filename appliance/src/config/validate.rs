@@ -42,8 +42,11 @@ pub(super) fn validate(
     let services = services::check(&raw, source, environment, errors);
     Some(Config {
         control: ControlConfig {
-            socket: raw.control_socket?.value.into(),
-            netlink_socket: raw.control_netlink_socket?.value.into(),
+            socket: raw.control.socket?.value.into(),
+            netlink_socket: raw.control.netlink_socket?.value.into(),
+            group: value(raw.control.group)?,
+            read_group: value(raw.control.read_group)?,
+            audit: value(raw.control.audit)?,
         },
         eal: EalConfig {
             memory_bytes: raw.eal_memory_bytes?.value,
@@ -87,7 +90,7 @@ pub(super) fn validate(
 
 /// Each socket has a path of its own, short enough for a socket.
 fn check_sockets(raw: &RawConfig, errors: &mut ConfigErrors) {
-    let (control, netlink) = (&raw.control_socket, &raw.control_netlink_socket);
+    let (control, netlink) = (&raw.control.socket, &raw.control.netlink_socket);
     for (key, socket) in [("socket", control), ("netlink_socket", netlink)] {
         if let Some(socket) = socket {
             check_socket(key, socket, errors);

@@ -30,12 +30,18 @@ pub fn ask(socket: &Path, words: &[String], input: Option<&[u8]>) -> Result<Answ
     talk(&stream, words, input).map_err(|source| ClientError::Talk { socket: name(), source })
 }
 
+/// A director that refuses to listen says so before it closes: its answer tells more than the
+/// failure to send.
 fn talk(stream: &UnixStream, words: &[String], input: Option<&[u8]>) -> io::Result<Answer> {
+    let sent = send(stream, words, input);
+    Answer::read(&mut BufReader::new(stream)).map_err(|problem| sent.err().unwrap_or(problem))
+}
+
+fn send(stream: &UnixStream, words: &[String], input: Option<&[u8]>) -> io::Result<()> {
     let mut to = BufWriter::new(stream);
     writeln!(to, "{}", encode(words))?;
     if let Some(input) = input {
         write_input(input, &mut to)?;
     }
-    to.flush()?;
-    Answer::read(&mut BufReader::new(stream))
+    to.flush()
 }

@@ -8,12 +8,15 @@ use lb_core::ipvsadm::{self, Command, Reply};
 
 use super::addresses::Addresses;
 use super::asker::{Asker, Rights};
+use super::audit::{Audit, Entries};
+use super::budget::Budget;
 use super::drain;
 use super::drops::Drops;
 use super::flows;
 use super::grammar::{CommandLine, Output, SettingAction, Verb, VipAction};
 use super::marks;
 use super::neighbours::NeighbourTable;
+use super::permissions::Permissions;
 use super::ports::PortTable;
 use super::protocol::Answer;
 use super::reload;
@@ -40,40 +43,70 @@ pub struct Commands {
     pub about: About,
     pub live: Live,
     pub names: SystemNames,
+    pub permissions: Arc<Permissions>,
+    pub audit: Arc<Audit>,
+    pub budget: Budget,
 }
 
 impl Commands {
-    /// Runs a request. Changes are not visible to workers before [`Commands::publish`].
-    pub fn run(&self, asker: &Asker, words: &[String], input: &[u8]) -> Answer {
+    /// Runs a request. Changes are not visible to workers before [`Commands::publish`]; what is to
+    /// be written down about them stands in the entries then.
+    pub fn run(
+        &self,
+        asker: &Asker,
+        words: &[String],
+        input: &[u8],
+        entries: &mut Entries<'_>,
+    ) -> Answer {
         let request = match Request::read(words, input, &self.names) {
             Ok(request) => request,
             Err(answer) => return answer,
         };
-        let wanted = if request.changes() { Rights::Change } else { Rights::Read };
+        let changes = request.changes();
+        let wanted = if changes { Rights::Change } else { Rights::Read };
         if let Err(refusal) = asker.check(wanted) {
-            return Answer::refusing(2, &refusal);
+            let answer = Answer::refusing(2, &refusal);
+            if changes {
+                entries.add_refused(words, &answer);
+            }
+            return answer;
         }
-        match request {
-            Request::Ipvsadm(command) => self.run_ipvsadm(&command, input),
+        let answer = match request {
+            Request::Ipvsadm(Command::Restore) => return self.restore(words, input, entries),
+            Request::Ipvsadm(Command::RestoreAll) => self.restore_all(input),
+            Request::Ipvsadm(command) => self.run_ipvsadm(&command),
             Request::Marks(request) => marks::run(&self.control, &self.names, &request),
             Request::Sluicectl(line) => self.run_sluicectl(line),
+        };
+        if changes {
+            entries.add(words, Some(input).filter(|input| !input.is_empty()), &answer);
         }
+        answer
     }
 
     /// ipvsadm's own command line. Names are looked up outside of the director's lock.
-    fn run_ipvsadm(&self, command: &Command, input: &[u8]) -> Answer {
-        let apply = |command: &Command| ipvsadm::apply(command, &mut *lock(&self.control));
-        match command {
-            Command::Restore => ipvsadm::restore(input, apply, &self.names).into(),
-            Command::RestoreAll => {
-                let apply_all = |commands: &[Command]| lock(&self.control).apply_all(commands);
-                ipvsadm::restore_all(input, apply_all, &self.names).into()
-            }
-            _ => {
-                let reply: Reply = apply(command);
-                ipvsadm::print(command, reply, &self.names).into()
-            }
-        }
+    fn run_ipvsadm(&self, command: &Command) -> Answer {
+        ipvsadm::print(command, self.apply(command), &self.names).into()
+    }
+
+    fn apply(&self, command: &Command) -> Reply {
+        ipvsadm::apply(command, &mut *lock(&self.control))
+    }
+
+    /// Each line is a change of its own.
+    fn restore(&self, words: &[String], input: &[u8], entries: &mut Entries<'_>) -> Answer {
+        let apply = |command: &Command| {
+            let reply = self.apply(command);
+            entries.add_line(words, command, &reply);
+            reply
+        };
+        ipvsadm::restore(input, apply, &self.names).into()
+    }
+
+    /// All lines are one change.
+    fn restore_all(&self, input: &[u8]) -> Answer {
+        let apply_all = |commands: &[Command]| lock(&self.control).apply_all(commands);
+        ipvsadm::restore_all(input, apply_all, &self.names).into()
     }
 
     fn run_sluicectl(&self, CommandLine { verb, output, .. }: CommandLine) -> Answer {

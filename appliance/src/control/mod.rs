@@ -2,8 +2,10 @@
 
 pub mod addresses;
 pub mod asker;
+pub mod audit;
 #[cfg(test)]
 mod bench;
+pub mod budget;
 pub mod client;
 pub mod command;
 pub mod drain;
@@ -14,6 +16,8 @@ pub mod listener;
 pub mod marks;
 pub mod neighbours;
 pub mod netlink;
+pub mod permissions;
+pub mod places;
 pub mod ports;
 pub mod protocol;
 pub mod reload;

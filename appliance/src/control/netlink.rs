@@ -9,6 +9,7 @@ use std::time::Duration;
 use lb_core::netlink::{self, Access, REQUEST_MAX};
 
 use super::asker::{Asker, Rights};
+use super::audit::{Door, Entries};
 use super::command::Commands;
 use super::listener::Conversation;
 use crate::lock::lock;
@@ -25,7 +26,8 @@ impl Conversation for NetlinkDoor {
     const NAME: &str = "netlink";
 
     fn converse(&self, mut stream: &UnixStream) -> io::Result<()> {
-        let access = access(Asker::at(stream)?.rights);
+        let asker = Asker::at(stream, &self.0.permissions)?;
+        let mut entries = self.0.audit.entries(Door::Netlink, &asker);
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut request = vec![0; REQUEST_MAX + 1];
         loop {
@@ -34,7 +36,13 @@ impl Conversation for NetlinkDoor {
             if size == 0 || size > REQUEST_MAX {
                 return Ok(());
             }
-            for reply in self.answer(&request[..size], access) {
+            let replies = self.answer(&request[..size], asker.rights, &mut entries);
+            let mut memory = self.0.budget.portion();
+            // There is no word for it in the protocol either.
+            if !memory.grow(replies.iter().map(Vec::len).sum()) {
+                return Ok(());
+            }
+            for reply in replies {
                 stream.write_all(&reply)?;
             }
         }
@@ -48,11 +56,18 @@ impl Conversation for NetlinkDoor {
 
 impl NetlinkDoor {
     /// The replies to a request, whose changes are visible to the workers then.
-    fn answer(&self, request: &[u8], access: Access) -> Vec<Vec<u8>> {
-        let replies = netlink::answer(request, &mut *lock(&self.0.control), access);
+    fn answer(&self, request: &[u8], rights: Rights, entries: &mut Entries<'_>) -> Vec<Vec<u8>> {
+        let mut changes = Vec::new();
+        let tell = |change| changes.push(change);
+        let access = access(rights);
+        let replies = netlink::answer_and_tell(request, &mut *lock(&self.0.control), access, tell);
         if access == Access::Full {
             self.0.publish();
         }
+        for change in &changes {
+            entries.add_change(change);
+        }
+        entries.write();
         replies
     }
 }

@@ -15,7 +15,7 @@ use lb_core::ipvsadm::Outcome;
 
 /// Longest request line in bytes.
 pub const LINE_MAX: usize = 64 << 10;
-/// Longest input of a request in bytes.
+/// Longest input of a request in bytes; each of its lines is at most as long as a request.
 pub const INPUT_MAX: usize = 64 << 20;
 /// Longest part of an answer that a client reads.
 const ANSWER_MAX: usize = 1 << 30;
@@ -116,22 +116,54 @@ pub fn read_line(from: &mut impl BufRead, bytes_max: usize) -> io::Result<Line> 
     Ok(Line::Whole(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Reads the input of a request, up to the line with a single dot or the end. `None` when it is
-/// too long.
-pub fn read_input(from: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+/// The input of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    Whole(Vec<u8>),
+    /// Longer than allowed, or one of its lines is; how it goes on is unknown.
+    TooLong,
+    /// There was no memory for it; how it goes on is unknown.
+    NoRoom,
+}
+
+/// Reads the input of a request, up to the line with a single dot or the end. `grow` is asked
+/// whether there is memory for so many bytes more.
+pub fn read_input(
+    from: &mut impl BufRead,
+    mut grow: impl FnMut(usize) -> bool,
+) -> io::Result<Input> {
     let mut input = Vec::new();
     loop {
-        let room = INPUT_MAX.saturating_sub(input.len());
-        match read_line(from, room)? {
-            Line::TooLong => return Ok(None),
-            Line::End => return Ok(Some(input)),
-            Line::Whole(line) if line == "." => return Ok(Some(input)),
+        match read_line(from, LINE_MAX)? {
+            Line::TooLong => return Ok(Input::TooLong),
+            Line::End => return Ok(Input::Whole(input)),
+            Line::Whole(line) if line == "." => return Ok(Input::Whole(input)),
+            // Also an empty one, for which there is always room.
+            Line::Whole(line) if input.len() + line.len() >= INPUT_MAX => {
+                return Ok(Input::TooLong);
+            }
+            Line::Whole(line) if !grow(line.len() + 1) => return Ok(Input::NoRoom),
             Line::Whole(line) => {
                 input.extend_from_slice(line.strip_prefix('.').unwrap_or(&line).as_bytes());
                 input.push(b'\n');
             }
         }
     }
+}
+
+/// Reads the input of a request that is refused anyway, and forgets it. `false` where it is longer
+/// than allowed.
+pub fn skip_input(from: &mut impl BufRead) -> io::Result<bool> {
+    let mut skipped = 0;
+    while skipped < INPUT_MAX {
+        match read_line(from, LINE_MAX)? {
+            Line::TooLong => return Ok(false),
+            Line::End => return Ok(true),
+            Line::Whole(line) if line == "." => return Ok(true),
+            Line::Whole(line) => skipped += line.len() + 1,
+        }
+    }
+    Ok(false)
 }
 
 /// Writes the input of a request and its end.
@@ -235,6 +267,29 @@ mod tests {
     }
 
     #[test]
+    fn inputs_have_limits() {
+        let line = vec![b'a'; LINE_MAX + 1];
+        assert_eq!(read_input(&mut line.as_slice(), |_| true).unwrap(), Input::TooLong);
+        assert!(!skip_input(&mut line.as_slice()).unwrap());
+        let mut left = 6;
+        let grow = |bytes: usize| {
+            left -= i32::try_from(bytes).unwrap();
+            left >= 0
+        };
+        assert_eq!(read_input(&mut &b"ab\ncd\ne\n.\n"[..], grow).unwrap(), Input::NoRoom);
+        let line = [&[b'a'; LINE_MAX - 1][..], b"\n"].concat();
+        let long = line.repeat(INPUT_MAX / LINE_MAX);
+        let input = |more: &str| [long.as_slice(), more.as_bytes()].concat();
+        let read = |more: &str| read_input(&mut input(more).as_slice(), |_| true).unwrap();
+        assert!(matches!(read(""), Input::Whole(read) if read == long));
+        for more in ["a\n", "\n"] {
+            assert_eq!(read(more), Input::TooLong, "{more:?}");
+            assert!(!skip_input(&mut input(more).as_slice()).unwrap(), "{more:?}");
+        }
+        assert!(skip_input(&mut input("")[LINE_MAX..].as_ref()).unwrap());
+    }
+
+    #[test]
     fn lines_have_a_limit() {
         let mut from = &b"abcd\nabcde\n"[..];
         assert_eq!(read_line(&mut from, 4).unwrap(), Line::Whole("abcd".into()));
@@ -258,7 +313,10 @@ mod tests {
             write_input(input.as_bytes(), &mut bytes).unwrap();
             bytes.extend_from_slice(b"next\n");
             let mut from = bytes.as_slice();
-            let read = read_input(&mut from).unwrap().unwrap();
+            let mut skipped = from;
+            let Input::Whole(read) = read_input(&mut from, |_| true).unwrap() else { panic!() };
+            prop_assert!(skip_input(&mut skipped).unwrap());
+            prop_assert_eq!(skipped, from);
             let expected = if input.is_empty() || input.ends_with('\n') { input } else { input + "\n" };
             prop_assert_eq!(String::from_utf8(read).unwrap(), expected);
             prop_assert_eq!(from, b"next\n");

@@ -5,19 +5,24 @@ use std::sync::Arc;
 use std::thread;
 
 use signal_hook::consts::SIGHUP;
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
 
 use super::Options;
+use crate::control::audit::{Door, Who};
 use crate::control::command::Commands;
 use crate::control::report;
+
+/// Signals with those who sent them.
+pub type Hangups = SignalsInfo<WithOrigin>;
 
 /// Registers for the signal: from here on it does not end the director.
 ///
 /// # Errors
 ///
 /// When the system does not let it be handled.
-pub fn register() -> io::Result<Signals> {
-    Signals::new([SIGHUP])
+pub fn register() -> io::Result<Hangups> {
+    Hangups::new([SIGHUP])
 }
 
 /// Reloads at each signal, on a thread of its own. What is done is said on standard error.
@@ -25,13 +30,16 @@ pub fn register() -> io::Result<Signals> {
 /// # Errors
 ///
 /// When the system has no thread left.
-pub fn serve(mut signals: Signals, commands: Arc<Commands>) -> io::Result<()> {
+pub fn serve(mut signals: Hangups, commands: Arc<Commands>) -> io::Result<()> {
     let work = move || {
-        for _ in signals.forever() {
-            let said = match commands.live.reload(&commands.control, Options::default()) {
-                Ok(reloaded) => report::text(&reloaded, false),
-                Err(problem) => format!("{problem}\nNothing was changed.\n"),
+        for origin in signals.forever() {
+            let (good, said) = match commands.live.reload(&commands.control, Options::default()) {
+                Ok(reloaded) => (reloaded.is_good(), report::text(&reloaded, false)),
+                Err(problem) => (false, format!("{problem}\nNothing was changed.\n")),
             };
+            let who = Who::sender_of(origin.process);
+            let error = if good { "" } else { said.trim_end() };
+            commands.audit.write_result(Door::Signal, &who, "SIGHUP", i32::from(!good) * 2, error);
             commands.neighbourhood.wake();
             for line in said.lines() {
                 eprintln!("sluiced: reload: {line}");

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use lb_core::destination::Destination;
-use lb_core::ipvsadm::{self, Command, Names, command_line};
+use lb_core::ipvsadm::{self, Command, Names};
 use lb_core::operations::Operations;
 use lb_core::service::{Service, ServiceKey};
 
@@ -283,9 +283,14 @@ const fn end_of(server: &Destination) -> End {
 }
 
 fn service_line(service: &Service) -> String {
-    command_line(&Command::AddService(service.clone()))
+    line(&Command::AddService(service.clone()))
 }
 
 fn server_line(service: &ServiceKey, server: &Destination) -> String {
-    command_line(&Command::AddDestination { service: *service, destination: *server })
+    line(&Command::AddDestination { service: *service, destination: *server })
+}
+
+/// The command as it is typed. All that change something can be.
+fn line(command: &Command) -> String {
+    ipvsadm::line(command).unwrap_or_default()
 }

@@ -8,6 +8,9 @@ use crate::operations::{
     ConnectionRow, DaemonRow, OperationError, Operations, Refused, ServiceRow, TimeoutSettings,
 };
 
+/// Bytes that the lines of one restore print before it ends.
+const RESTORE_OUTPUT_MAX: usize = 64 << 20;
+
 /// What a run of ipvsadm leaves behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -145,6 +148,8 @@ fn list(options: &ListOptions, reply: Reply, names: &dyn Names) -> String {
 /// the exit code is the last line's. Everything else that is wrong, a missing service to list,
 /// `-h` and `-v` end the restore, with what went before applied. Lines without words do nothing.
 ///
+/// Where they print more than 64 MiB, the restore ends, too.
+///
 /// `apply` does one command to the director, see [`apply`]: names are looked up outside of it.
 pub fn restore(
     input: &[u8],
@@ -177,6 +182,11 @@ pub fn restore(
         total.stdout.push_str(&outcome.stdout);
         total.stderr.push_str(&outcome.stderr);
         if ends {
+            break;
+        }
+        if total.stdout.len() + total.stderr.len() > RESTORE_OUTPUT_MAX {
+            total.exit = 2;
+            total.stderr.push_str("The lines print too much; the rest of them is not run\n");
             break;
         }
     }

@@ -16,11 +16,11 @@
 
 mod address;
 mod command;
-mod command_line;
 mod connections;
 mod execute;
 mod grammar;
 mod help;
+mod line;
 mod listing;
 mod names;
 mod parser;
@@ -31,11 +31,11 @@ mod sort;
 mod text;
 
 pub use command::{Command, Format, ListOptions, ParseError, Subject};
-pub use command_line::command_line;
 pub use execute::{
     Outcome, Reply, apply, execute, print, reads_input, refusal, restore, restore_all,
     restore_words,
 };
+pub use line::line;
 pub use names::{FixedNames, Names, Numeric};
 pub use parser::parse;
 pub(crate) use text::ipv6 as ipv6_text;

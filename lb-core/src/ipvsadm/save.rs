@@ -15,24 +15,19 @@ pub(super) fn table(rows: &[ServiceRow], style: Style<'_>) -> String {
     let mut out = String::new();
     for row in sort::services(rows, true) {
         let name = service_name(&row.service.key, style);
-        push(&mut out, format_args!("-A {name}"));
-        service_options(&mut out, &row.service);
-        out.push('\n');
+        service(&mut out, "-A", &row.service, &name);
         let protocol = match row.service.key {
             ServiceKey::Address { protocol, .. } => Some(protocol),
             ServiceKey::Mark { .. } => None,
         };
         for row in sort::destinations(&row.destinations, true) {
             let end = style.end(row.destination.address, row.destination.port, protocol);
-            push(&mut out, format_args!("-a {name} -r {end}"));
-            destination_options(&mut out, &row.destination);
-            out.push('\n');
+            destination(&mut out, "-a", &row.destination, &name, &end);
         }
     }
     out
 }
 
-/// The option that names a service, with its value.
 pub(super) fn service_name(key: &ServiceKey, style: Style<'_>) -> String {
     match *key {
         ServiceKey::Address { protocol, address, port } => {
@@ -48,9 +43,9 @@ pub(super) fn service_name(key: &ServiceKey, style: Style<'_>) -> String {
     }
 }
 
-/// What is set of a service besides its name.
-pub(super) fn service_options(out: &mut String, service: &Service) {
-    push(out, format_args!(" -s {}", service.scheduler));
+/// A service's line, with the command that it is to be.
+pub(super) fn service(out: &mut String, verb: &str, service: &Service, name: &str) {
+    push(out, format_args!("{verb} {name} -s {}", service.scheduler));
     if let Some(timeout_s) = service.persistence_timeout_s {
         push(out, format_args!(" -p {timeout_s}"));
         if let Some(netmask) = text::netmask(service) {
@@ -66,10 +61,17 @@ pub(super) fn service_options(out: &mut String, service: &Service) {
     if let Some(flags) = text::scheduler_flags(service) {
         push(out, format_args!(" -b {flags}"));
     }
+    out.push('\n');
 }
 
-/// What is set of a real server besides its name; not its thresholds.
-pub(super) fn destination_options(out: &mut String, server: &Destination) {
+/// A server's line, with the command that it is to be.
+pub(super) fn destination(
+    out: &mut String,
+    verb: &str,
+    server: &Destination,
+    service: &str,
+    end: &str,
+) {
     let method = match server.method {
         ForwardingMethod::Masquerading => "-m",
         ForwardingMethod::Tunneling => "-i",
@@ -78,10 +80,11 @@ pub(super) fn destination_options(out: &mut String, server: &Destination) {
             "-g"
         }
     };
-    push(out, format_args!(" {method} -w {}", server.weight));
+    push(out, format_args!("{verb} {service} -r {end} {method} -w {}", server.weight));
     if server.method == ForwardingMethod::Tunneling {
         tunnel(out, server.tunnel);
     }
+    out.push('\n');
 }
 
 fn tunnel(out: &mut String, tunnel: Tunnel) {

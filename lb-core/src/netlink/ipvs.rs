@@ -96,11 +96,35 @@ impl Command {
     }
 
     const fn changes(self) -> bool {
-        !matches!(
-            self,
-            Self::GetService | Self::GetServer | Self::GetDaemon | Self::GetConfig | Self::GetInfo
-        )
+        self.change().is_some()
     }
+
+    /// The kernel's name of a command that changes something.
+    const fn change(self) -> Option<&'static str> {
+        match self {
+            Self::GetService
+            | Self::GetServer
+            | Self::GetDaemon
+            | Self::GetConfig
+            | Self::GetInfo => None,
+            Self::NewService => Some("IPVS_CMD_NEW_SERVICE"),
+            Self::SetService => Some("IPVS_CMD_SET_SERVICE"),
+            Self::DelService => Some("IPVS_CMD_DEL_SERVICE"),
+            Self::NewServer => Some("IPVS_CMD_NEW_DEST"),
+            Self::SetServer => Some("IPVS_CMD_SET_DEST"),
+            Self::DelServer => Some("IPVS_CMD_DEL_DEST"),
+            Self::NewDaemon => Some("IPVS_CMD_NEW_DAEMON"),
+            Self::DelDaemon => Some("IPVS_CMD_DEL_DAEMON"),
+            Self::SetConfig => Some("IPVS_CMD_SET_CONFIG"),
+            Self::Zero => Some("IPVS_CMD_ZERO"),
+            Self::Flush => Some("IPVS_CMD_FLUSH"),
+        }
+    }
+}
+
+/// The name of what a message changes.
+pub(super) fn change(message: &Message<'_>) -> Option<&'static str> {
+    Command::from_number(message.command().ok()?.0)?.change()
 }
 
 /// Answers a message of the family. `Ok(true)` may be acknowledged; a dump ends by itself.

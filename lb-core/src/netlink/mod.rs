@@ -21,6 +21,7 @@ mod errno;
 mod ipvs;
 mod message;
 mod private;
+mod recorder;
 mod server;
 mod service;
 mod sockopt;
@@ -29,7 +30,9 @@ mod statistics;
 pub use errno::Errno;
 
 use message::{Message, Replies};
+use recorder::Recorder;
 
+use crate::ipvsadm;
 use crate::operations::Operations;
 
 /// Longest datagram of a request in bytes. Programs that speak netlink send far less.
@@ -46,13 +49,33 @@ pub enum Access {
     Full,
 }
 
+/// A message that asked for a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The command line of ipvsadm that it amounts to; the name of the message, where it was
+    /// refused before that was known.
+    pub command: String,
+    pub result: Result<(), Errno>,
+}
+
 /// Answers one datagram, which may hold several messages. They are applied in order, each for
 /// itself; what is behind the last whole one is not looked at.
 ///
 /// The replies are bounded by the request and by one listing: a second one in the same datagram is
 /// refused as busy, as the kernel would be.
 pub fn answer(datagram: &[u8], operations: &mut impl Operations, access: Access) -> Vec<Vec<u8>> {
+    answer_and_tell(datagram, operations, access, |_| {})
+}
+
+/// The same, and tells what was to be changed and what came of it.
+pub fn answer_and_tell(
+    datagram: &[u8],
+    operations: &mut impl Operations,
+    access: Access,
+    mut tell: impl FnMut(Change),
+) -> Vec<Vec<u8>> {
     let mut rest = datagram;
+    let operations = &mut Recorder::new(operations);
     let mut replies = Replies::default();
     while let Some(message) = Message::take(&mut rest) {
         let result = if message.is_request() && message.kind >= message::FAMILIES_MIN {
@@ -66,6 +89,11 @@ pub fn answer(datagram: &[u8], operations: &mut impl Operations, access: Access)
         } else {
             Ok(true)
         };
+        if let Some(name) = change(&message) {
+            let line = operations.take().first().and_then(ipvsadm::line);
+            let command = line.map_or_else(|| name.to_owned(), |line| format!("ipvsadm {line}"));
+            tell(Change { command, result: result.map(drop) });
+        }
         match result {
             Ok(true) if message.wants_acknowledgement() => replies.acknowledge(&message, Ok(())),
             Ok(_) => {}
@@ -73,4 +101,16 @@ pub fn answer(datagram: &[u8], operations: &mut impl Operations, access: Access)
         }
     }
     replies.datagrams
+}
+
+/// The name of what a message changes, or is to change.
+fn change(message: &Message<'_>) -> Option<&'static str> {
+    if !message.is_request() {
+        return None;
+    }
+    match message.kind {
+        ipvs::FAMILY => ipvs::change(message),
+        private::FAMILY => private::change(message),
+        _ => None,
+    }
 }

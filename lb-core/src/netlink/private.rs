@@ -29,6 +29,11 @@ const POLICIES: [Policy; 4] = [Policy::Text(31), Policy::U32, Policy::U32, Polic
 /// Bytes of a piece: one fits into a datagram.
 const PIECE: usize = 8000;
 
+/// The name of what a message changes.
+pub(super) fn change(message: &Message<'_>) -> Option<&'static str> {
+    message.command().is_ok_and(|(command, _)| command == SET_OPTION).then_some("setsockopt")
+}
+
 /// Answers a message of the family. `Ok(true)` may be acknowledged.
 pub(super) fn answer(
     message: &Message<'_>,

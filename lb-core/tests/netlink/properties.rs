@@ -1,6 +1,7 @@
 //! What holds for whatever comes in.
 
-use lb_core::netlink::{Access, answer};
+use lb_core::ipvsadm;
+use lb_core::netlink::{Access, Errno, answer, answer_and_tell};
 use lb_core::operations::Operations;
 use proptest::prelude::*;
 
@@ -123,4 +124,58 @@ fn a_long_listing_comes_in_datagrams_that_usual_buffers_hold() {
     assert!(replies.iter().all(|reply| reply.len() <= 8192));
     let messages: usize = replies.iter().map(|reply| reply.len() / 360).sum();
     assert_eq!(messages, 1000);
+}
+
+/// What is told about changes, run as commands, makes the same table.
+#[test]
+fn changes_are_told_as_the_commands_that_they_amount_to() {
+    let mut first = control();
+    let mut second = control();
+    let run = |operations: &mut _, line: &str| {
+        let words: Vec<_> = line.split(' ').collect();
+        ipvsadm::execute(&words, b"", operations, &ipvsadm::Numeric)
+    };
+    let (mut done, mut refused) = (0, 0);
+    let (mut asked, mut beyond) = (Vec::new(), Vec::new());
+    for exchange in exchanges() {
+        let mut changes = Vec::new();
+        answer_and_tell(&exchange.request, &mut first, Access::Full, |c| changes.push(c));
+        for change in changes {
+            let line = change.command.strip_prefix("ipvsadm ");
+            if change.result.is_ok() {
+                let outcome = run(&mut second, line.expect("what was done is a command"));
+                assert!([0, 2].contains(&outcome.exit), "{change:?}: {outcome:?}");
+                done += 1;
+            } else {
+                let is_named =
+                    ["IPVS_CMD_", "setsockopt"].iter().any(|n| change.command.starts_with(n));
+                assert!(line.is_some() || is_named, "{change:?}");
+                refused += 1;
+            }
+        }
+        asked.push(exchange.request);
+        if run(&mut first, "-S -n") != run(&mut second, "-S -n") {
+            // The kernel takes what ipvsadm has no words for.
+            second = control();
+            for request in &asked {
+                answer(request, &mut second, Access::Full);
+            }
+            beyond.push(exchange.what);
+        }
+    }
+    assert!(done > 20 && refused > 10, "{done} done, {refused} refused");
+    assert!(beyond.len() < 10, "{beyond:?} of {done}");
+}
+
+#[test]
+fn without_rights_a_change_is_told_by_name() {
+    let mut told = Vec::new();
+    for exchange in exchanges() {
+        answer_and_tell(&exchange.request, &mut control(), Access::Read, |c| told.push(c));
+    }
+    assert!(told.len() > 30, "{}", told.len());
+    for change in told {
+        assert!(!change.command.starts_with("ipvsadm"), "{change:?}");
+        assert_eq!(change.result, Err(Errno::EPERM), "{change:?}");
+    }
 }

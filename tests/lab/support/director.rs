@@ -258,7 +258,8 @@ pub(crate) fn send_signal(pid: u32, name: &str) {
     assert!(status.is_ok_and(|status| status.success()), "kill -s {name} {pid}");
 }
 
-fn reply(command: &mut Command) -> Reply {
+/// How a program ends, whatever comes of it.
+pub(crate) fn reply(command: &mut Command) -> Reply {
     let output = command.stdin(Stdio::null()).output().expect("the program is there");
     Reply {
         code: output.status.code(),
