@@ -4,7 +4,7 @@
 //! 2. the EAL and the devices, which need a root's rights and say the most about what is missing
 //! 3. the director: flow table, services, published
 //! 4. the control socket, which refuses a second director on it
-//! 5. workers on their lcores; the line `sluiced: ready`
+//! 5. workers on their lcores; the line `sluiced: ready`, and the same for systemd
 //! 6. this thread keeps house until a signal ends it
 
 use std::io::{self, Write};
@@ -35,6 +35,7 @@ use crate::kernel::{self, KernelInterfaces};
 use crate::lock::lock;
 use crate::names::SystemNames;
 use crate::neighbourhood::Neighbourhood;
+use crate::notify;
 use crate::ports::Ports;
 use crate::relay;
 use crate::version::version;
@@ -116,6 +117,9 @@ pub fn run(path: &Path) -> Result<()> {
         names: SystemNames::load(),
     }))?;
     announce_ready(&config, &started, &packet_memory)?;
+    if let Err(problem) = notify::ready() {
+        eprintln!("sluiced: {problem}");
+    }
     housekeeping::run(&control, &neighbourhood, clock, &is_stopping);
 
     lcore::wait_all(&eal);

@@ -32,6 +32,7 @@ pub mod kernel;
 pub mod lock;
 pub mod names;
 pub mod neighbourhood;
+pub mod notify;
 pub mod ports;
 pub mod relay;
 
