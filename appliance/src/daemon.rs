@@ -4,7 +4,7 @@
 //! 2. the EAL and the devices, which need a root's rights and say the most about what is missing
 //! 3. the director: flow table, services, published
 //! 4. the control socket, which refuses a second director on it
-//! 5. workers on their lcores; the line `sluiced: ready`
+//! 5. workers on their lcores; the line `sluiced: ready`, and the same for systemd
 //! 6. this thread keeps house until a signal ends it
 
 use std::io::{self, Write};
@@ -39,6 +39,7 @@ use crate::live::{Live, signal};
 use crate::lock::lock;
 use crate::names::SystemNames;
 use crate::neighbourhood::Neighbourhood;
+use crate::notify;
 use crate::ports::Ports;
 use crate::relay;
 use crate::signals;
@@ -114,6 +115,9 @@ pub fn run(path: &Path) -> Result<()> {
     doors.serve(commands)?;
     audit.write_down(Door::Start, &Who::oneself(), &format!("sluiced --config {}", path.display()));
     announce_ready(&config, &started, &packet_memory)?;
+    if let Err(problem) = notify::ready() {
+        eprintln!("sluiced: {problem}");
+    }
     housekeeping::run(&control, &neighbourhood, clock, &is_stopping);
     // A signal is what ended it. That a thread cannot be waited for changes nothing any more.
     let _ = end.join();

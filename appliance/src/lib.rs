@@ -35,6 +35,7 @@ pub mod live;
 pub mod lock;
 pub mod names;
 pub mod neighbourhood;
+pub mod notify;
 pub mod ports;
 pub mod relay;
 pub mod signals;

@@ -41,8 +41,8 @@ impl Drop for Descriptor {
 ///
 /// # Errors
 ///
-/// EPERM where it may not be opened, else ECONNREFUSED, which is said on standard error, once until it can be
-/// opened again.
+/// EPERM where it may not be opened, else ECONNREFUSED, which is said on standard error: once,
+/// until it could be opened again.
 pub(crate) fn connect() -> Result<Descriptor, c_int> {
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
     // SAFETY: it has no conditions.

@@ -1,6 +1,7 @@
 //! A director that nothing is connected to.
 
 use std::fs::{self, File};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Director {
     folder: PathBuf,
+    /// What systemd would have.
+    notified: UnixDatagram,
     child: Child,
 }
 
@@ -31,10 +34,19 @@ impl Director {
         let name = format!("sluice-netlink-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
+        let notified = UnixDatagram::bind(folder.join("notify.sock")).unwrap();
+        notified.set_read_timeout(Some(PATIENCE)).unwrap();
         let child = spawn(&folder);
-        let mut director = Self { folder, child };
+        let mut director = Self { folder, notified, child };
         director.wait();
         director
+    }
+
+    /// What it has told systemd.
+    pub(crate) fn notified(&self) -> String {
+        let mut bytes = [0; 256];
+        let size = self.notified.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..size]).into_owned()
     }
 
     /// Ends it as a crash would.
@@ -145,6 +157,7 @@ fn spawn(folder: &Path) -> Child {
     Command::new(program("sluiced"))
         .arg("--config")
         .arg(folder.join("sluice.yaml"))
+        .env("NOTIFY_SOCKET", folder.join("notify.sock"))
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

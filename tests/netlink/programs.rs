@@ -97,6 +97,15 @@ except BlockingIOError:
 }
 
 #[test]
+fn systemd_is_told_when_programs_may_come() {
+    let mut director = Director::start();
+    assert_eq!(director.notified(), "READY=1");
+    director.kill();
+    director.start_again();
+    assert_eq!(director.notified(), "READY=1");
+}
+
+#[test]
 fn without_a_director_there_is_no_ipvs() {
     let mut director = Director::start();
     director.kill();

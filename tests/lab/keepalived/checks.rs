@@ -96,8 +96,8 @@ fn a_server_that_dies_leaves_and_returns_and_others_lose_nothing() {
     }
 }
 
-/// Nobody dies here. A server that is removed drops the request that runs at that moment, if there is
-/// one; one that gets weight 0 does not.
+/// Nobody dies here. A server that is removed drops the request that runs at that moment, if there
+/// is one; one that gets weight 0 does not.
 #[test]
 fn a_server_that_is_ill_or_drained_loses_no_other_request() {
     let lab = lab();

@@ -1,5 +1,5 @@
-//! Two directors, each with a keepalived that does both: VRRP for the address, checks for the table.
-//! The configuration is `configs/keepalived-lvs.conf`.
+//! Two directors, each with a keepalived that does both: VRRP for the address, checks for the
+//! table. The configuration is `configs/keepalived-lvs.conf`.
 
 use std::time::Duration;
 
@@ -63,11 +63,25 @@ fn kill_all(lab: &Lab, host: &str) {
     lab.sh(&format!("kill -KILL {}", pids.each_ref().map(|pid| pid.trim()).join(" ")));
 }
 
-fn lost(visits: &Visits, excuse: &Excuse) -> usize {
-    let is_lost = |visit: &&Visit| {
-        visit.page.is_err() && visit.began >= excuse.from && visit.began <= excuse.to
-    };
-    visits.so_far().iter().filter(is_lost).count()
+/// Moments in which requests may fail.
+struct Moments<'a> {
+    visits: &'a Visits,
+    excuses: Vec<Excuse>,
+}
+
+impl Moments<'_> {
+    /// Does what is not without harm, waits until clients are served again, and says how many were
+    /// not.
+    fn pass(&mut self, what: &str, work: impl FnOnce()) {
+        let excuse = Excuse::during(None, work);
+        self.visits.wait_for(SOME);
+        let is_lost = |visit: &&Visit| {
+            visit.page.is_err() && visit.began >= excuse.from && visit.began <= excuse.to
+        };
+        let lost = self.visits.so_far().iter().filter(is_lost).count();
+        println!("{what}: {lost} requests lost, over after {:.1?}", excuse.to - excuse.from);
+        self.excuses.push(excuse);
+    }
 }
 
 #[test]
@@ -85,16 +99,9 @@ fn clients_go_on_when_a_keepalived_or_a_director_is_killed() {
     wait_for_way(&lab, &visits, &first, &macs[0]);
     visits.wait_for(SOME);
     assert!(!owns(&second));
-    let mut excuses = Vec::new();
-    let mut moment = |what: &str, work: &mut dyn FnMut()| {
-        let excuse = Excuse::during(None, work);
-        visits.wait_for(SOME);
-        let took = excuse.to - excuse.from;
-        println!("{what}: {} requests lost, over after {took:.1?}", lost(&visits, &excuse));
-        excuses.push(excuse);
-    };
+    let mut moments = Moments { visits: &visits, excuses: Vec::new() };
 
-    moment("keepalived of the master is killed", &mut || {
+    moments.pass("keepalived of the master is killed", || {
         keepalived.daemon.signal("KILL");
         wait_for_way(&lab, &visits, &second, &macs[1]);
     });
@@ -105,18 +112,18 @@ fn clients_go_on_when_a_keepalived_or_a_director_is_killed() {
         keepalived
     };
     let mut keepalived = None;
-    moment("it is back", &mut || keepalived = Some(back()));
+    moments.pass("it is back", || keepalived = Some(back()));
 
-    // Nobody takes the address from a director whose keepalived has no time to. The clients hear who
-    // has it now.
-    moment("all of it is killed at once", &mut || {
+    // Nobody takes the address from a director whose keepalived had no time to. The clients hear
+    // who has it now.
+    moments.pass("all of it is killed at once", || {
         kill_all(&lab, "director");
         wait_for_way(&lab, &visits, &second, &macs[1]);
     });
     assert!(owns(&first));
-    moment("it is back again", &mut || keepalived = Some(back()));
+    moments.pass("it is back again", || keepalived = Some(back()));
 
-    moment("the master's director is killed", &mut || {
+    moments.pass("the master's director is killed", || {
         let _status = first.signal("KILL");
         wait_for_way(&lab, &visits, &second, &macs[1]);
     });
@@ -129,10 +136,20 @@ fn clients_go_on_when_a_keepalived_or_a_director_is_killed() {
     assert_eq!(first.adm("-Sn"), "");
     assert!(owns(&second) && !owns(&first), "{}", keepalived.daemon.messages());
     keepalived.stop();
-    moment("keepalived of the master is started anew", &mut || {
-        let _begins = start(&lab, "director", &first);
+    let mut keepalived = None;
+    moments.pass("keepalived of the master is started anew", || {
+        keepalived = Some(start(&lab, "director", &first));
         wait_for_way(&lab, &visits, &first, &macs[0]);
         wait_until_given_up(&second);
     });
+
+    // The master's kernel has the address by VRRP, and so can say sorry.
+    lab.sh("lab_nginx director sorry");
+    moments.pass("both servers die", || {
+        ["rs1", "rs2"].iter().for_each(|host| lab.sh(&format!("lab_stop {host}-nginx KILL")));
+        wait_for_pool(&first, "-t 10.0.10.100:80", &["127.0.0.1:80 Route 1"]);
+        visits.wait_for_page("sorry");
+    });
+    let excuses = moments.excuses;
     explain("two directors", &visits.stop(), &excuses);
 }

@@ -1,5 +1,5 @@
-//! The other forwarding methods: NAT, with the director between two segments, and tunnels; both also
-//! with IPv6.
+//! The other forwarding methods: NAT, with the director between two segments, and tunnels; both
+//! also with IPv6.
 
 use std::net::SocketAddr;
 

@@ -1,6 +1,9 @@
 //! Services that want a number of real servers, and what stands in for them.
 
 use super::wait_for_pool;
+use std::path::Path;
+use std::time::Duration;
+
 use super::{Keepalived, SOME, Verdicts, config, lab, script_file, virtual_server, visits};
 use crate::support::director::Director;
 use crate::support::lab::{Lab, VIP, eventually};
@@ -24,30 +27,35 @@ fn servers(numbers: &[u8]) -> Vec<String> {
     numbers.iter().map(|number| format!("10.0.10.{number}:80 Route 1")).collect()
 }
 
-/// With a quorum of 2 and a hysteresis of 1 a service goes down with less than 1 server, and comes
-/// up with 3.
-#[test]
-fn the_director_itself_says_sorry_until_enough_servers_are_back() {
-    let lab = lab_with_sorry();
-    let (verdicts, notes) = (Verdicts::new(&lab), lab.dir().join("notes"));
+/// Three servers with a verdict each, all well; scripts that note what becomes of the quorum.
+fn service(lab: &Lab, verdicts: &Verdicts, notes: &Path) -> String {
     let script = lab.dir().join("note");
-    script_file(&lab, &script, &format!("echo \"$1\" >>{}\n", notes.display()));
+    script_file(lab, &script, &format!("echo \"$1\" >>{}\n", notes.display()));
+    let script = script.display();
+    let keys = format!(
+        "    quorum 2\n    hysteresis 1\n    quorum_up \"{script} up\"\n    \
+         quorum_down \"{script} down\"\n    sorry_server 127.0.0.1 80\n"
+    );
     let server = |number: u8| {
         let name = format!("rs{number}");
         verdicts.set(&name, 0);
         let check = verdicts.check(&name);
         format!("    real_server 10.0.10.{number} 80 {{\n        weight 1\n{check}\n    }}\n")
     };
-    let keys = format!(
-        "    quorum 2\n    hysteresis 1\n    quorum_up \"{0} up\"\n    quorum_down \"{0} down\"\n    \
-         sorry_server 127.0.0.1 80\n",
-        script.display()
-    );
-    let text = virtual_server(80, &keys, &[83, 84, 85].map(server).concat());
+    virtual_server(80, &keys, &[83, 84, 85].map(server).concat())
+}
+
+/// With a quorum of 2 and a hysteresis of 1 a service goes down with less than 1 server, and comes
+/// up with 3.
+#[test]
+fn the_director_itself_says_sorry_until_enough_servers_are_back() {
+    let lab = lab_with_sorry();
+    let (verdicts, notes) = (Verdicts::new(&lab), lab.dir().join("notes"));
+    let text = service(&lab, &verdicts, &notes);
     let noted = || std::fs::read_to_string(&notes).unwrap_or_default();
     let wait_for_notes = |lines: &str| {
         let what = format!("{lines:?} by the scripts");
-        eventually(std::time::Duration::from_secs(20), &what, || (noted() == lines).then_some(()));
+        eventually(Duration::from_secs(20), &what, || (noted() == lines).then_some(()));
     };
     let director = Director::start(&lab, &config());
     let _keepalived = Keepalived::checking(&lab, &text);

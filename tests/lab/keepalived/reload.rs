@@ -4,13 +4,31 @@ use super::{Keepalived, SOME, config, lab, vip, virtual_server, visits, wait_for
 use crate::support::director::Director;
 use crate::support::visits::{Held, explain};
 
-/// A service with these real servers: last digits, weight. Without checks, so all are taken for well.
+/// What the first reload takes away, and what it brings.
+const GONE: [&str; 4] = [
+    "-a -t 10.0.10.100:80 -r 10.0.10.83:80 -g -w 1",
+    "-a -t 10.0.10.100:80 -r 10.0.10.84:80 -g -w 1",
+    "-A -t 10.0.10.100:81 -s wrr",
+    "-a -t 10.0.10.100:81 -r 10.0.10.83:81 -g -w 1",
+];
+const COME: [&str; 4] = [
+    "-a -t 10.0.10.100:80 -r 10.0.10.83:80 -g -w 3",
+    "-a -t 10.0.10.100:80 -r 10.0.10.84:80 -g -w 0",
+    "-A -t 10.0.10.100:82 -s wrr",
+    "-a -t 10.0.10.100:82 -r 10.0.10.84:82 -g -w 1",
+];
+
+/// A service with these real servers: last digits, weight. Without checks, so all count as well.
 fn service(port: u16, servers: &[(u8, u8)]) -> String {
     let server = |(number, weight): &(u8, u8)| {
         format!("    real_server 10.0.10.{number} {port} {{\n        weight {weight}\n    }}\n")
     };
     let servers: String = servers.iter().map(server).collect();
     virtual_server(port, "", &servers).replace("lvs_sched rr", "lvs_sched wrr")
+}
+
+fn owned(lines: &[&str]) -> Vec<String> {
+    lines.iter().map(|&line| line.to_owned()).collect()
 }
 
 /// Saved rules.
@@ -50,27 +68,11 @@ fn a_reload_changes_what_has_changed_and_nothing_else() {
     let after = service(80, &[(83, 3), (84, 0)]) + &service(82, &[(84, 1)]) + &untouched;
     keepalived.reload(&after);
     wait_for(80, &both(80, 3, 0));
-    let gone: Vec<String> = old.iter().filter(|l| !rules(&director).contains(l)).cloned().collect();
-    let come: Vec<String> =
-        rules(&director).into_iter().filter(|line| !old.contains(line)).collect();
-    assert_eq!(
-        gone,
-        [
-            "-a -t 10.0.10.100:80 -r 10.0.10.83:80 -g -w 1",
-            "-a -t 10.0.10.100:80 -r 10.0.10.84:80 -g -w 1",
-            "-A -t 10.0.10.100:81 -s wrr",
-            "-a -t 10.0.10.100:81 -r 10.0.10.83:81 -g -w 1",
-        ]
-    );
-    assert_eq!(
-        come,
-        [
-            "-a -t 10.0.10.100:80 -r 10.0.10.83:80 -g -w 3",
-            "-a -t 10.0.10.100:80 -r 10.0.10.84:80 -g -w 0",
-            "-A -t 10.0.10.100:82 -s wrr",
-            "-a -t 10.0.10.100:82 -r 10.0.10.84:82 -g -w 1",
-        ]
-    );
+    let new = rules(&director);
+    let only_in = |these: &[String], those: &[String]| -> Vec<String> {
+        these.iter().filter(|line| !those.contains(line)).cloned().collect()
+    };
+    assert_eq!((only_in(&old, &new), only_in(&new, &old)), (owned(&GONE), owned(&COME)));
     clients.iter().for_each(|visits| visits.wait_for(SOME));
     for (server, before) in counted.iter().zip(figures) {
         let now = director.figures(server);
@@ -80,7 +82,7 @@ fn a_reload_changes_what_has_changed_and_nothing_else() {
     held.push(Held::to(&lab, "client", vip(82), "rs2"));
 
     // The same once more changes nothing; the first one brings back what there was.
-    let (new, figures) = (rules(&director), director.figures("10.0.10.84:82"));
+    let figures = director.figures("10.0.10.84:82");
     keepalived.reload(&after);
     assert_eq!((rules(&director), director.figures("10.0.10.84:82")), (new, figures));
     keepalived.reload(&before);

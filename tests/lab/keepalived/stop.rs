@@ -1,4 +1,4 @@
-//! keepalived ends: what it leaves in the table. It begins: what it does with a table that is there.
+//! keepalived ends: what it leaves in the table. It begins: what it makes of a table that is there.
 
 use super::{GLOBAL, Keepalived, SOME, config, lab, real_server, vip, virtual_server, visits};
 use super::{pool, wait_for_pool};

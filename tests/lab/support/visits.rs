@@ -49,8 +49,8 @@ pub(crate) struct Excuse {
 }
 
 impl Visits {
-    /// Begins to come from a host of the lab. The director at the control socket says where requests
-    /// went that failed.
+    /// Begins to come from a host of the lab. The director at the control socket says where
+    /// requests went that failed.
     pub(crate) fn start(lab: &Lab, host: &str, to: SocketAddr, socket: &Path) -> Self {
         let (stop, list) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
         let (stopped, seen, socket) = (Arc::clone(&stop), Arc::clone(&list), socket.to_owned());
@@ -190,10 +190,10 @@ fn answer(stream: &TcpStream) -> io::Result<String> {
         if line.trim_end().is_empty() {
             break;
         }
-        if let Some((name, value)) = line.split_once(':') {
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.trim().parse().map_err(io::Error::other)?;
-            }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().map_err(io::Error::other)?;
         }
     }
     let mut page = vec![0; length];
