@@ -1,7 +1,8 @@
 //! The save format of `-S`: the commands that rebuild the table.
 //!
 //! As in ipvsadm, thresholds, the netmask of a service that is not persistent, the order of the
-//! destinations and marks from 2^31 up (printed signed, which restore refuses) are lost.
+//! table and marks from 2^31 up (printed signed, which restore refuses) are lost. With `--full`
+//! they are saved.
 
 use super::sort;
 use super::text::{self, Style, push};
@@ -10,25 +11,30 @@ use crate::operations::ServiceRow;
 use crate::protocol::Protocol;
 use crate::service::{Family, ServiceKey};
 
-/// The whole table, in the order of the listing.
-pub(super) fn table(rows: &[ServiceRow], style: Style<'_>) -> String {
+/// The whole table: in the order of the listing, or, where all is to be saved, in its own.
+pub(super) fn table(rows: &[ServiceRow], full: bool, style: Style<'_>) -> String {
     let mut out = String::new();
-    for row in sort::services(rows, true) {
-        let name = service_name(&row.service.key, style);
-        service(&mut out, row, &name);
+    for row in sort::services(rows, !full) {
+        let name = service_name(&row.service.key, full, style);
+        service(&mut out, row, full, &name);
         let protocol = match row.service.key {
             ServiceKey::Address { protocol, .. } => Some(protocol),
             ServiceKey::Mark { .. } => None,
         };
-        for row in sort::destinations(&row.destinations, true) {
+        let mut servers = sort::destinations(&row.destinations, !full);
+        if full {
+            // What is added last becomes the first.
+            servers.reverse();
+        }
+        for row in servers {
             let end = style.end(row.destination.address, row.destination.port, protocol);
-            destination(&mut out, &row.destination, &name, &end);
+            destination(&mut out, &row.destination, full, &name, &end);
         }
     }
     out
 }
 
-fn service_name(key: &ServiceKey, style: Style<'_>) -> String {
+fn service_name(key: &ServiceKey, full: bool, style: Style<'_>) -> String {
     match *key {
         ServiceKey::Address { protocol, address, port } => {
             let option = match protocol {
@@ -38,19 +44,23 @@ fn service_name(key: &ServiceKey, style: Style<'_>) -> String {
             };
             format!("{option} {}", style.end(address, port, Some(protocol)))
         }
-        ServiceKey::Mark { mark, family: Family::V4 } => format!("-f {}", mark.cast_signed()),
-        ServiceKey::Mark { mark, family: Family::V6 } => format!("-f {} -6", mark.cast_signed()),
+        ServiceKey::Mark { mark, family } => {
+            let mark = if full { i64::from(mark) } else { mark.cast_signed().into() };
+            format!("-f {mark}{}", if family == Family::V6 { " -6" } else { "" })
+        }
     }
 }
 
-fn service(out: &mut String, row: &ServiceRow, name: &str) {
+fn service(out: &mut String, row: &ServiceRow, full: bool, name: &str) {
     let service = &row.service;
     push(out, format_args!("-A {name} -s {}", service.scheduler));
     if let Some(timeout_s) = service.persistence_timeout_s {
         push(out, format_args!(" -p {timeout_s}"));
-        if let Some(netmask) = text::netmask(service) {
-            push(out, format_args!(" -M {netmask}"));
-        }
+    }
+    if (full || service.persistence_timeout_s.is_some())
+        && let Some(netmask) = text::netmask(service)
+    {
+        push(out, format_args!(" -M {netmask}"));
     }
     if let Some(engine) = &service.persistence_engine {
         push(out, format_args!(" --pe {engine}"));
@@ -64,7 +74,7 @@ fn service(out: &mut String, row: &ServiceRow, name: &str) {
     out.push('\n');
 }
 
-fn destination(out: &mut String, server: &Destination, service: &str, end: &str) {
+fn destination(out: &mut String, server: &Destination, full: bool, service: &str, end: &str) {
     let method = match server.method {
         ForwardingMethod::Masquerading => "-m",
         ForwardingMethod::Tunneling => "-i",
@@ -74,6 +84,11 @@ fn destination(out: &mut String, server: &Destination, service: &str, end: &str)
         }
     };
     push(out, format_args!("-a {service} -r {end} {method} -w {}", server.weight));
+    for (option, threshold) in [("-x", server.upper_threshold), ("-y", server.lower_threshold)] {
+        if full && threshold != 0 {
+            push(out, format_args!(" {option} {threshold}"));
+        }
+    }
     if server.method == ForwardingMethod::Tunneling {
         tunnel(out, server.tunnel);
     }
