@@ -103,6 +103,7 @@ mod tests {
             ("-S", false),
             ("-C", true),
             ("-R", true),
+            ("-R --atomic", true),
             ("--set 1 2 3", true),
             ("marks -L", false),
             ("marks -A PREROUTING -j ACCEPT", true),
@@ -131,7 +132,8 @@ mod tests {
 
     #[test]
     fn input_is_read_by_restores_alone() {
-        for (line, reads) in [("-R", true), ("-Ln", false), ("marks restore", true)] {
+        let restores = ["-R", "-R --atomic", "marks restore"].map(|line| (line, true));
+        for (line, reads) in restores.into_iter().chain([("-Ln", false)]) {
             assert_eq!(reads_input(&words(line)), reads, "{line}");
         }
         assert!(!reads_input(&words("marks -L")));

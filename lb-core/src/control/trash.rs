@@ -117,12 +117,16 @@ impl Trash {
         let free = &mut self.free;
         self.removed.retain(|trashed| {
             let slot = director.slots.get(trashed.id);
+            if slot.has_connections() {
+                trashed.idle_since = None;
+                return true;
+            }
+            let epoch = *trashed.epoch.get_or_insert_with(|| director.epochs.advance());
             if !slot.is_idle() {
                 trashed.idle_since = None;
                 return true;
             }
             let since = *trashed.idle_since.get_or_insert(now);
-            let epoch = *trashed.epoch.get_or_insert_with(|| director.epochs.advance());
             let over = passed >= epoch && !now.is_before(since.plus_seconds(IDLE_S));
             if over {
                 slot.reset();

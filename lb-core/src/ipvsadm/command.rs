@@ -25,8 +25,8 @@ pub enum Command {
     DeleteDestination { service: ServiceKey, address: IpAddr, port: u16 },
     /// `-L`, and no words at all
     List(ListOptions),
-    /// `-S`
-    Save { numeric: bool },
+    /// `-S`; with `--full`, an option of sluiceadm's own, nothing is lost.
+    Save { numeric: bool, full: bool },
     /// `-Z`
     Zero(Option<ServiceKey>),
     /// `--set`

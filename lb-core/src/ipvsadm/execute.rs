@@ -121,8 +121,8 @@ pub fn print(command: &Command, reply: Reply, names: &dyn Names) -> Outcome {
         }
         (Command::Help, _) => format!("{}{}", help::VERSION, help::USAGE),
         (Command::Version, _) => help::VERSION.to_owned(),
-        (Command::Save { numeric }, Reply::Table { rows, .. }) => {
-            save::table(&rows, Style::new(*numeric, names))
+        (Command::Save { numeric, full }, Reply::Table { rows, .. }) => {
+            save::table(&rows, *full, Style::new(*numeric, names))
         }
         (Command::List(options), reply) => list(options, reply, names),
         _ => String::new(),

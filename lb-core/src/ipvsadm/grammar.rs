@@ -83,6 +83,7 @@ pub(super) enum Opt {
     TunnelChecksum,
     TunnelRemoteChecksum,
     Atomic,
+    Full,
 }
 
 impl Opt {
@@ -98,7 +99,7 @@ impl Opt {
 /// ```text
 /// columns: A E D C R S a e d L Z --set --start-daemon --stop-daemon
 /// ```
-pub(super) const OPTIONS: [(Opt, &str, &[u8; 14]); 35] = [
+pub(super) const OPTIONS: [(Opt, &str, &[u8; 14]); 36] = [
     (Opt::Numeric, "numeric", b"xxxxx.xxx.xxxx"),
     (Opt::Connection, "connection", b"xxxxxxxxx1xxxx"),
     (Opt::ServiceAddress, "service-address", b"+++xxx+++1.xxx"),
@@ -135,6 +136,7 @@ pub(super) const OPTIONS: [(Opt, &str, &[u8; 14]); 35] = [
     (Opt::TunnelRemoteChecksum, "tun-remcsum", b"xxxxxx..xxxxxx"),
     // Not ipvsadm's.
     (Opt::Atomic, "atomic", b"xxxx.xxxxxxxxx"),
+    (Opt::Full, "full", b"xxxxx.xxxxxxxx"),
 ];
 
 /// Tunnel options in the order in which they are checked, with one letter per tunnel type
@@ -270,6 +272,7 @@ pub(super) const WORDS: &[Word] = &[
     value(None, "mcast-port", Plain(Opt::McastPort)),
     value(None, "mcast-ttl", Plain(Opt::McastTtl)),
     flag(None, "atomic", Plain(Opt::Atomic)),
+    flag(None, "full", Plain(Opt::Full)),
 ];
 
 impl OptionWord {

@@ -6,7 +6,7 @@ use super::save;
 use super::text::{Style, push};
 use crate::destination::Destination;
 use crate::operations::DaemonSettings;
-use crate::service::{Family, ServiceKey};
+use crate::service::ServiceKey;
 
 /// The command line of a command that changes something, as ipvsadm takes it; `None` for those
 /// that only show something, and for a restore, which is its lines.
@@ -15,10 +15,10 @@ pub fn line(command: &Command) -> Option<String> {
     let out = &mut line;
     match command {
         Command::AddService(service) => {
-            save::service(out, "-A", service, &name(&service.key));
+            save::service(out, "-A", service, true, &name(&service.key));
         }
         Command::EditService(service) => {
-            save::service(out, "-E", service, &name(&service.key));
+            save::service(out, "-E", service, true, &name(&service.key));
         }
         Command::DeleteService(key) => push(out, format_args!("-D {}", name(key))),
         Command::Clear => out.push_str("-C"),
@@ -52,24 +52,13 @@ fn numeric() -> Style<'static> {
     Style::new(true, &Numeric)
 }
 
-/// As in the save format, but for marks from 2^31 up, which are written so that they can be read.
 fn name(key: &ServiceKey) -> String {
-    match key {
-        ServiceKey::Mark { mark, family: Family::V4 } => format!("-f {mark}"),
-        ServiceKey::Mark { mark, family: Family::V6 } => format!("-f {mark} -6"),
-        ServiceKey::Address { .. } => save::service_name(key, numeric()),
-    }
+    save::service_name(key, true, numeric())
 }
 
 fn server(out: &mut String, verb: &str, service: &ServiceKey, server: &Destination) {
     let end = numeric().end(server.address, server.port, None);
-    save::destination(out, verb, server, &name(service), &end);
-    out.truncate(out.trim_end().len());
-    for (option, threshold) in [("-x", server.upper_threshold), ("-y", server.lower_threshold)] {
-        if threshold != 0 && !out.contains(&format!(" {option} ")) {
-            push(out, format_args!(" {option} {threshold}"));
-        }
-    }
+    save::destination(out, verb, server, true, (&name(service), &end));
 }
 
 fn start_daemon(out: &mut String, settings: &DaemonSettings) {

@@ -11,8 +11,8 @@
 //!
 //! Only the middle step touches the director, so a caller that shares one director among several
 //! operators can lock it for that step alone: [`parse`], [`apply`] and [`print()`] are public.
-//! [`execute`] does all three, [`restore`] does them line by line, and [`restore_all`] for all lines
-//! at once. Its option is the only word that ipvsadm does not have.
+//! [`execute`] does all three, [`restore`] does them line by line, and [`restore_all`] for all
+//! lines at once. `--atomic` and `--full` are the only words that ipvsadm does not have.
 
 mod address;
 mod command;

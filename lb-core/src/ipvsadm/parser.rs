@@ -318,7 +318,10 @@ impl Line {
             CommandName::Clear => Command::Clear,
             CommandName::Restore if self.given.contains(Opt::Atomic) => Command::RestoreAll,
             CommandName::Restore => Command::Restore,
-            CommandName::Save => Command::Save { numeric: self.given.contains(Opt::Numeric) },
+            CommandName::Save => Command::Save {
+                numeric: self.given.contains(Opt::Numeric),
+                full: self.given.contains(Opt::Full),
+            },
             CommandName::AddServer => {
                 let (service, destination) = self.into_destination()?;
                 Command::AddDestination { service, destination }

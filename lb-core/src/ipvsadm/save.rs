@@ -1,7 +1,8 @@
 //! The save format of `-S`: the commands that rebuild the table.
 //!
 //! As in ipvsadm, thresholds, the netmask of a service that is not persistent, the order of the
-//! destinations and marks from 2^31 up (printed signed, which restore refuses) are lost.
+//! table and marks from 2^31 up (printed signed, which restore refuses) are lost. With `--full`
+//! they are saved.
 
 use super::sort;
 use super::text::{self, Style, push};
@@ -10,25 +11,31 @@ use crate::operations::ServiceRow;
 use crate::protocol::Protocol;
 use crate::service::{Family, Service, ServiceKey};
 
-/// The whole table, in the order of the listing.
-pub(super) fn table(rows: &[ServiceRow], style: Style<'_>) -> String {
+/// The whole table: in the order of the listing, or, where all is to be saved, in its own.
+pub(super) fn table(rows: &[ServiceRow], full: bool, style: Style<'_>) -> String {
     let mut out = String::new();
-    for row in sort::services(rows, true) {
-        let name = service_name(&row.service.key, style);
-        service(&mut out, "-A", &row.service, &name);
+    for row in sort::services(rows, !full) {
+        let name = service_name(&row.service.key, full, style);
+        service(&mut out, "-A", &row.service, full, &name);
         let protocol = match row.service.key {
             ServiceKey::Address { protocol, .. } => Some(protocol),
             ServiceKey::Mark { .. } => None,
         };
-        for row in sort::destinations(&row.destinations, true) {
+        let mut servers = sort::destinations(&row.destinations, !full);
+        if full {
+            // What is added last becomes the first.
+            servers.reverse();
+        }
+        for row in servers {
             let end = style.end(row.destination.address, row.destination.port, protocol);
-            destination(&mut out, "-a", &row.destination, &name, &end);
+            destination(&mut out, "-a", &row.destination, full, (&name, &end));
         }
     }
     out
 }
 
-pub(super) fn service_name(key: &ServiceKey, style: Style<'_>) -> String {
+/// The option that names a service. What is not `full` is as ipvsadm writes it.
+pub(super) fn service_name(key: &ServiceKey, full: bool, style: Style<'_>) -> String {
     match *key {
         ServiceKey::Address { protocol, address, port } => {
             let option = match protocol {
@@ -38,19 +45,23 @@ pub(super) fn service_name(key: &ServiceKey, style: Style<'_>) -> String {
             };
             format!("{option} {}", style.end(address, port, Some(protocol)))
         }
-        ServiceKey::Mark { mark, family: Family::V4 } => format!("-f {}", mark.cast_signed()),
-        ServiceKey::Mark { mark, family: Family::V6 } => format!("-f {} -6", mark.cast_signed()),
+        ServiceKey::Mark { mark, family } => {
+            let mark = if full { i64::from(mark) } else { mark.cast_signed().into() };
+            format!("-f {mark}{}", if family == Family::V6 { " -6" } else { "" })
+        }
     }
 }
 
 /// A service's line, with the command that it is to be.
-pub(super) fn service(out: &mut String, verb: &str, service: &Service, name: &str) {
+pub(super) fn service(out: &mut String, verb: &str, service: &Service, full: bool, name: &str) {
     push(out, format_args!("{verb} {name} -s {}", service.scheduler));
     if let Some(timeout_s) = service.persistence_timeout_s {
         push(out, format_args!(" -p {timeout_s}"));
-        if let Some(netmask) = text::netmask(service) {
-            push(out, format_args!(" -M {netmask}"));
-        }
+    }
+    if (full || service.persistence_timeout_s.is_some())
+        && let Some(netmask) = text::netmask(service)
+    {
+        push(out, format_args!(" -M {netmask}"));
     }
     if let Some(engine) = &service.persistence_engine {
         push(out, format_args!(" --pe {engine}"));
@@ -64,13 +75,13 @@ pub(super) fn service(out: &mut String, verb: &str, service: &Service, name: &st
     out.push('\n');
 }
 
-/// A server's line, with the command that it is to be.
+/// A server's line, with the command that it is to be, and the names of service and server.
 pub(super) fn destination(
     out: &mut String,
     verb: &str,
     server: &Destination,
-    service: &str,
-    end: &str,
+    full: bool,
+    (service, end): (&str, &str),
 ) {
     let method = match server.method {
         ForwardingMethod::Masquerading => "-m",
@@ -81,6 +92,11 @@ pub(super) fn destination(
         }
     };
     push(out, format_args!("{verb} {service} -r {end} {method} -w {}", server.weight));
+    for (option, threshold) in [("-x", server.upper_threshold), ("-y", server.lower_threshold)] {
+        if full && threshold != 0 {
+            push(out, format_args!(" {option} {threshold}"));
+        }
+    }
     if server.method == ForwardingMethod::Tunneling {
         tunnel(out, server.tunnel);
     }

@@ -236,6 +236,41 @@ proptest! {
         };
         prop_assert_eq!(sorted(&again.stdout), sorted(&saved.stdout));
     }
+
+    /// `--full` keeps also what `-S` loses: thresholds, netmasks of no use, the highest marks, and
+    /// the order of services and servers.
+    #[test]
+    fn what_is_saved_in_full_restores_to_the_very_same(
+        table in prop::collection::vec(service_with_servers(), 0..5),
+        mask in any::<u32>(),
+        thresholds in (0_u32..1 << 30, 0_u32..1 << 30),
+        high_mark in any::<bool>(),
+    ) {
+        let mut original = director();
+        for (mut service, servers) in table {
+            if let (ServiceKey::Mark { mark, .. }, true) = (&mut service.key, high_mark) {
+                *mark |= 1 << 31;
+            }
+            if service.key.family() == Family::V4 {
+                service.netmask = mask;
+            }
+            let key = service.key;
+            let _ = original.add_service(service);
+            for server in servers {
+                let (lower_threshold, more) = thresholds;
+                let more = if server.weight % 2 == 0 { more } else { 0 };
+                let upper_threshold = lower_threshold + more;
+                let server = Destination { upper_threshold, lower_threshold, ..server };
+                let _ = original.add_destination(&key, server);
+            }
+        }
+        let saved = execute(&["-S", "-n", "--full"], b"", &mut original, &Numeric);
+        let mut copy = director();
+        let applied = |command: &_| apply(command, &mut copy);
+        let restored = restore(saved.stdout.as_bytes(), applied, &Numeric);
+        prop_assert_eq!((restored.exit, restored.stderr), (0, String::new()));
+        prop_assert_eq!(copy.services(), original.services());
+    }
 }
 
 /// A table as large as a director can meet is listed, saved and read in one go. A step that grew
