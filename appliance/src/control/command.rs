@@ -115,8 +115,8 @@ impl Commands {
                 let action = SettingAction::Set { name, value };
                 switches::run(&mut lock(&self.control), Some(&action), output)
             }
-            Verb::Exec { .. } => {
-                Answer::refusing(2, "sluiced: exec: only sluicectl itself does that")
+            Verb::Exec { .. } | Verb::Manual { .. } | Verb::Completion { .. } => {
+                Answer::refusing(2, "sluiced: only sluicectl itself does that")
             }
             // Read as a request of its own kind.
             Verb::Marks { .. } => Answer::refusing(2, "sluiced: marks: no such request"),

@@ -8,7 +8,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
+use crate::manual::Program;
 use crate::version;
 
 /// Shows and changes what ipvsadm has no word for in a running Sluice director
@@ -86,6 +88,16 @@ pub enum Verb {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+    /// Prints the manual page of a program
+    #[command(hide = true)]
+    Manual { program: Program },
+    /// Prints the script that completes a program's command lines in a shell
+    #[command(hide = true)]
+    Completion {
+        shell: Shell,
+        #[arg(default_value = "sluicectl")]
+        program: Program,
+    },
 }
 
 /// `vips`
@@ -118,6 +130,7 @@ impl Verb {
             Self::Get { .. } | Self::Drops { .. } | Self::Marks { .. } => false,
             // The program's requests say for themselves.
             Self::Exec { .. } => false,
+            Self::Manual { .. } | Self::Completion { .. } => false,
             Self::Vips { action } => !matches!(action, None | Some(VipAction::List)),
             Self::Settings { action } => matches!(action, Some(SettingAction::Set { .. })),
             Self::Set { .. } => true,

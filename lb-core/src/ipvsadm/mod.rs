@@ -33,6 +33,7 @@ pub use command::{Command, Format, ListOptions, ParseError, Subject};
 pub use execute::{
     Outcome, Reply, apply, execute, print, reads_input, refusal, restore, restore_words,
 };
+pub use help::{HelpWord, usage, words};
 pub use line::line;
 pub use names::{FixedNames, Names, Numeric};
 pub use parser::parse;
