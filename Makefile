@@ -1,5 +1,14 @@
 # The commands people type. Each does all of its own set-up on a Debian 12 with Rust from rustup.
-.PHONY: demo demo-clean test conformance bench
+.PHONY: install uninstall demo demo-clean test conformance bench
+
+# Builds a release and puts programs, library, units, manual pages and completions into the file
+# system. PREFIX=/usr/local. DESTDIR=FOLDER: below it, for packages. PROGRAMS=FOLDER: those there.
+install:
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" PROGRAMS="$(PROGRAMS)" scripts/install install
+
+# Takes all of that away again; the configuration stays.
+uninstall:
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" PROGRAMS="$(PROGRAMS)" scripts/install uninstall
 
 # Shows LVS direct routing on this machine, checks what it shows, leaves nothing behind.
 # KEEP=1 leaves the network up to play with.

@@ -87,11 +87,7 @@ pub fn run(path: &Path) -> Result<()> {
         is_stopping: &is_stopping,
     };
     let started = crew.start(&eal, &worker_cpus)?;
-    let packet_memory = format!(
-        "{} MiB for packets on {}",
-        config.eal.memory_bytes >> 20,
-        if eal.is_on_hugepages() { "hugepages" } else { "normal pages" }
-    );
+    let packet_memory = packet_memory(&config, &eal);
     let commands = Arc::new(Commands {
         control: Arc::clone(&control),
         ports: Arc::clone(&ports),
@@ -127,6 +123,12 @@ pub fn run(path: &Path) -> Result<()> {
     ports.close()?;
     kernel.close()?;
     Ok(())
+}
+
+/// How much memory packets have, and what it is made of.
+fn packet_memory(config: &Config, eal: &Eal) -> String {
+    let pages = if eal.is_on_hugepages() { "hugepages" } else { "normal pages" };
+    format!("{} MiB for packets on {pages}", config.eal.memory_bytes >> 20)
 }
 
 /// The sockets by which commands come in.

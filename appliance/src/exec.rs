@@ -11,8 +11,10 @@ use std::process::Command;
 
 /// The preload library.
 const LIBRARY: &str = "libsluice_ipvs.so";
-/// Where it is when it is installed.
+/// Where it is when a package has installed it.
 const INSTALLED: &str = "/usr/lib/sluice";
+/// The same, from the folder of the program on.
+const INSTALLED_BESIDE: &str = "../lib/sluice";
 /// Names it, if it is somewhere else.
 const LIBRARY_VARIABLE: &str = "SLUICE_PRELOAD";
 /// Tells the library where `sluiced` listens.
@@ -24,8 +26,8 @@ const LOADER_VARIABLE: &str = "LD_PRELOAD";
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
     #[error(
-        "sluicectl exec: {LIBRARY} is not beside sluicectl nor in {INSTALLED}; set \
-         ${LIBRARY_VARIABLE} to its path"
+        "sluicectl exec: {LIBRARY} is not beside sluicectl, in {INSTALLED_BESIDE} from there, nor \
+         in {INSTALLED}; set ${LIBRARY_VARIABLE} to its path"
     )]
     NoLibrary,
     #[error(
@@ -88,8 +90,9 @@ fn library(named: Option<OsString>, program: Option<&Path>) -> Result<PathBuf, E
         }
         None => {
             let beside = program.and_then(Path::parent);
-            let built = beside.into_iter().flat_map(|dir| [dir.to_owned(), dir.join("deps")]);
-            let folders = built.chain([PathBuf::from(INSTALLED)]);
+            let near = ["", "deps", INSTALLED_BESIDE];
+            let near = beside.into_iter().flat_map(|dir| near.map(|folder| dir.join(folder)));
+            let folders = near.chain([PathBuf::from(INSTALLED)]);
             let found = folders.map(|folder| folder.join(LIBRARY)).find(|path| path.is_file());
             found.ok_or(ExecError::NoLibrary)?
         }
@@ -130,10 +133,16 @@ mod tests {
         let with_blank = folder.join("a b");
         std::fs::create_dir_all(&with_blank).unwrap();
         let beside = folder.join("sluicectl");
-        for path in [folder.join(LIBRARY), with_blank.join(LIBRARY)] {
+        let installed = folder.join("sbin").join(INSTALLED_BESIDE).join(LIBRARY);
+        for folder in ["sbin", "lib/sluice"].map(|name| folder.join(name)) {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        for path in [&folder.join(LIBRARY), &with_blank.join(LIBRARY), &installed] {
             std::fs::write(path, "").unwrap();
         }
         assert_eq!(library(None, Some(&beside)).unwrap(), folder.join(LIBRARY));
+        let program = folder.join("sbin").join("sluicectl");
+        assert_eq!(library(None, Some(&program)).unwrap(), installed);
         let named = folder.join(LIBRARY);
         assert_eq!(library(Some(named.clone().into()), None).unwrap(), named);
         let wrong = library(Some("/nowhere/x.so".into()), Some(&beside)).unwrap_err();

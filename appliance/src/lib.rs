@@ -17,6 +17,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod arguments;
 pub mod assemble;
 pub mod clock;
 pub mod config;
@@ -33,6 +34,7 @@ pub mod iproute;
 pub mod kernel;
 pub mod live;
 pub mod lock;
+pub mod manual;
 pub mod names;
 pub mod neighbourhood;
 pub mod notify;

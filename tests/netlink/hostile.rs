@@ -226,10 +226,10 @@ fn random_bytes_change_nothing() {
         let size = usize::try_from(next()).unwrap() % most + 1;
         (0..size).map(|_| next().to_le_bytes()[3]).collect()
     };
-    for round in 0..100 {
+    for round in 0..40 {
         let mut stream = control(&director);
         // It may have had enough before.
-        let _ = stream.write_all(&random(100_000));
+        let _ = stream.write_all(&random(20_000));
         drop(stream);
         let mut socket = netlink(&director);
         for _ in 0..20 {
@@ -246,7 +246,7 @@ fn random_bytes_change_nothing() {
             }
             let _ = socket.write_all(&datagram);
         }
-        if round % 25 == 0 {
+        if round % 10 == 0 {
             others_are_served(&director, 1);
         }
     }

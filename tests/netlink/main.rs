@@ -8,4 +8,5 @@ mod audit; // who changed what
 mod captures; // recorded runs of ipvsadm
 mod director;
 mod hostile; // who holds up nobody
+mod install; // what make install does
 mod programs; // what else the library does

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use appliance::control::grammar::{CommandLine, Output, Verb};
 use appliance::control::{client, socket_path};
-use appliance::{drain, exec};
+use appliance::{drain, exec, manual};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -15,6 +15,14 @@ fn main() -> ExitCode {
         let error = exec::exec(words, netlink_socket.as_deref());
         eprintln!("{error}");
         return ExitCode::from(error.exit());
+    }
+    let text = match line.verb {
+        Verb::Manual { program } => Some(manual::page(program)),
+        Verb::Completion { shell, program } => Some(manual::completion(shell, program)),
+        _ => None,
+    };
+    if let Some(text) = text {
+        return print(&text);
     }
     let has_colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     if let Verb::Drain(words) = &line.verb
@@ -51,6 +59,16 @@ fn main() -> ExitCode {
         Err(problem) => {
             eprintln!("{problem}");
             ExitCode::from(2)
+        }
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("standard output cannot be written: {problem}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -1,22 +1,10 @@
 //! The director.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use appliance::{assemble, daemon, version};
+use appliance::arguments::Arguments;
+use appliance::{assemble, daemon};
 use clap::Parser;
-
-/// The Sluice director: balances the traffic of virtual services, in the foreground.
-#[derive(Debug, Parser)]
-#[command(name = "sluiced", version = version::version())]
-struct Arguments {
-    /// Configuration file (YAML)
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Check the configuration, say what is wrong with it, and start nothing
-    #[arg(long)]
-    check: bool,
-}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -135,8 +135,8 @@ impl Commands {
             }
             Verb::Reload(options) => reload::reload(self, options, output),
             Verb::Diff { file } => reload::diff(self, file.as_deref(), output),
-            Verb::Exec { .. } => {
-                Answer::refusing(2, "sluiced: exec: only sluicectl itself does that")
+            Verb::Exec { .. } | Verb::Manual { .. } | Verb::Completion { .. } => {
+                Answer::refusing(2, "sluiced: only sluicectl itself does that")
             }
             // Read as a request of its own kind.
             Verb::Marks { .. } => Answer::refusing(2, "sluiced: marks: no such request"),

@@ -9,10 +9,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use lb_core::control::{Clients, FlowFilter, FlowProtocol, ServerEnd, StateName};
 use lb_core::service::ServiceKey;
 
 use super::flows::LIMIT_MAX;
+use crate::manual::Program;
 use crate::version;
 
 /// Shows and changes what ipvsadm has no word for in a running Sluice director
@@ -111,6 +113,16 @@ pub enum Verb {
         /// The program and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
+    },
+    /// Prints the manual page of a program
+    #[command(hide = true)]
+    Manual { program: Program },
+    /// Prints the script that completes a program's command lines in a shell
+    #[command(hide = true)]
+    Completion {
+        shell: Shell,
+        #[arg(default_value = "sluicectl")]
+        program: Program,
     },
 }
 
@@ -277,6 +289,7 @@ impl Verb {
             Self::Get { .. } | Self::Drops { .. } | Self::Marks { .. } => false,
             // The program's requests say for themselves.
             Self::Exec { .. } => false,
+            Self::Manual { .. } | Self::Completion { .. } => false,
             Self::Vips { action } => !matches!(action, None | Some(VipAction::List)),
             Self::Settings { action } => matches!(action, Some(SettingAction::Set { .. })),
             Self::Flows { action, .. } => *action == FlowAction::Kill,

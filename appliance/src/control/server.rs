@@ -36,6 +36,21 @@ impl Conversation for ControlDoor {
     }
 }
 
+/// The way back to a client, with a time limit.
+struct Patient<'a>(&'a UnixStream);
+
+impl Write for Patient<'_> {
+    /// A socket that waits takes all, unless its time is over: then what it took is no progress.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.0.write(bytes)?;
+        if taken < bytes.len() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(taken) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn say(mut stream: &UnixStream, answer: &Answer) -> io::Result<()> {
     let mut bytes = Vec::new();
     answer.write(&mut bytes)?;
@@ -53,7 +68,7 @@ fn converse(stream: &UnixStream, commands: &Commands) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut from = BufReader::with_capacity(LINE_MAX, stream);
-    let mut to = BufWriter::new(stream);
+    let mut to = BufWriter::new(Patient(stream));
     let mut entries = commands.audit.entries(Door::Control, &asker);
     let talked = talk(&mut from, &mut to, commands, &asker, &mut entries);
     // Also what somebody changed who has gone away since.
@@ -69,7 +84,7 @@ fn converse(stream: &UnixStream, commands: &Commands) -> io::Result<()> {
 
 fn talk(
     from: &mut BufReader<&UnixStream>,
-    to: &mut BufWriter<&UnixStream>,
+    to: &mut BufWriter<Patient<'_>>,
     commands: &Commands,
     asker: &Asker,
     entries: &mut Entries<'_>,

@@ -35,6 +35,7 @@ pub use execute::{
     Outcome, Reply, apply, execute, print, reads_input, refusal, restore, restore_all,
     restore_words,
 };
+pub use help::{HelpWord, usage, words};
 pub use line::line;
 pub use names::{FixedNames, Names, Numeric};
 pub use parser::parse;
