@@ -114,6 +114,7 @@ pub fn run(path: &Path) -> Result<()> {
             flow_memory,
         },
         names: SystemNames::load(),
+        explainer: Mutex::default(),
     }))?;
     announce_ready(&config, &started, &packet_memory)?;
     housekeeping::run(&control, &neighbourhood, clock, &is_stopping);

@@ -17,6 +17,7 @@
 #![deny(unsafe_code)]
 
 pub mod assemble;
+pub mod captured_frame;
 pub mod clock;
 pub mod config;
 pub mod control;

@@ -16,7 +16,7 @@ mod announce;
 mod defence;
 mod drain;
 mod flow_filter;
-mod flows;
+pub(crate) mod flows;
 mod inventory;
 mod local_servers;
 mod paths;
