@@ -106,6 +106,7 @@ pub fn run(path: &Path) -> Result<()> {
         permissions: Arc::clone(&doors.permissions),
         audit: Arc::clone(&audit),
         budget: Budget::default(),
+        explainer: Mutex::default(),
     });
     signal::serve(hangups, Arc::clone(&commands)).context("SIGHUP has no thread")?;
     doors.serve(commands)?;

@@ -55,9 +55,9 @@ pub struct Director {
     /// Datagrams of which fragments are under way.
     pub fragments: Tracker<Course>,
     /// FTP control connections under NAT.
-    pub ftp: Sessions,
+    pub ftp: Arc<Sessions>,
     /// Templates of SIP calls.
-    pub calls: Calls,
+    pub calls: Arc<Calls>,
     /// Of how many packets that would begin a connection one is dropped.
     pub drop_rate: DropRate,
     /// Entries that commands ended; counted by who holds the control plane's lock.
@@ -88,8 +88,8 @@ impl Director {
             snapshot: Arc::new(ArcSwap::new(snapshot)),
             ways: Arc::new(ArcSwap::new(ways)),
             fragments: Tracker::new(limits.datagrams_max, hasher),
-            ftp: Sessions::default(),
-            calls: Calls::default(),
+            ftp: Arc::default(),
+            calls: Arc::default(),
             drop_rate: DropRate::default(),
             flows_ended: Counter::default(),
             has_orphans: AtomicBool::new(false),

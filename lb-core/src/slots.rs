@@ -5,6 +5,8 @@
 //! control thread and read by every packet, the other is written by workers when a connection
 //! begins, ends, or changes between active and inactive.
 
+mod copy;
+
 use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering,
 };
@@ -380,6 +382,8 @@ impl DestinationSlot {
 #[derive(Debug)]
 pub struct DestinationSlots {
     slots: Box<[DestinationSlot]>,
+    /// See [`DestinationSlots::copy`].
+    is_copy: bool,
 }
 
 impl DestinationSlots {
@@ -387,7 +391,13 @@ impl DestinationSlots {
     pub fn new(destinations_max: usize) -> Self {
         let slots: Box<[_]> = (0..=destinations_max).map(|_| DestinationSlot::default()).collect();
         slots[destinations_max].set_available(true);
-        Self { slots }
+        Self { slots, is_copy: false }
+    }
+
+    /// Whether they are for a rehearsal.
+    #[inline]
+    pub(crate) const fn are_a_copy(&self) -> bool {
+        self.is_copy
     }
 
     /// Number of slots, nobody's aside.

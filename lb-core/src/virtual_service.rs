@@ -116,7 +116,11 @@ impl VirtualService {
         slots: &DestinationSlots,
     ) -> Option<(DestinationId, RealServer)> {
         let candidates = Candidates { ids: &self.destinations, servers: &self.servers, slots };
-        let place = self.scheduler.pick(request, candidates)?;
+        let place = if slots.are_a_copy() {
+            self.scheduler.twin(candidates).pick(request, candidates)?
+        } else {
+            self.scheduler.pick(request, candidates)?
+        };
         Some((self.destinations[place], self.servers[place]))
     }
 

@@ -100,6 +100,11 @@ impl Worker {
         (self.snapshot.load(), self.ways.load())
     }
 
+    /// What the stages found out about the first frame of the last burst.
+    pub(crate) const fn first_packet(&self) -> &Packet {
+        &self.packets[0]
+    }
+
     /// Takes a burst of frames that came in by one port through all stages. `from` is the
     /// interface of the port's untagged frames.
     ///
@@ -237,6 +242,9 @@ impl Burst<'_> {
             let (protocol, client, port) = packet.client();
             packet.hash = flows.hash(protocol, client, port);
             flows.prefetch_bucket(packet.hash);
+        } else {
+            // No ends: nothing of the packet that was here before is to spread its tunnel.
+            packet.hash = 0;
         }
     }
 

@@ -1,6 +1,8 @@
 //! A director with its control plane, one worker and a clock that the test turns.
 
 use std::convert::Infallible;
+use std::fmt::Write;
+use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use lb_core::control::{Control, NeighbourOut, Network};
 use lb_core::director::{Director, Limits};
 use lb_core::drops::DropReason;
 use lb_core::expiry::Sweeper;
+use lb_core::explain::{Explainer, Explanation};
 use lb_core::flow::{FlowTable, Storage};
 use lb_core::fragment::Early;
 use lb_core::frame::Frame;
@@ -18,8 +21,8 @@ use lb_core::marks::MarkRules;
 use lb_core::neighbour::NeighbourSeen;
 use lb_core::route::Hop;
 use lb_core::slots::DestinationId;
-use lb_core::wire::MacAddress;
 use lb_core::wire::build::MemoryFrame;
+use lb_core::wire::{MacAddress, show};
 use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
 
 /// What became of a frame.
@@ -45,6 +48,8 @@ pub(crate) struct Bed {
     /// Frames whose verdict was to wait: the bed lets them.
     waiting: u64,
     early: Early<MemoryFrame>,
+    explainer: Explainer,
+    explained: usize,
 }
 
 /// What a burst brought about besides its frames.
@@ -89,7 +94,18 @@ impl Bed {
         let now = Tick(1000);
         let neighbours_out = control.tick(now);
         let early = Early::new(16);
-        Self { control, neighbours_out, director, worker, sweeper, now, waiting: 0, early }
+        Self {
+            control,
+            neighbours_out,
+            director,
+            worker,
+            sweeper,
+            now,
+            waiting: 0,
+            early,
+            explainer: Explainer::default(),
+            explained: 0,
+        }
     }
 
     /// Sets the rules that mark packets.
@@ -104,12 +120,14 @@ impl Bed {
     /// Puts one frame through the packet path.
     pub(crate) fn process(&mut self, from: InterfaceId, frame: &[u8]) -> Outcome {
         self.control.publish();
+        let explanation = self.explain(from, frame);
         let before: Vec<u64> = self.dropped().collect();
         let mut frames = [MemoryFrame::new(frame)];
         let mut verdicts = [Verdict::Consumed; BURST_MAX];
         let mut around = Around::default();
         self.worker.boundary();
         self.worker.process(from, self.now, &mut frames, &mut verdicts, &mut around);
+        let dropped_at_once = self.newly_dropped(&before);
         let [frame_out] = frames;
         let verdict = verdicts[0];
         self.waiting += u64::from(matches!(verdict, Verdict::Wait(_)));
@@ -122,17 +140,34 @@ impl Bed {
             }
             _ => {}
         }
+        let sent_at_once = around.sent.len();
         self.release_early(&mut around);
         around.seen.iter().for_each(|seen| self.control.neighbour_seen(seen));
         around.wanted.iter().for_each(|&hop| self.control.neighbour_wanted(hop));
         for &(server, mtu) in &around.path_mtus {
             self.control.path_mtu_seen(server, mtu);
         }
-        let mut grown = self.dropped().zip(&before).zip(DropReason::ALL);
-        let dropped = grown.find(|((after, before), _)| after > before).map(|(_, &reason)| reason);
+        let dropped = self.newly_dropped(&before);
         let outcome = Outcome { verdict, dropped, frame: bytes, sent: around.sent };
         self.assert_accounted();
+        let sent = outcome.sent[..sent_at_once].to_vec();
+        let at_once = Outcome { dropped: dropped_at_once, sent, ..outcome.clone() };
+        assert_explained(&explanation, &at_once);
         outcome
+    }
+
+    /// What `sluicectl explain` says of a frame. Now and then every bit of the director is looked
+    /// at: none may have changed.
+    fn explain(&mut self, from: InterfaceId, frame: &[u8]) -> Explanation {
+        const EVERY: usize = 16;
+        let is_looked_at = self.explained.is_multiple_of(EVERY);
+        self.explained += 1;
+        let before = is_looked_at.then(|| digest(&self.director));
+        let rules = self.control.mark_rules();
+        let explanation = self.explainer.explain(&self.director, rules, (from, frame), self.now);
+        let after = is_looked_at.then(|| digest(&self.director));
+        assert_eq!(before, after, "an explanation changed something: {}", show(frame));
+        explanation
     }
 
     /// Puts a frame that the host sends by an interface past the director, or says why it is
@@ -157,6 +192,12 @@ impl Bed {
                 around.sent.push((interface, frame.bytes().to_vec()));
             }
         }
+    }
+
+    /// The reason of which there are more drops than before.
+    fn newly_dropped(&self, before: &[u64]) -> Option<DropReason> {
+        let mut grown = self.dropped().zip(before).zip(DropReason::ALL);
+        grown.find(|((after, before), _)| after > before).map(|(_, &reason)| reason)
     }
 
     fn dropped(&self) -> impl Iterator<Item = u64> + '_ {
@@ -194,6 +235,40 @@ impl Bed {
     /// Real servers' connections that are counted anywhere, in service or not.
     pub(crate) fn flows_used(&self) -> u64 {
         self.director.flows_used()
+    }
+}
+
+/// A hash of all that a director and what it consists of show of themselves.
+fn digest(director: &Director) -> u64 {
+    struct Sum(DefaultHasher);
+    impl Write for Sum {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0.write(text.as_bytes());
+            Ok(())
+        }
+    }
+    let mut sum = Sum(DefaultHasher::new());
+    write!(sum, "{director:?}").expect("a sum takes everything");
+    sum.0.finish()
+}
+
+/// What was explained is what happened, but for what a worker has in its own memory: how many
+/// answers and packets to the kernel it may still send, and which packets `drop_packet` takes.
+fn assert_explained(explanation: &Explanation, outcome: &Outcome) {
+    let shown = |sent: &[(InterfaceId, Vec<u8>)]| -> Vec<_> {
+        sent.iter().map(|(interface, frame)| (*interface, show(frame))).collect()
+    };
+    let happened = (outcome.verdict, outcome.dropped, shown(&outcome.sent));
+    let said = (explanation.verdict, explanation.dropped, shown(&explanation.sent));
+    let is_rationed = match outcome.dropped {
+        Some(DropReason::Overload) => explanation.drop_rate != 0,
+        Some(DropReason::KernelRate) => matches!(explanation.verdict, Verdict::Punt(_)),
+        Some(DropReason::EchoRefused) => outcome.sent.is_empty(),
+        Some(reason) => said.1 == Some(reason) && outcome.verdict == Verdict::Drop(reason),
+        None => false,
+    };
+    if said != happened && !is_rationed {
+        panic!("explained {explanation:?}\nhappened {outcome:?}");
     }
 }
 

@@ -44,6 +44,27 @@ fn a_killed_connection_is_reset_at_its_next_packet_and_others_go_on() {
     exchange(&mut second, "still there");
 }
 
+/// What is explained is what then happens, and the scheduler has not moved for it.
+#[test]
+fn a_connection_goes_where_it_was_explained_to_go() {
+    let lab = Lab::one_segment();
+    let _servers = [TcpServer::echo(&lab, "rs1", 7), TcpServer::echo(&lab, "rs2", 7)];
+    let director = Director::start(&lab, &Config::one_port().with_service(7, "rr", &SERVERS));
+    for port in 40_000..40_004 {
+        let question = format!("explain tcp 10.0.10.1:{port} {VIP}:7");
+        let told = director.ctl(&question);
+        assert_eq!(director.ctl(&question), told, "asked again");
+        let (_stream, name) = connect_echo(&lab, 7, Some(port));
+        assert!(told.contains(&format!(" at {}:7 Route", address_of(&name))), "{name}: {told}");
+        assert!(told.contains(&format!("\nleaves     lan0 via {} ", address_of(&name))), "{told}");
+        let told = director.ctl(&format!("{question} --flags fin,ack"));
+        assert!(told.contains("\nconnection ESTABLISHED to FIN_WAIT: "), "{told}");
+    }
+    let told = director.ctl(&format!("explain tcp 10.0.10.1:40010 {VIP}:8"));
+    assert!(told.contains("\ndropped    no_service: "), "{told}");
+    assert_eq!(director.drops("no_service"), 0, "explained only");
+}
+
 #[test]
 fn a_drained_server_gets_nothing_new_and_is_waited_for() {
     let lab = Lab::one_segment();

@@ -3,9 +3,9 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
 
-use appliance::control::grammar::{CommandLine, Output, Verb};
+use appliance::control::grammar::{CommandLine, ExplainWords, Output, Verb};
 use appliance::control::{client, socket_path};
-use appliance::{drain, exec, manual};
+use appliance::{captured_frame, drain, exec, manual};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -41,7 +41,23 @@ fn main() -> ExitCode {
     if has_colour {
         words.push("--colour".to_owned());
     }
-    words.extend(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()));
+    let typed = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    match &line.verb {
+        Verb::Explain(ExplainWords { pcap: Some(path), number, by, .. }) => {
+            // The director reads no files for others.
+            let frame = match captured_frame::of_pcap(path, *number) {
+                Ok(frame) => captured_frame::to_hex(&frame),
+                Err(problem) => {
+                    eprintln!("sluicectl: explain: {problem}");
+                    return ExitCode::from(2);
+                }
+            };
+            words.extend(line.output.json.then(|| "--json".to_owned()));
+            words.extend(["explain".to_owned(), "--frame".to_owned(), frame]);
+            words.extend(by.iter().flat_map(|by| ["--in".to_owned(), by.clone()]));
+        }
+        _ => words.extend(typed),
+    }
     let mut input = Vec::new();
     let reads_input = line.verb.reads_input();
     if reads_input && let Err(problem) = io::stdin().lock().read_to_end(&mut input) {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use lb_core::control::Control;
+use lb_core::explain::Explainer;
 use lb_core::ipvsadm::{self, Command, Reply};
 
 use super::addresses::Addresses;
@@ -12,6 +13,7 @@ use super::audit::{Audit, Entries};
 use super::budget::Budget;
 use super::drain;
 use super::drops::Drops;
+use super::explain;
 use super::flows;
 use super::grammar::{CommandLine, Output, SettingAction, Verb, VipAction};
 use super::marks;
@@ -46,6 +48,7 @@ pub struct Commands {
     pub permissions: Arc<Permissions>,
     pub audit: Arc<Audit>,
     pub budget: Budget,
+    pub explainer: Mutex<Explainer>,
 }
 
 impl Commands {
@@ -116,6 +119,7 @@ impl Commands {
                 services::run(&lock(&self.control), service.as_ref(), output)
             }
             Verb::Flows { action, words } => flows::run(&self.control, action, &words, output),
+            Verb::Explain(words) => explain::run(&self.control, &self.explainer, &words, output),
             Verb::Drain(words) => drain::run(&mut lock(&self.control), &words, output),
             Verb::Ports => answer(&PortTable::of(self), output),
             Verb::Neigh => answer(&NeighbourTable::of(&lock(&self.control)), output),

@@ -4,14 +4,17 @@
 //! A verb is a noun of what it shows; what it does besides follows as an action (`vips add`).
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use lb_core::control::{Clients, FlowFilter, FlowProtocol, ServerEnd, StateName};
+use lb_core::protocol::Protocol;
 use lb_core::service::ServiceKey;
+use lb_core::wire::sctp::ChunkType;
+use lb_core::wire::tcp::Flags;
 
 use super::flows::LIMIT_MAX;
 use crate::manual::Program;
@@ -58,6 +61,8 @@ pub enum Verb {
         #[command(flatten)]
         words: FlowWords,
     },
+    /// What would become of a packet, and why; changes nothing
+    Explain(ExplainWords),
     /// Takes new connections from a real server: weight 0 wherever it serves
     Drain(DrainWords),
     /// Ports with their devices, links and counters
@@ -245,6 +250,89 @@ pub struct DrainWords {
     pub look: bool,
 }
 
+/// `explain`
+#[derive(Args, Clone, Debug)]
+pub struct ExplainWords {
+    /// tcp, udp or sctp
+    #[arg(value_parser = protocol, requires = "destination",
+          required_unless_present_any = ["frame", "pcap"])]
+    protocol: Option<Protocol>,
+    /// ADDRESS:PORT of the sender
+    source: Option<SocketAddr>,
+    /// ADDRESS:PORT that it is for
+    destination: Option<SocketAddr>,
+    /// The port or VLAN by which it comes
+    #[arg(long = "in", value_name = "NAME")]
+    pub by: Option<String>,
+    /// Flags of TCP: syn, or several: syn,ack; or letters: SA; none
+    #[arg(long, default_value = "syn", value_parser = flags)]
+    pub flags: Flags,
+    /// The chunk of SCTP: init, data, ...
+    #[arg(long, default_value = "init", value_parser = chunk)]
+    pub chunk: ChunkType,
+    /// A whole Ethernet frame, in hexadecimal digits
+    #[arg(long, value_name = "HEX", conflicts_with = "protocol")]
+    pub frame: Option<String>,
+    /// A frame of this file of tcpdump
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["protocol", "frame"])]
+    pub pcap: Option<PathBuf>,
+    /// Which one, from 1
+    #[arg(long, default_value = "1", requires = "pcap")]
+    pub number: usize,
+}
+
+impl ExplainWords {
+    /// The packet in words, if it is not a frame.
+    pub fn ends(&self) -> Option<(Protocol, SocketAddr, SocketAddr)> {
+        Some((self.protocol?, self.source?, self.destination?))
+    }
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    let found = all.into_iter().find(|it| it.name().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| "there are tcp, udp and sctp; of others give the --frame".to_owned())
+}
+
+fn flags(text: &str) -> Result<Flags, String> {
+    const NAMES: [(&str, Flags); 9] = [
+        ("none", Flags(0)),
+        ("syn", Flags::SYN),
+        ("ack", Flags::ACK),
+        ("fin", Flags::FIN),
+        ("rst", Flags::RST),
+        ("psh", Flags::PSH),
+        ("urg", Flags::URG),
+        ("ece", Flags::ECE),
+        ("cwr", Flags::CWR),
+    ];
+    let flag = |word: &str| NAMES.iter().find(|(name, _)| *name == word).map(|(_, flag)| *flag);
+    let named = text.split(',').map(flag).try_fold(Flags(0), |all, it| Some(all.union(it?)));
+    named.or_else(|| Flags::from_letters(text).filter(|_| !text.is_empty())).ok_or_else(|| {
+        let names = NAMES.map(|(name, _)| name).join(", ");
+        format!("there are {names}; or letters of FSRPAUEC")
+    })
+}
+
+fn chunk(text: &str) -> Result<ChunkType, String> {
+    const NAMES: [(&str, ChunkType); 12] = [
+        ("data", ChunkType::DATA),
+        ("init", ChunkType::INIT),
+        ("init-ack", ChunkType::INIT_ACK),
+        ("sack", ChunkType::SACK),
+        ("heartbeat", ChunkType::HEARTBEAT),
+        ("abort", ChunkType::ABORT),
+        ("shutdown", ChunkType::SHUTDOWN),
+        ("shutdown-ack", ChunkType::SHUTDOWN_ACK),
+        ("error", ChunkType::ERROR),
+        ("cookie-echo", ChunkType::COOKIE_ECHO),
+        ("cookie-ack", ChunkType::COOKIE_ACK),
+        ("shutdown-complete", ChunkType::SHUTDOWN_COMPLETE),
+    ];
+    let found = NAMES.iter().find(|(name, _)| *name == text).map(|(_, chunk)| *chunk);
+    found.ok_or_else(|| format!("there are {}", NAMES.map(|(name, _)| name).join(", ")))
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit_s) = match text.char_indices().next_back() {
         Some((at, 's')) => (&text[..at], 1),
@@ -293,6 +381,7 @@ impl Verb {
             Self::Vips { action } => !matches!(action, None | Some(VipAction::List)),
             Self::Settings { action } => matches!(action, Some(SettingAction::Set { .. })),
             Self::Flows { action, .. } => *action == FlowAction::Kill,
+            Self::Explain(_) => false,
             Self::Drain(words) => !words.look,
             Self::Set { .. } => true,
         }
@@ -368,6 +457,7 @@ mod tests {
             "flows",
             "flows count",
             "drain 10.0.0.1 --look",
+            "explain tcp 10.0.0.1:1 10.0.0.2:2",
         ]) {
             assert!(!verb(line).changes(), "{line}");
         }

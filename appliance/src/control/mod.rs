@@ -10,6 +10,7 @@ pub mod client;
 pub mod command;
 pub mod drain;
 pub mod drops;
+pub mod explain;
 pub mod flows;
 pub mod grammar;
 pub mod listener;

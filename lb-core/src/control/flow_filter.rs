@@ -280,7 +280,10 @@ mod tests {
         assert_eq!("established".parse(), Ok(StateName("ESTABLISHED")));
         assert_eq!("ASSURED".parse(), Ok(StateName("ASSURED")));
         let refusal = "OPEN".parse::<StateName>().unwrap_err().to_string();
-        assert!(refusal.starts_with("`OPEN' is no state; there are ASSURED, CLOSE,"), "{refusal}");
+        assert!(
+            refusal.starts_with("`OPEN' is no state; there are ASSURED, C-ECHOED,"),
+            "{refusal}"
+        );
         assert_eq!("Udp".parse(), Ok(FlowProtocol(17)));
         assert_eq!("ip".parse(), Ok(FlowProtocol(0)));
         assert!("icmp".parse::<FlowProtocol>().is_err());

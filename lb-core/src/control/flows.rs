@@ -251,7 +251,7 @@ impl Control {
 }
 
 /// The name of a state, as listings have it.
-pub(super) fn state_name(protocol: u8, state: FlowState) -> &'static str {
+pub(crate) fn state_name(protocol: u8, state: FlowState) -> &'static str {
     if state.is_template() {
         return if state.number() == FlowState::ASSURED { "ASSURED" } else { "NONE" };
     }

@@ -95,6 +95,12 @@ impl Control {
         Some(ids)
     }
 
+    /// The way to the real server in a slot.
+    pub fn hop_of(&self, slot: DestinationId) -> Option<Hop> {
+        let servers = self.services.values().flat_map(ServiceRecord::servers);
+        servers.filter(|(_, id, _)| *id == slot).find_map(|(.., hop)| hop)
+    }
+
     fn detail(&self, id: DestinationId, hop: Option<Hop>) -> ServerDetail {
         let slot = self.director.slots.get(id);
         let reach = match hop {

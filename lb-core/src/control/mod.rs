@@ -18,7 +18,7 @@ mod defence;
 mod departures;
 mod drain;
 mod flow_filter;
-mod flows;
+pub(crate) mod flows;
 mod inventory;
 mod local_servers;
 mod ordered_map;

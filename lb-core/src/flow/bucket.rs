@@ -110,6 +110,12 @@ impl Bucket {
         self.entries[slot].store(0, Ordering::Relaxed);
     }
 
+    /// Makes it an empty bucket that nobody uses.
+    pub(super) fn reset(&self) {
+        self.next.store(0, Ordering::Relaxed);
+        (0..SLOTS).for_each(|slot| self.clear(slot));
+    }
+
     fn set_tag(&self, slot: usize, tag: u16) {
         let (word, shift) = (&self.tags[slot / TAGS_PER_WORD], slot % TAGS_PER_WORD * 16);
         let others = word.load(Ordering::Relaxed) & !(0xffff << shift);

@@ -198,6 +198,28 @@ pub(super) fn server(entry: &Entry, cold: &Cold) -> Address {
 }
 
 impl Entry {
+    /// Another one that says the same, for as long as this one does not change.
+    pub(super) fn image(&self) -> Self {
+        let image = Self::default();
+        image.copy_from(self);
+        image
+    }
+
+    /// Says what another one says.
+    pub(super) fn copy_from(&self, other: &Self) {
+        for (word, of) in self.key.iter().zip(&other.key) {
+            word.store(of.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.deadline.store(other.deadline.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.state.store(other.state.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.destination.store(other.destination.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.server.store(other.server.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.server_port.store(other.server_port.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.packets.store(other.packets.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.way_back.store(other.way_back.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.lifetime_s.store(other.lifetime_s.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// Makes the entry no connection; its other fields stay until it is filled again.
     pub(super) fn kill(&self) {
         self.key[0].store(0, Ordering::Relaxed);
@@ -306,6 +328,29 @@ impl Entry {
 }
 
 impl Cold {
+    /// Another one that says the same, for as long as this one does not change.
+    pub(super) fn image(&self) -> Self {
+        let image = Self::default();
+        image.copy_from(self);
+        image
+    }
+
+    /// Says what another one says.
+    pub(super) fn copy_from(&self, other: &Self) {
+        for (word, of) in self.addresses.iter().zip(&other.addresses) {
+            word.store(of.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.created.store(other.created.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.controlled.store(other.controlled.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.salt.store(other.salt.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.set_controller(other.controller());
+    }
+
+    /// Changes who controls this one.
+    pub(super) fn set_controller(&self, controller: FlowId) {
+        self.controller.store(controller.0, Ordering::Relaxed);
+    }
+
     /// Client (0), virtual (1) or real server's (2) address.
     #[inline]
     fn address(&self, place: usize) -> Address {

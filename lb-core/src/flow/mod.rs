@@ -17,6 +17,7 @@
 
 mod bucket;
 mod entry;
+mod entry_cache;
 mod flow_state;
 mod free_list;
 mod key;
@@ -25,7 +26,8 @@ mod table;
 
 pub use bucket::Bucket;
 pub use entry::{Cold, Entry, NewFlow, PACKETS_MAX, TOMBSTONE_PORT};
+pub use entry_cache::EntryCache;
 pub use flow_state::FlowState;
 pub use key::{FlowKey, ReplyKey};
 pub use limbo::Limbo;
-pub use table::{EntryCache, FlowId, FlowTable, Inserted, Storage};
+pub use table::{FlowId, FlowTable, Inserted, Storage};

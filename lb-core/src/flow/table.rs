@@ -1,8 +1,11 @@
 //! The table itself: find, insert, remove, and the walk that expires.
 
+mod original;
+
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use self::original::Original;
 use super::bucket::{Bucket, SLOTS, tag_of};
 use super::entry::{self, Cold, Entry, NewFlow};
 use super::flow_state::FlowState;
@@ -86,6 +89,8 @@ pub struct FlowTable {
     overflow_used: AtomicUsize,
     lacking_client_port: AtomicUsize,
     flows_max: usize,
+    /// Of a copy: whose.
+    original: Option<Box<Original>>,
 }
 
 impl FlowTable {
@@ -113,6 +118,7 @@ impl FlowTable {
             overflow_used: AtomicUsize::new(0),
             lacking_client_port: AtomicUsize::new(0),
             flows_max,
+            original: None,
         }
     }
 
@@ -294,6 +300,9 @@ impl FlowTable {
     }
 
     fn find_by(&self, hash: u64, is_it: impl Fn(FlowId) -> bool) -> Option<FlowId> {
+        if let Some(original) = &self.original {
+            self.recall(original, hash);
+        }
         let home = self.home(hash);
         // What was found is right whatever writers do: its key was compared, and an entry is not
         // reused during the burst. Only "nothing" needs to be read consistently.
@@ -315,21 +324,17 @@ impl FlowTable {
         })
     }
 
-    /// The bucket and its overflow buckets. Bounded even if a writer relinks them meanwhile.
-    fn chain<'a>(&'a self, home: &'a Bucket) -> impl Iterator<Item = &'a Bucket> {
-        let mut next = Some(home);
-        std::iter::from_fn(move || {
-            let bucket = next?;
-            let index = bucket.next.load(Ordering::Acquire) as usize;
-            next = (index != 0).then(|| &self.storage.buckets[index]);
-            Some(bucket)
-        })
-        .take(CHAIN_MAX + 1)
+    /// The bucket and its overflow buckets.
+    fn chain<'a>(&self, home: &'a Bucket) -> impl Iterator<Item = &'a Bucket> + use<'a> {
+        chain(self.storage, home)
     }
 
     /// Makes an entry of the caller's the connection or template `flow`, unless there is one with
     /// its key (and, of templates, its salt). `hash` is that of the key's client end, salted.
     pub fn insert(&self, hash: u64, flow: &NewFlow, id: FlowId) -> Inserted {
+        if let Some(original) = &self.original {
+            self.recall(original, hash);
+        }
         entry::fill(self.entry(id), self.cold(id), flow);
         let home = self.home(hash);
         let _guard = home.lock();
@@ -341,25 +346,31 @@ impl FlowTable {
         if let Some(existing) = self.find_in_chain(home, hash, &is_it) {
             return Inserted::Exists(existing);
         }
+        if !self.put(home, hash, id) {
+            return Inserted::Full;
+        }
+        self.count_lacking(flow.state, true);
+        Inserted::New
+    }
+
+    /// Puts an entry into the chain of a bucket whose lock the caller holds; `false` where there is
+    /// no room.
+    fn put(&self, home: &Bucket, hash: u64, id: FlowId) -> bool {
         let (mut length, mut last) = (0, home);
         for bucket in self.chain(home) {
             if let Some(slot) = bucket.empty_slot() {
                 bucket.fill(slot, tag_of(hash), id.0);
-                self.count_lacking(flow.state, true);
-                return Inserted::New;
+                return true;
             }
             (length, last) = (length + 1, bucket);
         }
         if length > CHAIN_MAX {
-            return Inserted::Full;
+            return false;
         }
-        let Some((index, bucket)) = self.take_overflow() else {
-            return Inserted::Full;
-        };
+        let Some((index, bucket)) = self.take_overflow() else { return false };
         bucket.fill(0, tag_of(hash), id.0);
         last.next.store(index, Ordering::Release);
-        self.count_lacking(flow.state, true);
-        Inserted::New
+        true
     }
 
     fn count_lacking(&self, state: FlowState, more: bool) {
@@ -423,6 +434,18 @@ impl FlowTable {
         self.overflow_used.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Takes up to `wanted` entries that nobody uses, and gives each to `take`.
+    pub(super) fn take_free(&self, wanted: usize, take: impl FnMut(u32)) {
+        if self.original.as_ref().is_none_or(|original| original.has_room) {
+            self.pop_free(wanted, take);
+        }
+    }
+
+    fn pop_free(&self, wanted: usize, take: impl FnMut(u32)) {
+        let link = |index: u32| &self.entry(FlowId(index)).link;
+        self.free_entries.pop(wanted, link, take);
+    }
+
     pub(super) fn free_chain(&self, first: u32, last: u32) {
         self.free_entries.push_chain(first, &self.entry(FlowId(last)).link);
     }
@@ -454,45 +477,14 @@ impl FlowTable {
     }
 }
 
-/// Free entries at a worker's hand, so that a new connection touches no shared line for one.
-#[derive(Debug)]
-pub struct EntryCache {
-    free: Vec<u32>,
-}
-
-/// Entries that a cache takes at once.
-const REFILL: usize = 32;
-
-impl Default for EntryCache {
-    fn default() -> Self {
-        Self { free: Vec::with_capacity(REFILL + 1) }
-    }
-}
-
-impl EntryCache {
-    /// An entry that only the caller knows; `None` when the table is full.
-    pub fn take(&mut self, table: &FlowTable) -> Option<FlowId> {
-        if self.free.is_empty() {
-            let link = |index: u32| &table.entry(FlowId(index)).link;
-            table.free_entries.pop(REFILL, link, |index| self.free.push(index));
-        }
-        self.free.pop().map(FlowId)
-    }
-
-    /// Puts back an entry that was taken but not inserted.
-    pub fn put_back(&mut self, table: &FlowTable, id: FlowId) {
-        table.entry(id).kill();
-        if self.free.len() < self.free.capacity() {
-            self.free.push(id.0);
-        } else {
-            table.free_chain(id.0, id.0);
-        }
-    }
-
-    /// Returns everything, when the worker stops.
-    pub fn drain(&mut self, table: &FlowTable) {
-        for index in self.free.drain(..) {
-            table.free_chain(index, index);
-        }
-    }
+/// A bucket and its overflow buckets. Bounded even if a writer relinks them meanwhile.
+fn chain(storage: Storage, home: &Bucket) -> impl Iterator<Item = &Bucket> {
+    let mut next = Some(home);
+    std::iter::from_fn(move || {
+        let bucket = next?;
+        let index = bucket.next.load(Ordering::Acquire) as usize;
+        next = (index != 0).then(|| &storage.buckets[index]);
+        Some(bucket)
+    })
+    .take(CHAIN_MAX + 1)
 }

@@ -46,6 +46,16 @@ impl<D: Copy> Tracker<D> {
         }
     }
 
+    /// Another one that knows the same.
+    pub fn twin(&self) -> Self {
+        Self {
+            stripes: self.stripes.iter().map(|stripe| Mutex::new(lock(stripe).clone())).collect(),
+            hasher: self.hasher,
+            generation: AtomicU32::new(self.generation()),
+            swept: AtomicUsize::new(0),
+        }
+    }
+
     /// The first fragment was seen, and what becomes of it was decided. `range` is in bytes of the
     /// datagram's payload, `is_last` whether no more follow. An error means that the fragment is to
     /// be dropped, whatever was decided for it.
@@ -183,7 +193,7 @@ impl<D: Copy> Record<D> {
 
 /// 64 datagrams. What a search reads lies together; `ways` are places in all the arrays, and bits
 /// in the words.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stripe<D> {
     used: u64,
     /// Complete and with nobody waiting: kept against duplicates only, so it may make room.

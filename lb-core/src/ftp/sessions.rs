@@ -33,6 +33,11 @@ impl Sessions {
         work(sessions.entry(id).or_default())
     }
 
+    /// What is remembered of a connection, if anything is.
+    pub(crate) fn of(&self, id: FlowId) -> Option<Session> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied()
+    }
+
     /// The connection is over.
     pub(crate) fn forget(&self, id: FlowId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);

@@ -65,7 +65,7 @@ struct Member {
     next: u16,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stripe {
     chains: Box<[u16]>,
     entries: Box<[Entry]>,
@@ -111,6 +111,19 @@ impl Affinity {
             stripes: (0..STRIPES).map(|_| Mutex::new(Stripe::new(others))).collect(),
             hasher,
             entries: AtomicUsize::new(0),
+            cleaning: Mutex::new(Cleaning { due: None, round: 1, rover: 0 }),
+        }
+    }
+
+    /// Another table that has the same in it.
+    pub(super) fn twin(&self) -> Self {
+        let copy = |stripe: &Mutex<Stripe>| {
+            Mutex::new(stripe.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        };
+        Self {
+            stripes: self.stripes.iter().map(copy).collect(),
+            hasher: self.hasher,
+            entries: AtomicUsize::new(self.entries.load(Ordering::Relaxed)),
             cleaning: Mutex::new(Cleaning { due: None, round: 1, rover: 0 }),
         }
     }

@@ -30,6 +30,11 @@ impl ReplicatedLocality {
         Self { affinity, indices: Indices::new(candidates) }
     }
 
+    /// Another memory that has the same in it.
+    pub(super) fn twin(&self, candidates: Candidates<'_>) -> Self {
+        Self { affinity: Arc::new(self.affinity.twin()), indices: Indices::new(candidates) }
+    }
+
     /// The same memory, for another list.
     pub(super) fn changed(&self, now: Candidates<'_>) -> Self {
         Self { affinity: Arc::clone(&self.affinity), indices: Indices::new(now) }

@@ -42,7 +42,7 @@ fn hash(key: u64, address: Address, port: u16, offset: u32) -> u32 {
 }
 
 /// The table of mh.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Maglev {
     /// Places in the list; empty where no destination ever had a weight.
     slots: Box<[u32]>,

@@ -228,6 +228,24 @@ impl Scheduler {
         }
     }
 
+    /// Another scheduler that would pick the same from this list, and remembers for itself.
+    #[cold]
+    pub(crate) fn twin(&self, now: Candidates<'_>) -> Self {
+        match self {
+            Self::RoundRobin(rr) => Self::RoundRobin(rr.twin()),
+            Self::WeightedRoundRobin(wrr) => Self::WeightedRoundRobin(wrr.twin()),
+            // What an index knows is only how to find sooner what a walk would find.
+            &Self::Least(measure, _) => Self::Least(measure, LeastIndex::new(now)),
+            &Self::DestinationHash(dh) => Self::DestinationHash(dh),
+            Self::SourceHash(sh) => Self::SourceHash(sh.clone()),
+            Self::Maglev(mh) => Self::Maglev(mh.clone()),
+            Self::LocalityBased(lblc) => Self::LocalityBased(lblc.twin(now)),
+            Self::ReplicatedLocality(lblcr) => Self::ReplicatedLocality(lblcr.twin(now)),
+            Self::TwoChoices(twos) => Self::TwoChoices(twos.changed(now)),
+            Self::None => Self::None,
+        }
+    }
+
     /// The place in the list of the destination for a new connection; `None` if no destination
     /// can take one.
     pub fn pick(&self, request: &Request<'_>, candidates: Candidates<'_>) -> Option<usize> {
@@ -285,6 +303,50 @@ impl Scheduler {
             Self::LocalityBased(lblc) => Some(lblc.affinity()),
             Self::ReplicatedLocality(lblcr) => Some(lblcr.affinity()),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::Sample;
+    use super::*;
+
+    /// Of short and of indexed lists, while connections come and go and weights change.
+    #[test]
+    fn a_twin_picks_what_its_original_picks_next_and_leaves_no_trace() {
+        for (name, count) in NAMES.iter().flat_map(|name| [(name, 5), (name, 200)]) {
+            let weights: Vec<i32> = (0..count).map(|place| place % 7).collect();
+            let sample = Sample::new(&weights);
+            let scheduler = sample.start(name);
+            sample.candidates().arrange(scheduler.is_indexed());
+            let mut picked = Vec::new();
+            for round in 0..600 {
+                let request = sample.request(round * 7 % 61, round * 5 % 97);
+                let copies = sample.slots.copy();
+                let rehearsed = || {
+                    let candidates = Candidates { slots: &copies, ..sample.candidates() };
+                    scheduler.twin(candidates).pick(&request, candidates)
+                };
+                let is_looked_at = round % 100 == 0;
+                let look = || is_looked_at.then(|| format!("{scheduler:?} {:?}", sample.slots));
+                let before = look();
+                let expected = rehearsed();
+                assert_eq!(expected, rehearsed(), "{name}: the first twin left something behind");
+                assert!(before == look(), "{name}: a twin changed something");
+                let place = scheduler.pick(&request, sample.candidates());
+                assert_eq!(place, expected, "{name} {count}, pick {round}");
+                if let Some(place) = place {
+                    sample.slots.bind(sample.ids[place], true);
+                    picked.push(sample.ids[place]);
+                }
+                if round % 3 == 0 && !picked.is_empty() {
+                    sample
+                        .slots
+                        .unbind(picked.swap_remove(round as usize * 31 % picked.len()), true);
+                }
+            }
+            assert_eq!(picked.is_empty(), *name == "none", "{name}");
         }
     }
 }

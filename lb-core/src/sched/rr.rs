@@ -38,6 +38,11 @@ impl RoundRobin {
         }
     }
 
+    /// Another one that stands where this one does.
+    pub(super) fn twin(&self) -> Self {
+        Self { last: AtomicUsize::new(self.last.load(Ordering::Relaxed)) }
+    }
+
     /// Adding does not move the last pick; removing it moves to its predecessor.
     pub(super) fn changed(
         &self,

@@ -15,7 +15,7 @@ const FALLBACK: SchedulerFlags = SchedulerFlags::FLAG_1;
 const PORT: SchedulerFlags = SchedulerFlags::FLAG_2;
 
 /// The buckets of sh.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SourceHash {
     /// Places in the list; empty where the list is.
     buckets: Box<[u32]>,

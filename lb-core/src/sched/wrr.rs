@@ -63,6 +63,12 @@ impl WeightedRoundRobin {
         Self::at(position, rounds)
     }
 
+    /// Another one that stands where this one does.
+    pub(super) fn twin(&self) -> Self {
+        let position = Position::unpack(self.position.load(Ordering::Relaxed));
+        Self::at(position, Rounds { step: self.step, highest: self.highest })
+    }
+
     /// The next destination of the rounds.
     pub(super) fn pick(&self, candidates: Candidates<'_>) -> Option<usize> {
         if self.highest == 0 {

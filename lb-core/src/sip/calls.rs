@@ -28,6 +28,11 @@ impl Calls {
         Some(String::from_utf8_lossy(calls.get(&template)?).into_owned())
     }
 
+    /// The template's Call-ID, if it has one.
+    pub(crate) fn of(&self, template: FlowId) -> Option<Box<[u8]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&template).cloned()
+    }
+
     /// The template is over.
     pub(crate) fn forget(&self, template: FlowId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&template);

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use lb_core::clock::Tick;
 use lb_core::control::{Control, FlowFilter, FlowKill, FlowWalk, Killed, Network};
 use lb_core::director::{Director, Limits};
 use lb_core::expiry::Sweeper;
+use lb_core::explain::Explainer;
 use lb_core::flow::{FlowTable, Storage};
 use lb_core::interface::{Interface, InterfaceId};
 use lb_core::ipvsadm::{self, Numeric};
@@ -18,7 +19,7 @@ use lb_core::wire::build::{Link, MemoryFrame, Tcp, Udp};
 use lb_core::worker::{BURST_MAX, Verdict, Worker};
 
 use super::hasher;
-use super::workers::{Ignore, MAC};
+use super::workers::{self, Ignore, MAC};
 
 const NOW: Tick = Tick(1000);
 
@@ -306,4 +307,40 @@ fn counts_stay_right_when_everybody_ends_connections() {
     bench.kill(&FlowFilter::default());
     assert_eq!(bench.loads(), [(0, 0, 0), (0, 0, 0)]);
     assert_eq!(bench.director.flows_used(), 0);
+}
+
+/// Entries are copied while two workers begin, move and end them. What is explained is whole, and
+/// the counts are those of what the workers did.
+#[test]
+fn explanations_beside_workers_leave_all_counts_to_them() {
+    let control = workers::control(Some(20));
+    let director = Arc::clone(control.director());
+    let (ticks, stop) = (AtomicU32::new(1000), AtomicBool::new(false));
+    let frames = workers::frames();
+    let (mut new, mut known, mut templates) = (0, 0, 0);
+    std::thread::scope(|scope| {
+        for number in 0..2 {
+            let (director, ticks, stop, frames) = (&director, &ticks, &stop, &frames);
+            scope.spawn(move || workers::work(director, number, ticks, stop, frames));
+        }
+        let mut explainer = Explainer::default();
+        for round in 0..3000 {
+            let now = Tick(ticks.fetch_add(5, Ordering::Relaxed));
+            let question = (InterfaceId(0), frames[round * 7 % frames.len()].as_slice());
+            let told = explainer.explain(&director, control.mark_rules(), question, now);
+            templates += usize::from(told.template.is_some());
+            if let Some(flow) = told.connection {
+                assert_eq!(flow.virtual_end, ([10, 0, 0, 100].into(), 80));
+                assert!(control.hop_of(flow.destination).is_some());
+                *(if flow.is_new { &mut new } else { &mut known }) += 1;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(new > 0 && known > 0 && templates > 0, "{new} new, {known} known, {templates}");
+    let live = director.flows.live(0..usize::MAX).count();
+    assert_eq!(live as u64, director.flows_used());
+    let slots = control.services().remove(0).destinations.into_iter();
+    let counted = slots.map(|it| it.active + it.inactive + it.persistent).sum::<u32>();
+    assert_eq!(counted as usize, live, "what servers count is what is there");
 }

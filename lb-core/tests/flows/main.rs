@@ -1,5 +1,6 @@
 //! The flow table and what hangs on it, under load.
 //!
+//! - `commands`: what `sluicectl` does to connections while workers run
 //! - `model`: random operations of simulated workers against a `HashMap`
 //! - `schedulers`: real threads that pick, and change the loads that they pick by
 //! - `threads`: real threads on one small table

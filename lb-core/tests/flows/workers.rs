@@ -55,7 +55,7 @@ fn server(last: u8) -> Ipv4Addr {
 }
 
 /// A director with a wlc service, four servers, and fewer flows than there are clients.
-fn control(persistence_timeout_s: Option<u32>) -> Control {
+pub(super) fn control(persistence_timeout_s: Option<u32>) -> Control {
     let hop = |last| Hop { interface: InterfaceId(0), neighbour: server(last).into() };
     let network = Network {
         interfaces: vec![
@@ -79,7 +79,7 @@ fn control(persistence_timeout_s: Option<u32>) -> Control {
 }
 
 /// Segments with different flags from all clients.
-fn frames() -> Vec<Vec<u8>> {
+pub(super) fn frames() -> Vec<Vec<u8>> {
     let link = Link { destination: MAC, ..Link::default() };
     let all = KINDS.iter().flat_map(|flags| (0..CLIENTS).map(move |client| (flags, client)));
     all.map(|(flags, client)| {
@@ -89,7 +89,7 @@ fn frames() -> Vec<Vec<u8>> {
     .collect()
 }
 
-fn work(
+pub(super) fn work(
     director: &Arc<Director>,
     number: usize,
     ticks: &AtomicU32,
