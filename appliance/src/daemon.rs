@@ -37,6 +37,7 @@ use crate::names::SystemNames;
 use crate::neighbourhood::Neighbourhood;
 use crate::ports::Ports;
 use crate::relay;
+use crate::sync_sockets::SyncSockets;
 use crate::version::version;
 use crate::worker::{Equipment, PacketWorker};
 
@@ -198,6 +199,7 @@ fn build_control(
         // The check has tried them all; only a limit such as `destinations.max` is news here.
         return Err(anyhow!("services: `{}': {problem}", lines[*index]));
     }
+    lock(control.sync_daemons()).set_transport(Box::<SyncSockets>::default());
     control.publish();
     Ok((control, flow_memory))
 }

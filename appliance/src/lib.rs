@@ -34,6 +34,7 @@ pub mod names;
 pub mod neighbourhood;
 pub mod ports;
 pub mod relay;
+pub mod sync_sockets;
 
 pub mod version;
 pub mod worker;

@@ -34,6 +34,7 @@ mod persistence; // clients that come again
 mod routes; // gateways, and packets that are for no service
 mod scheduling; // who gets the next connection
 mod sctp; // associations
+mod synchronisation; // a director that takes the connections of another over
 mod topology; // several workers, several ports, routers
 mod transfer; // load and long transfers
 mod tunneling; // through IP-in-IP, GRE and GUE

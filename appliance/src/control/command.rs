@@ -19,6 +19,7 @@ use super::request::Request;
 use super::routes::RouteTable;
 use super::status::{About, Status};
 use super::switches;
+use super::sync::Synchronisation;
 use crate::kernel::KernelInterfaces;
 use crate::lock::lock;
 use crate::names::SystemNames;
@@ -85,6 +86,7 @@ impl Commands {
                 let action = SettingAction::Set { name, value };
                 switches::run(&mut lock(&self.control), Some(&action), output)
             }
+            Verb::Sync => answer(&Synchronisation::of(&lock(&self.control)), output),
             Verb::Exec { .. } => {
                 Answer::refusing(2, "sluiced: exec: only sluicectl itself does that")
             }

@@ -76,6 +76,8 @@ pub enum Verb {
         #[arg(long)]
         all: bool,
     },
+    /// What the sync daemons have sent and taken over
+    Sync,
     /// Runs a program so that its IPVS is the director: ipvsadm, keepalived
     Exec {
         /// The director's socket for it [default: $SLUICE_NETLINK_SOCKET, then
@@ -114,7 +116,7 @@ impl Verb {
     /// Whether it changes what the director does. What `marks` does its own language says.
     pub fn changes(&self) -> bool {
         match self {
-            Self::Status | Self::Ports | Self::Neigh | Self::Routes => false,
+            Self::Status | Self::Ports | Self::Neigh | Self::Routes | Self::Sync => false,
             Self::Get { .. } | Self::Drops { .. } | Self::Marks { .. } => false,
             // The program's requests say for themselves.
             Self::Exec { .. } => false,

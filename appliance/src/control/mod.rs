@@ -18,6 +18,7 @@ pub mod routes;
 pub mod server;
 pub mod status;
 pub mod switches;
+pub mod sync;
 
 use std::path::PathBuf;
 

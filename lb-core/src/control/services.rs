@@ -12,8 +12,8 @@ use crate::destination::{Destination, ForwardingMethod};
 use crate::director::Director;
 use crate::flow::FlowState;
 use crate::operations::{
-    ConnectionRow, DestinationRow, OperationError, Operations, Rates, ServiceRow, Stats,
-    TimeoutSettings,
+    ConnectionRow, DaemonRole, DaemonRow, DaemonSettings, DestinationRow, OperationError,
+    Operations, Rates, ServiceRow, Stats, TimeoutSettings,
 };
 use crate::protocol::Protocol;
 use crate::route::Hop;
@@ -92,6 +92,11 @@ impl ServiceRecord {
         &mut self,
     ) -> impl Iterator<Item = (&Destination, DestinationId, &mut Option<Hop>)> {
         self.destinations.iter_mut().map(|record| (&record.destination, record.id, &mut record.hop))
+    }
+
+    /// Its real servers.
+    pub(super) fn servers(&self) -> impl Iterator<Item = &Destination> {
+        self.destinations.iter().map(|record| &record.destination)
     }
 
     pub(super) fn destinations_count(&self) -> usize {
@@ -187,6 +192,7 @@ impl Control {
         destination: &Destination,
     ) -> Result<(), OperationError> {
         support::check_family(key, destination)?;
+        self.check_synchronised(key, destination)?;
         if destination.weight < 0 || destination.lower_threshold > destination.upper_threshold {
             return Err(OperationError::Range);
         }
@@ -442,6 +448,7 @@ impl Operations for Control {
                 client: (key.client.to_ip(), key.client_port),
                 virtual_end: (key.virtual_address.to_ip(), key.virtual_port),
                 destination: (flows.server(id).to_ip(), entry.server_port()),
+                is_synced: entry.state().is_synced(),
                 engine: self
                     .director
                     .calls
@@ -450,6 +457,18 @@ impl Operations for Control {
             }
         };
         flows.live(0..flows.high_water()).map(row).collect()
+    }
+
+    fn start_daemon(&mut self, settings: DaemonSettings) -> Result<(), OperationError> {
+        self.start_sync(settings)
+    }
+
+    fn stop_daemon(&mut self, role: DaemonRole, _sync_id: u8) -> Result<(), OperationError> {
+        self.stop_sync(role)
+    }
+
+    fn daemons(&self) -> Vec<DaemonRow> {
+        self.sync_rows()
     }
 
     fn table_size(&self) -> usize {
