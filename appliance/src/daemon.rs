@@ -43,6 +43,7 @@ use crate::notify;
 use crate::ports::Ports;
 use crate::relay;
 use crate::signals;
+use crate::sync_sockets::SyncSockets;
 use crate::version::version;
 use crate::worker::{Equipment, PacketWorker};
 
@@ -206,6 +207,7 @@ fn build_control(
         // The check has tried them all; only a limit such as `destinations.max` is news here.
         return Err(anyhow!("services: `{}': {problem}", lines[*index]));
     }
+    lock(control.sync_daemons()).set_transport(Box::<SyncSockets>::default());
     control.publish();
     Ok((control, flow_memory))
 }

@@ -1,4 +1,4 @@
-//! The main lcore's rounds: neighbours, announcements, expiry, retired snapshots.
+//! The main lcore's rounds: neighbours, announcements, expiry, sync daemons, retired snapshots.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,10 @@ pub fn run(
     clock: TickClock,
     is_stopping: &AtomicBool,
 ) {
-    let director = lock(control).director().clone();
+    let (director, daemons) = {
+        let control = lock(control);
+        (control.director().clone(), control.sync_daemons().clone())
+    };
     let mut sweeper = Sweeper::default();
     let mut last_sweep = Tick(u32::MAX);
     while !is_stopping.load(Ordering::Relaxed) {
@@ -36,6 +39,7 @@ pub fn run(
         if now != last_sweep {
             sweeper.step(&director, now);
             director.fragments.sweep(now);
+            lock(&daemons).step(&director, now);
             last_sweep = now;
         }
         if !neighbourhood.has_news() {

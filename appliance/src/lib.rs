@@ -42,6 +42,7 @@ pub mod notify;
 pub mod ports;
 pub mod relay;
 pub mod signals;
+pub mod sync_sockets;
 
 pub mod version;
 pub mod worker;

@@ -89,6 +89,7 @@ pub mod sip;
 pub mod slots;
 pub mod snapshot;
 pub mod state;
+pub mod sync;
 mod transition;
 pub mod virtual_service;
 pub mod waiting;

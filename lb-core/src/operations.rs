@@ -126,6 +126,8 @@ pub struct ConnectionRow {
     pub client: (IpAddr, u16),
     pub virtual_end: (IpAddr, u16),
     pub destination: (IpAddr, u16),
+    /// Whether another director told of it.
+    pub is_synced: bool,
     /// Name and data of the persistence engine, where the template has them.
     pub engine: Option<(String, String)>,
 }

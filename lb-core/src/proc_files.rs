@@ -122,7 +122,7 @@ fn connections(rows: &[ConnectionRow], column: Column) -> String {
         let (server, state) = (end(row.destination), row.state);
         push(&mut out, format_args!("{protocol:<3} {client} {virtual_end} {server} {state:<11} "));
         if column == Column::Origin {
-            out.push_str("LOCAL  ");
+            out.push_str(if row.is_synced { "SYNC   " } else { "LOCAL  " });
         }
         push(&mut out, format_args!("{:>7}", row.expires_s));
         if let Some((engine, data)) = row.engine.as_ref().filter(|_| column == Column::Engine) {

@@ -109,6 +109,11 @@ impl Services {
             .map(Arc::as_ref)
     }
 
+    /// The services of marks, each with its mark.
+    pub fn of_marks(&self) -> impl Iterator<Item = (u32, &VirtualService)> {
+        self.by_mark.iter().map(|(&(mark, _), service)| (mark, service.as_ref()))
+    }
+
     /// Whether some real server may begin connections itself.
     #[inline]
     pub fn have_callers(&self) -> bool {

@@ -305,6 +305,9 @@ switches! {
         "resets, ICMP errors and echo replies that each worker sends per second at most";
 }
 
+/// Of the sync daemons' switches.
+const SYNC: &str = "the sync daemons have one way to work; see synchronisation.md";
+
 /// Switches that the kernel has and the director does not, and why. They are refused by name: what
 /// would have no effect is not accepted in silence.
 pub const REFUSED: &[(&str, &str)] = &[
@@ -316,15 +319,15 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("ignore_tunneled", "the director opens no tunnel whose packets could be balanced again"),
     ("snat_reroute", "replies of NAT servers are always routed by their new source"),
     ("svc_lfactor", "the table of services has the size that it needs"),
-    ("backup_only", "this director does not synchronise connections"),
-    ("sync_persist_mode", "this director does not synchronise connections"),
-    ("sync_ports", "this director does not synchronise connections"),
-    ("sync_qlen_max", "this director does not synchronise connections"),
-    ("sync_refresh_period", "this director does not synchronise connections"),
-    ("sync_retries", "this director does not synchronise connections"),
-    ("sync_sock_size", "this director does not synchronise connections"),
-    ("sync_threshold", "this director does not synchronise connections"),
-    ("sync_version", "this director does not synchronise connections"),
+    ("backup_only", SYNC),
+    ("sync_persist_mode", SYNC),
+    ("sync_ports", SYNC),
+    ("sync_qlen_max", SYNC),
+    ("sync_refresh_period", SYNC),
+    ("sync_retries", SYNC),
+    ("sync_sock_size", SYNC),
+    ("sync_threshold", SYNC),
+    ("sync_version", SYNC),
 ];
 
 /// Why the director does not have a switch that the kernel has.

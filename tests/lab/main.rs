@@ -40,6 +40,7 @@ mod reload; // a configuration that changes while traffic runs
 mod routes; // gateways, and packets that are for no service
 mod scheduling; // who gets the next connection
 mod sctp; // associations
+mod synchronisation; // a director that takes the connections of another over
 mod table; // replaced as a whole; rates
 mod topology; // several workers, several ports, routers
 mod transfer; // load and long transfers

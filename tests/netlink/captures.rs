@@ -23,13 +23,6 @@ const DIFFERENT: &[(&str, &str)] = &[
 /// What `sluiceadm` is not asked for.
 const PROC: &[&str] = &["021", "022", "023", "024", "025", "026", "058"];
 
-/// The real server that is the director itself, and another host whose address is as long and comes
-/// as late in listings.
-const LOCAL: (&str, &str) = ("127.0.0.1", "126.0.0.1");
-
-/// Captures of the order of listings, in which another address has another place.
-const ORDERED: &[&str] = &["436", "437"];
-
 /// How many captures there are to run at least.
 const CAPTURES_MIN: usize = 235;
 
@@ -84,35 +77,6 @@ fn is_listed(list: &[(&str, &str)], capture: &Capture) -> bool {
     list.iter().any(|(number, _)| capture.name.starts_with(number))
 }
 
-impl Capture {
-    /// Whether it needs a sync daemon that runs.
-    fn needs_daemon(&self) -> bool {
-        let starts = self.command.contains("--start-daemon") && self.outcome.exit != Some(2);
-        starts || self.name.starts_with("262")
-    }
-
-    /// Whether it needs a real server that is the director itself.
-    fn needs_local(&self) -> bool {
-        let is_six = self.command.contains("-r ::1;");
-        self.setup.contains(LOCAL.0) || self.command.contains(LOCAL.0) || is_six
-    }
-
-    /// The same with another host in the place of the director.
-    fn without_local(&self) -> Self {
-        let change = |text: &str| {
-            let text = text.replace(LOCAL.0, LOCAL.1).replace("localhost", LOCAL.1);
-            text.replace("-r ::1;", "-r ::3;").replace("-r [::1]:80", "-r [::3]:80")
-        };
-        let Outcome { exit, stdout, stderr } = &self.outcome;
-        Self {
-            name: self.name.clone(),
-            setup: change(&self.setup),
-            command: change(&self.command),
-            outcome: Outcome { exit: *exit, stdout: change(stdout), stderr: change(stderr) },
-        }
-    }
-}
-
 /// Runs captures on one director; says of each whether it did as recorded, else how.
 fn replay(by: By, captures: &[Capture]) -> Vec<Result<(), String>> {
     let director = Director::start();
@@ -165,42 +129,18 @@ fn write_sluiceadm(director: &Director) {
     }
 }
 
-/// What the director cannot do yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Missing {
-    SyncDaemons,
-    LocalServers,
-}
-
-impl Missing {
-    const ALL: [Self; 2] = [Self::SyncDaemons, Self::LocalServers];
-
-    fn concerns(self, capture: &Capture) -> bool {
-        match self {
-            Self::SyncDaemons => capture.needs_daemon(),
-            Self::LocalServers => capture.needs_local(),
-        }
-    }
-}
-
-/// Compares all captures. Those of something that is `missing` may differ, but not be all right;
-/// each that is known to differ must.
-fn compare(by: By, captures: &[Capture], missing: &[Missing]) {
+/// Compares all captures; each that is known to differ must.
+fn compare(by: By, captures: &[Capture]) {
     let results = replay(by, captures);
     let all = || captures.iter().zip(&results);
-    let may_differ = |capture: &Capture| missing.iter().any(|it| it.concerns(capture));
     let wrong: Vec<_> = all()
-        .filter(|(capture, _)| !is_listed(DIFFERENT, capture) && !may_differ(capture))
+        .filter(|(capture, _)| !is_listed(DIFFERENT, capture))
         .filter_map(|(_, result)| result.as_ref().err().cloned())
         .collect();
     let (total, count) = (captures.len(), wrong.len());
     assert!(wrong.is_empty(), "{count} of {total}:\n{}", wrong.join("\n"));
     for (capture, result) in all().filter(|(capture, _)| is_listed(DIFFERENT, capture)) {
         assert!(result.is_err(), "{}: no exception any more", capture.name);
-    }
-    for it in missing {
-        let differs = all().any(|(capture, result)| it.concerns(capture) && result.is_err());
-        assert!(differs, "{it:?} are not missing any more: take them off the list");
     }
 }
 
@@ -209,11 +149,7 @@ fn compare_all(by: By) {
     if by == By::Sluiceadm {
         all.retain(|capture| !PROC.iter().any(|number| capture.name.starts_with(number)));
     }
-    compare(by, &all, &Missing::ALL);
-    let is_ordered = |capture: &Capture| ORDERED.iter().any(|it| capture.name.starts_with(it));
-    all.retain(|capture| capture.needs_local() && !is_ordered(capture));
-    let changed: Vec<_> = all.iter().map(Capture::without_local).collect();
-    compare(by, &changed, &[]);
+    compare(by, &all);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A director that nothing is connected to.
+//! A director that nothing is connected to, in a network namespace of its own with the interface
+//! `d0` of the captures.
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixDatagram;
@@ -154,7 +155,13 @@ fn spawn(folder: &Path) -> Child {
     );
     fs::write(folder.join("sluice.yaml"), yaml).unwrap();
     let log = File::create(folder.join("log")).unwrap();
-    Command::new(program("sluiced"))
+    // The namespace goes with the last process in it.
+    let network = "ip link set lo up && ip link add d0 type veth peer name d1 && \
+                   ip link set d0 up && ip link set d1 up && \
+                   ip addr add 10.0.3.1/24 dev d0 && exec \"$@\"";
+    Command::new("unshare")
+        .args(["-n", "sh", "-c", network, "sh"])
+        .arg(program("sluiced"))
         .arg("--config")
         .arg(folder.join("sluice.yaml"))
         .env("NOTIFY_SOCKET", folder.join("notify.sock"))

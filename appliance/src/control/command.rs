@@ -28,6 +28,7 @@ use super::routes::RouteTable;
 use super::services;
 use super::status::{About, Status};
 use super::switches;
+use super::sync::Synchronisation;
 use crate::kernel::KernelInterfaces;
 use crate::live::Live;
 use crate::lock::lock;
@@ -137,6 +138,7 @@ impl Commands {
                 let action = SettingAction::Set { name, value };
                 switches::run(&mut lock(&self.control), Some(&action), output)
             }
+            Verb::Sync => answer(&Synchronisation::of(&lock(&self.control)), output),
             Verb::Reload(options) => reload::reload(self, options, output),
             Verb::Diff { file } => reload::diff(self, file.as_deref(), output),
             Verb::Exec { .. } | Verb::Manual { .. } | Verb::Completion { .. } => {

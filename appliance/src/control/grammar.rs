@@ -109,6 +109,8 @@ pub enum Verb {
         #[arg(long, value_name = "PATH")]
         file: Option<PathBuf>,
     },
+    /// What the sync daemons have sent and taken over
+    Sync,
     /// Runs a program so that its IPVS is the director: ipvsadm, keepalived
     Exec {
         /// The director's socket for it [default: $SLUICE_NETLINK_SOCKET, then
@@ -372,7 +374,7 @@ impl Verb {
     pub fn changes(&self) -> bool {
         match self {
             Self::Status | Self::Services { .. } | Self::Ports | Self::Neigh => false,
-            Self::Routes | Self::Diff { .. } => false,
+            Self::Routes | Self::Diff { .. } | Self::Sync => false,
             Self::Reload(options) => !options.dry_run,
             Self::Get { .. } | Self::Drops { .. } | Self::Marks { .. } => false,
             // The program's requests say for themselves.

@@ -29,6 +29,7 @@ pub mod server;
 pub mod services;
 pub mod status;
 pub mod switches;
+pub mod sync;
 
 use std::path::PathBuf;
 

@@ -16,6 +16,8 @@ pub(super) trait TableView {
     fn service(&self, key: &ServiceKey) -> Option<(&str, usize)>;
     /// Whether a service has a real server there.
     fn has_destination(&self, key: &ServiceKey, address: IpAddr, port: u16) -> bool;
+    /// Whether a sync daemon runs, whose messages have room for addresses of one family only.
+    fn is_synchronised(&self) -> bool;
 }
 
 /// `-A`
@@ -87,6 +89,9 @@ fn check_settings(
 ) -> Result<(), OperationError> {
     table.service(key).ok_or(OperationError::ServiceNotDefined)?;
     support::check_family(key, destination)?;
+    if table.is_synchronised() && support::is_mixed(key, destination) {
+        return Err(OperationError::Invalid);
+    }
     if destination.weight < 0 || destination.lower_threshold > destination.upper_threshold {
         return Err(OperationError::Range);
     }

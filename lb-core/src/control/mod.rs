@@ -27,13 +27,14 @@ mod record;
 mod services;
 mod support;
 mod surroundings;
+mod sync;
 mod totals;
 mod transaction;
 mod trash;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::clock::{TICKS_PER_SECOND, Tick};
 use crate::director::{Director, Limits};
@@ -50,6 +51,7 @@ use crate::settings::Settings;
 use crate::slots::DestinationId;
 use crate::snapshot::{Contents, Snapshot};
 use crate::state::Timeouts;
+use crate::sync::Daemons;
 use crate::ways::Ways;
 use crate::wire::MacAddress;
 
@@ -162,6 +164,8 @@ pub struct Control {
     /// There was such a real server at some time.
     has_local_servers: bool,
     ways_made: u32,
+    /// Shared with the housekeeping thread, which does their work.
+    daemons: Arc<Mutex<Daemons>>,
     /// Pictures that a worker may still look at. They are freed here, never on a worker.
     retired: Vec<Arc<Snapshot>>,
     retired_ways: Vec<Arc<Ways>>,
@@ -231,6 +235,7 @@ impl Control {
             own_addresses: BTreeSet::new(),
             has_local_servers: false,
             ways_made: 1,
+            daemons: Arc::default(),
             retired: Vec::new(),
             retired_ways: Vec::new(),
         };

@@ -13,7 +13,8 @@ use crate::destination::{Destination, ForwardingMethod};
 use crate::estimator::Estimator;
 use crate::ipvsadm::Command;
 use crate::operations::{
-    ConnectionRow, OperationError, Operations, Refused, ServiceRow, TimeoutSettings, Totals,
+    ConnectionRow, DaemonRole, DaemonRow, DaemonSettings, OperationError, Operations, Refused,
+    ServiceRow, TimeoutSettings, Totals,
 };
 use crate::route::Hop;
 use crate::service::{Service, ServiceKey};
@@ -105,6 +106,10 @@ impl TableView for Control {
     fn has_destination(&self, key: &ServiceKey, address: IpAddr, port: u16) -> bool {
         let record = self.services.get(key);
         record.is_some_and(|record| record.destinations().contains(&(address, port)))
+    }
+
+    fn is_synchronised(&self) -> bool {
+        self.lock_daemons().are_running()
     }
 }
 
@@ -246,6 +251,7 @@ impl Operations for Control {
                 client: (key.client.to_ip(), key.client_port),
                 virtual_end: (key.virtual_address.to_ip(), key.virtual_port),
                 destination: (flows.server(id).to_ip(), entry.server_port()),
+                is_synced: entry.state().is_synced(),
                 engine: self
                     .director
                     .calls
@@ -254,6 +260,18 @@ impl Operations for Control {
             }
         };
         flows.live(0..flows.high_water()).map(row).collect()
+    }
+
+    fn start_daemon(&mut self, settings: DaemonSettings) -> Result<(), OperationError> {
+        self.start_sync(settings)
+    }
+
+    fn stop_daemon(&mut self, role: DaemonRole, _sync_id: u8) -> Result<(), OperationError> {
+        self.stop_sync(role)
+    }
+
+    fn daemons(&self) -> Vec<DaemonRow> {
+        self.sync_rows()
     }
 
     fn table_size(&self) -> usize {

@@ -73,7 +73,11 @@ pub(super) fn check_family(
     service: &ServiceKey,
     destination: &Destination,
 ) -> Result<(), OperationError> {
-    let same = (service.family() == Family::V4) == destination.address.is_ipv4();
     let tunnels = destination.method == ForwardingMethod::Tunneling;
-    if same || tunnels { Ok(()) } else { Err(OperationError::Invalid) }
+    if tunnels || !is_mixed(service, destination) { Ok(()) } else { Err(OperationError::Invalid) }
+}
+
+/// Whether a real server is of another address family than its service.
+pub(super) fn is_mixed(service: &ServiceKey, destination: &Destination) -> bool {
+    (service.family() == Family::V4) != destination.address.is_ipv4()
 }

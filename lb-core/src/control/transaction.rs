@@ -53,6 +53,7 @@ pub(super) type Place = (ServiceKey, IpAddr, u16);
 /// The table as far as checks go by it.
 struct Rehearsal {
     acceptance: Acceptance,
+    is_synchronised: bool,
     destinations_max: usize,
     services: HashMap<ServiceKey, Planned>,
     /// Slots that a new real server can have: free ones, and those of removed real servers that
@@ -83,6 +84,10 @@ impl TableView for Rehearsal {
         let planned = self.services.get(key);
         planned.is_some_and(|planned| planned.destinations.contains(&(address, port)))
     }
+
+    fn is_synchronised(&self) -> bool {
+        self.is_synchronised
+    }
 }
 
 impl Rehearsal {
@@ -95,6 +100,7 @@ impl Rehearsal {
         let (slots, removed) = control.trash.supply(&control.director);
         Self {
             acceptance: control.acceptance,
+            is_synchronised: control.is_synchronised(),
             destinations_max: control.director.slots.len(),
             services: services.collect(),
             slots,

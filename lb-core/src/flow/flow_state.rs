@@ -26,6 +26,8 @@ impl FlowState {
     const ONE_PACKET: u32 = 1 << 17;
     /// Its template has to be told once it gets somewhere.
     const UNASSURED: u32 = 1 << 18;
+    /// Another director told of it.
+    const SYNCED: u32 = 1 << 19;
     /// What a change of state leaves as it is.
     const FIXED: u32 = Self::METHOD
         | Self::FTP
@@ -33,7 +35,8 @@ impl FlowState {
         | Self::MIXED
         | Self::TEMPLATE
         | Self::ONE_PACKET
-        | Self::UNASSURED;
+        | Self::UNASSURED
+        | Self::SYNCED;
     /// The connection is over; a worker may still hold it until its burst is done.
     pub(super) const ENDED: u32 = 1 << 31;
 
@@ -135,6 +138,17 @@ impl FlowState {
     #[inline]
     pub const fn lacks_client_port(self) -> bool {
         self.0 & Self::NO_CLIENT_PORT != 0
+    }
+
+    /// The same, of another director.
+    #[must_use]
+    pub const fn synced(self) -> Self {
+        Self(self.0 | Self::SYNCED)
+    }
+
+    /// Whether another director told of it.
+    pub const fn is_synced(self) -> bool {
+        self.0 & Self::SYNCED != 0
     }
 
     /// How its packets get to the real server.

@@ -23,6 +23,11 @@ impl FlowId {
     /// No entry; index 0 is never handed out.
     pub const NONE: Self = Self(0);
 
+    /// The place of the entry in its table, from 1 to the number of flows.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
     /// Whether this is an entry.
     #[inline]
     pub const fn is_some(self) -> bool {
@@ -329,6 +334,24 @@ impl FlowTable {
         chain(self.storage, home)
     }
 
+    /// Shows the entry with the key (and, of templates, the salt) of `flow` under the lock of its
+    /// bucket: it is not removed meanwhile. For who is no worker, on whom an entry may be used
+    /// again at any time.
+    pub fn visit<T>(&self, hash: u64, flow: &NewFlow, show: impl FnOnce(FlowId) -> T) -> Option<T> {
+        let home = self.home(hash);
+        let _guard = home.lock();
+        self.find_in_chain(home, hash, &self.matches(flow)).map(show)
+    }
+
+    /// Whether an entry has the key and the salt of a flow.
+    fn matches(&self, flow: &NewFlow) -> impl Fn(FlowId) -> bool {
+        let (words, key, salt) = (flow.words(), flow.key, flow.salt);
+        move |id| {
+            let cold = self.cold(id);
+            entry::is(self.entry(id), cold, &key, words) && cold.salt() == salt
+        }
+    }
+
     /// Makes an entry of the caller's the connection or template `flow`, unless there is one with
     /// its key (and, of templates, its salt). `hash` is that of the key's client end, salted.
     pub fn insert(&self, hash: u64, flow: &NewFlow, id: FlowId) -> Inserted {
@@ -338,12 +361,7 @@ impl FlowTable {
         entry::fill(self.entry(id), self.cold(id), flow);
         let home = self.home(hash);
         let _guard = home.lock();
-        let words = flow.words();
-        let is_it = |id| {
-            let cold = self.cold(id);
-            entry::is(self.entry(id), cold, &flow.key, words) && cold.salt() == flow.salt
-        };
-        if let Some(existing) = self.find_in_chain(home, hash, &is_it) {
+        if let Some(existing) = self.find_in_chain(home, hash, &self.matches(flow)) {
             return Inserted::Exists(existing);
         }
         if !self.put(home, hash, id) {

@@ -91,7 +91,16 @@ mod tests {
             (end.ip(), end.port())
         };
         let [client, virtual_end, destination] = ends.map(end);
-        ConnectionRow { protocol, expires_s, state, client, virtual_end, destination, engine: None }
+        ConnectionRow {
+            protocol,
+            expires_s,
+            state,
+            client,
+            virtual_end,
+            destination,
+            is_synced: false,
+            engine: None,
+        }
     }
 
     /// Rows as ipvsadm 1.31 showed them for connections through kernel IPVS.

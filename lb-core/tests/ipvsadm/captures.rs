@@ -28,8 +28,6 @@ const SKIPPED: [(&str, &str); 11] = [
 
 /// How many captures there are to run; more are welcome, fewer are a broken test.
 const CAPTURES_MIN: usize = 235;
-/// Captures of them that are about sync daemons, which the real control plane does not have yet.
-const OF_DAEMONS_MAX: usize = 12;
 
 struct Capture {
     name: String,
@@ -97,32 +95,26 @@ fn is_skipped(capture: &Capture) -> bool {
     SKIPPED.iter().any(|(skipped, _)| *skipped == number)
 }
 
-/// Whether a capture needs a sync daemon that runs.
-fn needs_daemon(capture: &Capture) -> bool {
-    let starts = capture.command.contains("--start-daemon") && capture.exit != 2;
-    starts || capture.name.starts_with("262")
-}
-
 #[test]
 fn captured_command_lines_print_the_same_bytes() {
-    let run = replay(director(), |_| true);
+    let run = replay(director());
     assert!(run >= CAPTURES_MIN, "only {run} captures were run");
 }
 
 #[test]
 fn the_real_control_plane_prints_the_same_bytes() {
-    let run = replay(control(), |capture| !needs_daemon(capture));
-    assert!(run >= CAPTURES_MIN - OF_DAEMONS_MAX, "only {run} captures were run");
+    let run = replay(control());
+    assert!(run >= CAPTURES_MIN, "only {run} captures were run");
 }
 
-/// Runs all captures that are `wanted`, and returns how many they were.
-fn replay(operations: impl Operations, wanted: impl Fn(&Capture) -> bool) -> usize {
+/// Runs all captures, and returns how many they were.
+fn replay(operations: impl Operations) -> usize {
     let mut shell = Shell::new(operations, names());
     let mut setup = String::new();
     let mut run = 0;
     let mut failures = Vec::new();
     for capture in captures() {
-        if is_skipped(&capture) || !wanted(&capture) {
+        if is_skipped(&capture) {
             continue;
         }
         // A run of captures with the same set-up shares one table; the set-up happens once.

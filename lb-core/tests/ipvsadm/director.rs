@@ -4,7 +4,8 @@ use lb_core::control::{Acceptance, Control, Network};
 use lb_core::director::Limits;
 use lb_core::flow::{FlowTable, Storage};
 use lb_core::hash::FlowHasher;
-use lb_core::operations::Operations;
+use lb_core::operations::{DaemonRole, DaemonRow, OperationError, Operations};
+use lb_core::sync::Transport;
 
 use crate::model::Model;
 
@@ -21,5 +22,31 @@ pub(crate) fn control() -> impl Operations {
     let mut control =
         Control::new(flows, Limits::of_destinations(1024), 0, hasher, Network::default());
     control.set_acceptance(Acceptance::Everything);
+    let daemons = control.sync_daemons();
+    daemons.lock().unwrap().set_transport(Box::new(Silence));
     control
+}
+
+/// A network with the interface `d0` of the captures, where nobody is.
+#[derive(Debug)]
+struct Silence;
+
+impl Transport for Silence {
+    fn mtu(&self, interface: &str) -> Option<u32> {
+        (interface == "d0").then_some(1500)
+    }
+
+    fn open(&mut self, _: &DaemonRow) -> Result<(), OperationError> {
+        Ok(())
+    }
+
+    fn close(&mut self, _: DaemonRole) {}
+
+    fn send(&mut self, _: &[u8]) -> bool {
+        true
+    }
+
+    fn receive(&mut self, _: &mut [u8]) -> Option<usize> {
+        None
+    }
 }

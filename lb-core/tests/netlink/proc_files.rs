@@ -96,7 +96,16 @@ fn row(
     };
     let [client, virtual_end, destination] = ends.map(end);
     let engine = engine.map(|(name, data)| (name.to_owned(), data.to_owned()));
-    ConnectionRow { protocol, expires_s, state, client, virtual_end, destination, engine }
+    ConnectionRow {
+        protocol,
+        expires_s,
+        state,
+        client,
+        virtual_end,
+        destination,
+        is_synced: false,
+        engine,
+    }
 }
 
 #[test]
