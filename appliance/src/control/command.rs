@@ -79,7 +79,9 @@ impl Commands {
             Request::Ipvsadm(Command::Restore) => return self.restore(words, input, entries),
             Request::Ipvsadm(Command::RestoreAll) => self.restore_all(input),
             Request::Ipvsadm(command) => self.run_ipvsadm(&command),
-            Request::Marks(request) => marks::run(&self.control, &self.names, &request),
+            Request::Marks(request, output) => {
+                marks::run(&self.control, &self.names, &request, output)
+            }
             Request::Sluicectl(line) => self.run_sluicectl(line),
         };
         if changes {

@@ -5,9 +5,13 @@ use std::sync::Mutex;
 use lb_core::control::Control;
 use lb_core::ipvsadm::Names;
 use lb_core::marks::request::{self, Request};
-use lb_core::marks::{MarkRules, MarksError};
+use lb_core::marks::{MarkRules, MarksError, saved};
+use lb_core::service::Family;
+use serde::Serialize;
 
+use super::grammar::Output;
 use super::protocol::Answer;
+use super::report::json;
 use crate::lock::lock;
 
 /// Whether a request, without the word `marks`, is followed by input.
@@ -15,12 +19,35 @@ pub fn reads_input(words: &[String]) -> bool {
     request::reads_input(words)
 }
 
+/// All rules, as the configuration has them: the JSON form of every listing.
+#[derive(Debug, Serialize)]
+struct Rules {
+    rules: Vec<String>,
+    rules6: Vec<String>,
+    intercept: Vec<u32>,
+}
+
 /// Runs a request. Names are looked up outside of the director's lock.
-pub fn run(control: &Mutex<Control>, names: &dyn Names, request: &Request) -> Answer {
+pub fn run(
+    control: &Mutex<Control>,
+    names: &dyn Names,
+    request: &Request,
+    output: Output,
+) -> Answer {
     let done = apply(&mut lock(control), request);
     match done {
+        Ok(rules) if output.json && request.lists() => json(&all(&rules)),
         Ok(rules) => Answer::printing(request.print(&rules, names)),
         Err(problem) => refusal(&problem),
+    }
+}
+
+fn all(rules: &MarkRules) -> Rules {
+    let lines = |family| saved::lines(rules.chain(family), family);
+    Rules {
+        rules: lines(Family::V4),
+        rules6: lines(Family::V6),
+        intercept: rules.intercepted.clone(),
     }
 }
 
@@ -67,7 +94,7 @@ mod tests {
         let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
         assert_eq!(reads_input(&words), line.contains("restore"), "{line}");
         let answer = match request::request(&words, input.as_bytes(), &Numeric) {
-            Ok(request) => run(control, &Numeric, &request),
+            Ok(request) => run(control, &Numeric, &request, Output::default()),
             Err(problem) => refusal(&problem),
         };
         (answer.exit, answer.stdout, answer.stderr)
@@ -80,6 +107,29 @@ mod tests {
         packet.destination = std::net::Ipv4Addr::new(10, 0, 0, 1).into();
         packet.destination_port = port;
         lock(control).director().snapshot.load().mark(&packet)
+    }
+
+    #[test]
+    fn every_listing_is_all_rules_in_json() {
+        let control = control();
+        for line in ["-A PREROUTING -d 10.0.0.1 -j MARK --set-mark 10", "intercept add 0xa"] {
+            assert_eq!(ask(&control, line, "").0, 0, "{line}");
+        }
+        let wanted = serde_json::json!({
+            "rules": ["-A PREROUTING -d 10.0.0.1/32 -j MARK --set-xmark 0xa/0xffffffff"],
+            "rules6": [],
+            "intercept": [10],
+        });
+        let output = Output { json: true, ..Output::default() };
+        for words in [&["-L", "-n"][..], &["-S"], &["save"], &["intercept"], &["-6", "-L"]] {
+            let request = request::request(words, b"", &Numeric).unwrap();
+            let answer = run(&control, &Numeric, &request, output);
+            let got: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
+            assert_eq!(got, wanted, "{words:?}");
+        }
+        let check = ["-C", "PREROUTING", "-d", "10.0.0.1", "-j", "MARK", "--set-mark", "10"];
+        let request = request::request(&check, b"", &Numeric).unwrap();
+        assert_eq!(run(&control, &Numeric, &request, output).stdout, "");
     }
 
     #[test]

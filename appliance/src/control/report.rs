@@ -66,13 +66,15 @@ macro_rules! line {
 
 /// The answer that shows a report in the form asked for.
 pub fn answer(report: &impl Report, output: Output) -> Answer {
-    if output.json {
-        return match serde_json::to_string_pretty(report) {
-            Ok(json) => Answer::printing(json + "\n"),
-            Err(problem) => Answer::refusing(2, &format!("sluiced: no JSON: {problem}")),
-        };
+    if output.json { json(report) } else { Answer::printing(text(report, output.colour)) }
+}
+
+/// The answer that shows something as JSON.
+pub fn json(report: &impl Serialize) -> Answer {
+    match serde_json::to_string_pretty(report) {
+        Ok(json) => Answer::printing(json + "\n"),
+        Err(problem) => Answer::refusing(2, &format!("sluiced: no JSON: {problem}")),
     }
-    Answer::printing(text(report, output.colour))
 }
 
 /// A report as text.

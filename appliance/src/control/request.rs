@@ -3,7 +3,7 @@
 use lb_core::ipvsadm::{self, Command, Names};
 use lb_core::marks::request::{self as mark_request, Request as MarkRequest};
 
-use super::grammar::{CommandLine, Verb};
+use super::grammar::{CommandLine, Output, Verb};
 use super::protocol::Answer;
 
 /// What somebody asks for.
@@ -12,7 +12,7 @@ pub enum Request {
     /// ipvsadm's own command line.
     Ipvsadm(Command),
     /// `sluicectl marks`
-    Marks(MarkRequest),
+    Marks(MarkRequest, Output),
     /// Any other words of `sluicectl`.
     Sluicectl(CommandLine),
 }
@@ -33,7 +33,7 @@ impl Request {
         let line = CommandLine::of_words(without_name(words)).map_err(|error| misread(&error))?;
         match line.verb {
             Verb::Marks { words } => match mark_request::request(&words, input, names) {
-                Ok(request) => Ok(Self::Marks(request)),
+                Ok(request) => Ok(Self::Marks(request, line.output)),
                 Err(problem) => Err(super::marks::refusal(&problem)),
             },
             _ => Ok(Self::Sluicectl(line)),
@@ -44,7 +44,7 @@ impl Request {
     pub fn changes(&self) -> bool {
         match self {
             Self::Ipvsadm(command) => command.changes(),
-            Self::Marks(request) => request.changes(),
+            Self::Marks(request, _) => request.changes(),
             Self::Sluicectl(line) => line.verb.changes(),
         }
     }

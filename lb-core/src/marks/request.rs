@@ -152,6 +152,17 @@ impl Request {
         }
     }
 
+    /// Whether it shows rules or marks.
+    pub const fn lists(&self) -> bool {
+        match self {
+            Self::Rules(Command { action, .. }) => {
+                matches!(action, Action::List { .. } | Action::Print { .. })
+            }
+            Self::Save(_) | Self::Intercepted => true,
+            Self::Restore(_) | Self::Intercept { .. } => false,
+        }
+    }
+
     /// Does it.
     ///
     /// # Errors
