@@ -156,7 +156,7 @@ impl Bed {
         outcome
     }
 
-    /// What `sluicectl explain` says of a frame. At the first frames, and now and then, every bit of
+    /// What `sluicectl explain` says of a frame. At the first ones and now and then every bit of
     /// the director is looked at: none may have changed.
     fn explain(&mut self, from: InterfaceId, frame: &[u8]) -> Explanation {
         const EVERY: usize = 128;
