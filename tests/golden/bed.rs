@@ -156,11 +156,11 @@ impl Bed {
         outcome
     }
 
-    /// What `sluicectl explain` says of a frame. Now and then every bit of the director is looked
-    /// at: none may have changed.
+    /// What `sluicectl explain` says of a frame. At the first ones and now and then every bit of
+    /// the director is looked at: none may have changed.
     fn explain(&mut self, from: InterfaceId, frame: &[u8]) -> Explanation {
-        const EVERY: usize = 16;
-        let is_looked_at = self.explained.is_multiple_of(EVERY);
+        const EVERY: usize = 128;
+        let is_looked_at = self.explained < 2 || self.explained.is_multiple_of(EVERY);
         self.explained += 1;
         let before = is_looked_at.then(|| digest(&self.director));
         let rules = self.control.mark_rules();

@@ -4,9 +4,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::thread;
 use std::time::Duration;
 
+use lb_core::wire::build::{Link, Tcp};
+
 use crate::support::config::Config;
 use crate::support::director::Director;
 use crate::support::lab::{Lab, VIP, eventually};
+use crate::support::pcap;
 use crate::support::sockets::{TcpServer, connect_echo, exchange};
 
 const SERVERS: [&str; 2] = ["10.0.10.83", "10.0.10.84"];
@@ -63,6 +66,24 @@ fn a_connection_goes_where_it_was_explained_to_go() {
     let told = director.ctl(&format!("explain tcp 10.0.10.1:40010 {VIP}:8"));
     assert!(told.contains("\ndropped    no_service: "), "{told}");
     assert_eq!(director.drops("no_service"), 0, "explained only");
+
+    // Two captured frames, one to another host's link-layer address.
+    let file = lab.dir().join("captured.pcap");
+    let ports = director.ctl("ports");
+    let mut words = ports.split_whitespace().skip_while(|word| *word != "mac").skip(1);
+    let mac = words.next().and_then(|mac| mac.parse().ok()).expect("the port's address");
+    let frame = |src, link: &Link| Tcp { src, dst: "10.0.10.100:7", ..Tcp::default() }.frame(link);
+    let here = Link { destination: mac, ..Link::default() };
+    let elsewhere = Link::default();
+    let frames = [frame("10.0.10.1:50001", &elsewhere), frame("10.0.10.1:50002", &here)];
+    pcap::write(&file, &frames);
+    let told = director.ctl(&format!("explain --pcap {}", file.display()));
+    assert!(told.contains("\ndropped    other_host: "), "{told}");
+    let told = director.ctl(&format!("explain --pcap {} --number 2", file.display()));
+    assert!(told.contains("\nconnection new SYN_RECV: 10.0.10.1:50002 > "), "{told}");
+    let refused = director.try_ctl(&format!("explain --pcap {} --number 3", file.display()));
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.ends_with("there are 2 frames, no number 3\n"), "{}", refused.stderr);
 }
 
 #[test]

@@ -373,7 +373,7 @@ impl ServerLine {
             rest += &checksum.map(|it| format!(" checksum {it}")).unwrap_or_default();
         }
         if let Some(upper) = self.upper_threshold {
-            let lower = self.lower_threshold.map_or("3/4".to_owned(), |lower| lower.to_string());
+            let lower = self.lower_threshold.map_or_else(|| "3/4".to_owned(), |it| it.to_string());
             rest += &format!(" thresholds {upper} {lower}");
         }
         if self.overloaded {
