@@ -61,12 +61,13 @@ fn what_keepalived_leaves_and_what_it_finds() {
     assert_eq!(pool(&director, SERVICE), SERVERS);
     clients.wait_for(SOME);
     let figures = director.figures("10.0.10.84:80");
+    director.adm(&format!("-e {SERVICE} -r 10.0.10.83 -g -w 2"));
     let keepalived = start(&lab, "", "");
     keepalived.daemon.wait_for("TCP connection to [10.0.10.84]:tcp:80 success");
     clients.wait_for(SOME);
     // It says so, and goes on.
     assert_eq!(keepalived.daemon.count("already exists"), 3, "{}", keepalived.daemon.messages());
-    assert_eq!(pool(&director, SERVICE), SERVERS);
+    assert_eq!(pool(&director, SERVICE), ["10.0.10.83:80 Route 2", SERVERS[1]], "taken as it is");
     assert!(director.figures("10.0.10.84:80")[0] > figures[0]);
     held.goes_on();
     explain("a keepalived that leaves its services", &clients.stop(), &[]);
