@@ -39,18 +39,8 @@ impl<'lab> Keepalived<'lab> {
         let file = file_of(lab, host, "keepalived.conf");
         std::fs::write(&file, text).expect("the lab's folder is writable");
         let socket = socket_in(lab, host).with_extension("netlink");
-        let starter = format!(
-            "{} exec --netlink-socket {} --",
-            program("sluicectl").display(),
-            socket.display()
-        );
-        let arguments = format!(
-            "--dont-fork --log-console --no-syslog --log-detail {options} -f {} -p {} -c {} -r {}",
-            file.display(),
-            file_of(lab, host, "keepalived.pid").display(),
-            file_of(lab, host, "checkers.pid").display(),
-            file_of(lab, host, "vrrp.pid").display()
-        );
+        let (starter, arguments) = command_line(lab, host, &socket, &file);
+        let arguments = format!("{arguments} {options}");
         let daemon = Daemon::start_by(lab, host, &starter, "keepalived", &arguments);
         let keepalived = Self { daemon, file };
         keepalived.daemon.wait_for("Startup complete");
@@ -76,6 +66,21 @@ impl<'lab> Keepalived<'lab> {
     fn checking(lab: &'lab Lab, text: &str) -> Self {
         Self::start(lab, "director", &format!("{GLOBAL}{text}"), "--check")
     }
+}
+
+/// What stands before keepalived on its command line, so that its IPVS is the director at a socket,
+/// and its arguments.
+fn command_line(lab: &Lab, host: &str, socket: &Path, file: &Path) -> (String, String) {
+    let sluicectl = program("sluicectl");
+    let starter = format!("{} exec --netlink-socket {} --", sluicectl.display(), socket.display());
+    let arguments = format!(
+        "--dont-fork --log-console --no-syslog --log-detail -f {} -p {} -c {} -r {}",
+        file.display(),
+        file_of(lab, host, "keepalived.pid").display(),
+        file_of(lab, host, "checkers.pid").display(),
+        file_of(lab, host, "vrrp.pid").display()
+    );
+    (starter, arguments)
 }
 
 /// A script for MISC_CHECK that exits as it is told.

@@ -55,12 +55,15 @@ fn wait_until_given_up(director: &Director<'_>) {
     });
 }
 
-/// Kills all processes of a host's keepalived: their children hear of a parent's death.
+/// Kills all processes of a host's keepalived. They are stopped before, or the children would hear
+/// of their parent's death and end in order.
 fn kill_all(lab: &Lab, host: &str) {
     let files = ["keepalived.pid", "checkers.pid", "vrrp.pid"];
     let pid = |file| std::fs::read_to_string(file_of(lab, host, file)).expect("it writes them");
     let pids = files.map(pid);
-    lab.sh(&format!("kill -KILL {}", pids.each_ref().map(|pid| pid.trim()).join(" ")));
+    let pids = pids.each_ref().map(|pid| pid.trim()).join(" ");
+    lab.sh(&format!("kill -STOP {pids}"));
+    lab.sh(&format!("kill -KILL {pids}"));
 }
 
 /// Moments in which requests may fail.

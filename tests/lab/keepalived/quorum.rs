@@ -58,7 +58,7 @@ fn the_director_itself_says_sorry_until_enough_servers_are_back() {
         eventually(Duration::from_secs(20), &what, || (noted() == lines).then_some(()));
     };
     let director = Director::start(&lab, &config());
-    let _keepalived = Keepalived::checking(&lab, &text);
+    let keepalived = Keepalived::checking(&lab, &text);
     let wait_for = |lines: &[String]| {
         wait_for_pool(&director, SERVICE, &lines.iter().map(String::as_str).collect::<Vec<_>>());
     };
@@ -93,8 +93,11 @@ fn the_director_itself_says_sorry_until_enough_servers_are_back() {
     clients.wait_for_page("sorry");
 
     for well in [84, 83] {
+        let checked = format!("Misc check for [[10.0.10.{well}]:tcp:80");
+        let count = keepalived.daemon.count(&checked);
         verdicts.set(&format!("rs{well}"), 0);
-        clients.wait_for(2 * SOME);
+        keepalived.daemon.wait_for_more(&checked, count);
+        clients.wait_for(SOME);
         wait_for(&[SORRY.to_owned()]);
     }
     assert_eq!(noted(), "up\ndown\n", "two servers are not enough to come up");

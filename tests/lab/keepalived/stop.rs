@@ -1,6 +1,8 @@
 //! keepalived ends: what it leaves in the table. It begins: what it makes of a table that is there.
 
-use super::{GLOBAL, Keepalived, SOME, config, lab, real_server, vip, virtual_server, visits};
+use super::{
+    GLOBAL, Keepalived, SOME, command_line, config, lab, real_server, vip, virtual_server, visits,
+};
 use super::{pool, wait_for_pool};
 use crate::support::director::Director;
 use crate::support::lab::Lab;
@@ -12,16 +14,27 @@ const SERVERS: [&str; 2] = ["10.0.10.83:80 Route 1", "10.0.10.84:80 Route 1"];
 /// Of somebody else.
 const OTHER: &str = "-A -t 10.0.10.99:80 -s rr\n-a -t 10.0.10.99:80 -r 10.0.10.83:80 -g -w 1\n";
 
-fn start<'lab>(lab: &'lab Lab, global: &str, options: &str) -> Keepalived<'lab> {
+/// The configuration, with another line under `global_defs`.
+fn text(global: &str) -> String {
     let servers = ["10.0.10.83 80", "10.0.10.84 80"].map(|end| real_server(end, "", 80)).concat();
     let global = GLOBAL.replace("script_user root", &format!("script_user root\n    {global}"));
-    let text = global + &virtual_server(80, "", &servers);
-    Keepalived::start(lab, "director", &text, &format!("--check {options}"))
+    global + &virtual_server(80, "", &servers)
+}
+
+fn start<'lab>(lab: &'lab Lab, global: &str, options: &str) -> Keepalived<'lab> {
+    Keepalived::start(lab, "director", &text(global), &format!("--check {options}"))
 }
 
 #[test]
 fn what_keepalived_leaves_and_what_it_finds() {
     let lab = lab().with_web();
+    let (file, socket) = (lab.dir().join("alone.conf"), lab.dir().join("nobody"));
+    std::fs::write(&file, text("")).expect("the lab's folder is writable");
+    // Without a director there is nothing to keep.
+    let (starter, arguments) = command_line(&lab, "director", &socket, &file);
+    let line = format!("PATH=$PATH:/usr/sbin timeout 20 {starter} keepalived {arguments}");
+    let alone = lab.try_run("director", &line);
+    assert_eq!(alone.status.code(), Some(1), "{alone:?}");
     let mut config = config();
     config.services = OTHER.lines().map(str::to_owned).collect();
     let director = Director::start(&lab, &config);
@@ -48,12 +61,13 @@ fn what_keepalived_leaves_and_what_it_finds() {
     assert_eq!(pool(&director, SERVICE), SERVERS);
     clients.wait_for(SOME);
     let figures = director.figures("10.0.10.84:80");
+    director.adm(&format!("-e {SERVICE} -r 10.0.10.83 -g -w 2"));
     let keepalived = start(&lab, "", "");
     keepalived.daemon.wait_for("TCP connection to [10.0.10.84]:tcp:80 success");
     clients.wait_for(SOME);
     // It says so, and goes on.
     assert_eq!(keepalived.daemon.count("already exists"), 3, "{}", keepalived.daemon.messages());
-    assert_eq!(pool(&director, SERVICE), SERVERS);
+    assert_eq!(pool(&director, SERVICE), ["10.0.10.83:80 Route 2", SERVERS[1]], "taken as it is");
     assert!(director.figures("10.0.10.84:80")[0] > figures[0]);
     held.goes_on();
     explain("a keepalived that leaves its services", &clients.stop(), &[]);
