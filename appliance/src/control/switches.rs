@@ -139,7 +139,7 @@ mod tests {
              expire_quiescent_template = 0\nlblc_expiration = 86400\nlblcr_expiration = 86400\n\
              load_counts_all = 0\n\
              drop_entry = 0\ndrop_packet = 0\nsecure_tcp = 0\namemthresh = 1024\n\
-             am_droprate = 10\nicmp_msgs_per_sec = 1000\nip_forward = 1\n"
+             am_droprate = 10\nrun_estimation = 1\nicmp_msgs_per_sec = 1000\nip_forward = 1\n"
         );
     }
 
