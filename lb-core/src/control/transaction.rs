@@ -192,6 +192,7 @@ mod tests {
     use crate::ipvsadm::{Numeric, execute, parse, restore_words};
     use crate::operations::{Operations, TimeoutSettings};
     use crate::protocol::Protocol;
+    use crate::sched::{Candidates, Request};
     use crate::service::{Family, Service};
     use crate::slots::DestinationId;
 
@@ -368,6 +369,37 @@ mod tests {
             let after = if first_refused.is_some() { before } else { picture(&one_by_one) };
             prop_assert_eq!(picture(&atomic), after);
         }
+    }
+
+    /// lblc remembers the only server, which is removed: its slot counts as free, and is.
+    #[test]
+    fn what_a_scheduler_remembers_gives_way() {
+        let mut control = control();
+        let setup = "-A -u 10.0.0.100:53 -s lblc\n-a -u 10.0.0.100:53 -r 10.0.2.11\n\
+                     -A -u 10.0.0.101:53\n-a -u 10.0.0.101:53 -r 10.0.2.12\n\
+                     -a -u 10.0.0.101:53 -r 10.0.2.13";
+        assert_eq!(execute(&["-R"], setup.as_bytes(), &mut control, &Numeric).exit, 0);
+        control.publish();
+        let snapshot = control.director.snapshot.load_full();
+        let service = snapshot.services.find(0, 17, Address::v4(0x0a00_0064), 53).unwrap();
+        let request = Request {
+            client: Address::v4(0x0a00_0101),
+            client_port: 40000,
+            destination: Address::v4(0x0a00_0064),
+            flags: service.scheduler_flags,
+            now: Tick(8),
+            settings: &snapshot.settings,
+        };
+        let (ids, servers) = (&service.destinations, &service.servers);
+        let candidates = Candidates { ids, servers, slots: &control.director.slots };
+        assert_eq!(service.scheduler.pick(&request, candidates), Some(0));
+        control.apply_all(&commands(&["-d -u 10.0.0.100:53 -r 10.0.2.11"])).unwrap();
+        let other = commands(&["-a -u 10.0.0.100:53 -r 10.0.2.14"]);
+        assert!(control.rehearse(&other).is_err(), "workers may know it yet");
+        control.tick(Tick(16));
+        assert!(!control.director.slots.get(DestinationId(0)).is_idle(), "it is remembered");
+        control.apply_all(&other).unwrap();
+        assert!(control.rehearse(&commands(&["-a -u 10.0.0.100:53 -r 10.0.2.15"])).is_err());
     }
 
     #[test]
