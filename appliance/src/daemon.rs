@@ -55,12 +55,9 @@ use crate::worker::{Equipment, PacketWorker};
 pub fn run(path: &Path) -> Result<()> {
     let (config, names) = assemble::load(path).map_err(|errors| anyhow!("{errors}"))?;
     let is_stopping = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&is_stopping))
-            .context("signals cannot be handled")?;
-    }
     let audit = Arc::new(Audit::to(&config.control.audit));
-    let end = signals::watch(Arc::clone(&audit)).context("signals cannot be handled")?;
+    let end = signals::watch(&is_stopping, Arc::clone(&audit));
+    let end = end.context("signals cannot be handled")?;
     let hangups = signal::register().context("signals cannot be handled")?;
     let worker_cpus = assemble::worker_cpus(&config.workers, &assemble::available_cpus());
     let workers = u16::try_from(worker_cpus.len()).context("workers: too many CPUs")?;
@@ -76,7 +73,6 @@ pub fn run(path: &Path) -> Result<()> {
     let clock = TickClock::start();
     let control = Arc::new(Mutex::new(control));
     let neighbourhood = Arc::new(Neighbourhood::new(thread::current()));
-
     let director = Arc::clone(lock(&control).director());
     let crew = Crew {
         config: &config,

@@ -124,6 +124,16 @@ fn language(roff: &mut Roff) {
         roff.text([roman(line.replace("ipvsadm", "sluiceadm"))]);
     }
     roff.control("fi", []);
+    roff.control("SH", ["FURTHER OPTIONS"]);
+    roff.text([roman("ipvsadm does not have these.")]);
+    roff.control("TP", []);
+    roff.text([bold("--socket "), italic("PATH")]);
+    roff.text([roman("The director's control socket; stands first on the command line.")]);
+    for word in ipvsadm::words().filter(|word| word.is_own) {
+        roff.control("TP", []);
+        roff.text([bold(format!("--{}", word.long))]);
+        roff.text([roman(word.about)]);
+    }
 }
 
 /// What can be asked for, one section for each verb and action.

@@ -1,6 +1,6 @@
 //! The two sockets of the real `sluiced`: programs made for the kernel's IPVS, unmodified (Debian's
-//! `ipvsadm` by `sluicectl exec`, and Python scripts that use sockets as other programs do); what is
-//! written down about changes; and clients that mean harm.
+//! `ipvsadm` by `sluicectl exec`, and Python scripts that use sockets as other programs do); what
+//! is written down about changes; and clients that mean harm.
 //!
 //! The director's port goes nowhere (`net_null`): neither a network nor root is needed.
 

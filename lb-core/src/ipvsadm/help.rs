@@ -16,7 +16,12 @@ pub struct HelpWord {
     pub takes_value: bool,
     /// What `-h` says about it; nothing about `-v`.
     pub about: &'static str,
+    /// Whether ipvsadm does not have it, so that `-h` does not either.
+    pub is_own: bool,
 }
+
+/// Options that only sluiceadm has.
+const OWN: &[(&str, &str)] = &[("atomic", "with --restore: run all lines or none")];
 
 /// What `-h` prints but for its first line.
 pub const fn usage() -> &'static str {
@@ -25,11 +30,15 @@ pub const fn usage() -> &'static str {
 
 /// Every word; `list` has two letters and is there twice.
 pub fn words() -> impl Iterator<Item = HelpWord> {
-    WORDS.iter().map(|word| HelpWord {
-        short: word.short,
-        long: word.long,
-        takes_value: word.argument != Argument::None,
-        about: about(word.long),
+    WORDS.iter().map(|word| {
+        let own = OWN.iter().find(|(long, _)| *long == word.long);
+        HelpWord {
+            short: word.short,
+            long: word.long,
+            takes_value: word.argument != Argument::None,
+            about: own.map_or_else(|| about(word.long), |(_, about)| about),
+            is_own: own.is_some(),
+        }
     })
 }
 
