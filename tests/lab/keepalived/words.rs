@@ -107,9 +107,9 @@ const RULES: &str = "\
 const SCHEDULERS: [&str; 14] =
     ["rr", "wrr", "lc", "wlc", "lblc", "sh", "mh", "dh", "fo", "ovf", "lblcr", "sed", "nq", "twos"];
 
-/// The refused one is there from the start: the others do not mind.
+/// The sync daemon follows VRRP: it is the master's as soon as nobody else is.
 #[test]
-fn every_setting_arrives_and_the_sync_daemon_is_refused() {
+fn every_setting_arrives_and_the_sync_daemon_too() {
     let lab = lab();
     let director = Director::start(&lab, &config());
     let further = "    dynamic_interfaces\n    lvs_timeouts tcp 1200 tcpfin 60 udp 30\n    \
@@ -149,10 +149,14 @@ fn every_setting_arrives_and_the_sync_daemon_is_refused() {
     let words: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
     assert_eq!(words.get(2..4), Some(&["100", "50"][..]), "{thresholds}");
     assert_eq!(director.adm("-L --timeout").trim(), "Timeout (tcp tcpfin udp): 1200 60 30");
-    keepalived.daemon.wait_for("IP_VS_SO_SET_STARTDAEMON(1163) error: Operation not supported");
+    eventually(Duration::from_secs(30), "the sync daemon of a VRRP master", || {
+        let daemons = director.adm("-L --daemon");
+        daemons.starts_with("master sync daemon (mcast=lan0, syncid=10, ").then_some(())
+    });
 
     keepalived.stop();
     assert_eq!(director.adm("-Sn"), "");
+    assert_eq!(director.adm("-L --daemon"), "");
     // What the timeouts were before.
     assert_eq!(director.adm("-L --timeout").trim(), "Timeout (tcp tcpfin udp): 900 120 300");
 }
