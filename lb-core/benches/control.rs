@@ -11,7 +11,7 @@ use lb_core::director::Limits;
 use lb_core::flow::{FlowTable, Storage};
 use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceId};
-use lb_core::ipvsadm::{Numeric, apply, execute, parse, restore, restore_words};
+use lb_core::ipvsadm::{Numeric, Reply, apply, execute, parse, restore, restore_words};
 use lb_core::wire::MacAddress;
 
 const SERVERS: u32 = 10_000;
@@ -99,21 +99,39 @@ fn restores(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Each is parsed, applied and published, as for a client that waits for every answer.
+/// Each is parsed, applied and published, as for a client that waits for every answer. Old pictures
+/// are freed now and then, as the main thread does.
 fn single_commands(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a command");
     for table in TABLES {
         let mut control = restored(table);
+        let mut count = 0_u32;
+        let mut run = |line: &str| {
+            let command = parse(&restore_words(line), &Numeric).expect("a command");
+            assert_eq!(apply(&command, &mut control), Reply::Done);
+            control.publish();
+            count += 1;
+            if count.is_multiple_of(32) {
+                control.tick(Tick(0));
+            }
+        };
         let mut number = 0;
-        group.bench_function(BenchmarkId::new("-e, published", name(table)), |bencher| {
+        let mut next = || {
+            number = (number + 4099) % SERVERS;
+            let end = format!("{} -r {}:80", service(number % table.0), server(number));
+            (end, number % 5 + 1)
+        };
+        group.bench_function(BenchmarkId::new("-e", name(table)), |bencher| {
             bencher.iter(|| {
-                number = (number + 4099) % SERVERS;
-                let (to, weight) = (server(number), number % 5 + 1);
-                let line = format!("-e {} -r {to}:80 -m -w {weight}", service(number % table.0));
-                let command = parse(&restore_words(&line), &Numeric).expect("a command");
-                let reply = apply(&command, &mut control);
-                assert_eq!(reply, lb_core::ipvsadm::Reply::Done);
-                control.publish();
+                let (end, weight) = next();
+                run(&format!("-e {end} -m -w {weight}"));
+            });
+        });
+        group.bench_function(BenchmarkId::new("-d and -a", name(table)), |bencher| {
+            bencher.iter(|| {
+                let (end, weight) = next();
+                run(&format!("-d {end}"));
+                run(&format!("-a {end} -m -w {weight}"));
             });
         });
     }

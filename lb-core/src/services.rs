@@ -26,13 +26,41 @@ const fn address_key(protocol: u8, address: Address, port: u16) -> AddressKey {
     ((protocol as u32) << 16 | port as u32, address.bits())
 }
 
+/// Ends of NAT servers; of mark services with protocol 0. Pictures share them as long as there are
+/// no others.
+#[derive(Clone, Debug)]
+pub struct NatServers(Arc<HashSet<AddressKey, FlowHasher>>);
+
+impl NatServers {
+    fn of(hasher: FlowHasher, services: &[Arc<VirtualService>]) -> Self {
+        let nat = services.iter().flat_map(|service| {
+            let protocol = protocol_number(service);
+            let nat = service.servers.iter().filter(|server| is_nat(server.method));
+            nat.map(move |server| address_key(protocol, server.address, server.port))
+        });
+        let mut ends = HashSet::with_capacity_and_hasher(nat.clone().count(), hasher);
+        ends.extend(nat);
+        Self(Arc::new(ends))
+    }
+}
+
+const fn protocol_number(service: &VirtualService) -> u8 {
+    match service.key {
+        ServiceKey::Address { protocol, .. } => protocol.number(),
+        ServiceKey::Mark { .. } => 0,
+    }
+}
+
+const fn is_nat(method: ForwardingMethod) -> bool {
+    matches!(method, ForwardingMethod::Masquerading)
+}
+
 /// All services of a picture.
 #[derive(Debug)]
 pub struct Services {
     by_address: HashMap<AddressKey, Arc<VirtualService>, FlowHasher>,
     by_mark: HashMap<(u32, bool), Arc<VirtualService>, FlowHasher>,
-    /// Ends of NAT servers; of mark services with protocol 0.
-    nat_servers: HashSet<AddressKey, FlowHasher>,
+    nat_servers: NatServers,
     /// NAT servers that may begin connections themselves: of services with an engine.
     callers: HashMap<AddressKey, (Arc<VirtualService>, DestinationId), FlowHasher>,
     has_ftp: bool,
@@ -40,30 +68,34 @@ pub struct Services {
 }
 
 impl Services {
-    /// The index of these services.
-    pub fn new(hasher: FlowHasher, services: impl Iterator<Item = Arc<VirtualService>>) -> Self {
+    /// The index of these services. `nat_servers` are theirs, where those are known.
+    pub fn new(
+        hasher: FlowHasher,
+        services: impl Iterator<Item = Arc<VirtualService>>,
+        nat_servers: Option<NatServers>,
+    ) -> Self {
+        let services: Vec<_> = services.collect();
         let mut all = Self {
-            by_address: HashMap::with_hasher(hasher),
+            by_address: HashMap::with_capacity_and_hasher(services.len(), hasher),
             by_mark: HashMap::with_hasher(hasher),
-            nat_servers: HashSet::with_hasher(hasher),
+            nat_servers: nat_servers.unwrap_or_else(|| NatServers::of(hasher, &services)),
             callers: HashMap::with_hasher(hasher),
             has_ftp: false,
             has_port_zero: false,
         };
-        services.for_each(|service| all.insert(service));
+        services.into_iter().for_each(|service| all.insert(service));
         all
     }
 
+    /// The NAT servers of all of them.
+    pub fn nat_servers(&self) -> NatServers {
+        self.nat_servers.clone()
+    }
+
     fn insert(&mut self, service: Arc<VirtualService>) {
-        let protocol = match service.key {
-            ServiceKey::Address { protocol, .. } => protocol.number(),
-            ServiceKey::Mark { .. } => 0,
-        };
-        let is_nat = |method| method == ForwardingMethod::Masquerading;
-        let nat = service.servers.iter().filter(|server| is_nat(server.method));
-        self.nat_servers.extend(nat.map(|it| address_key(protocol, it.address, it.port)));
+        let protocol = protocol_number(&service);
         if service.engine.is_some() && service.mark().is_none() && service.port() != 0 {
-            let ends = service.servers.iter().zip(&service.destinations);
+            let ends = service.servers.iter().zip(service.destinations.iter());
             let nat = ends.filter(|(server, _)| is_nat(server.method) && server.port != 0);
             self.callers.extend(nat.map(|(server, &id)| {
                 let key = address_key(protocol, server.address, server.port);
@@ -133,7 +165,8 @@ impl Services {
 
     /// Whether this is the end of a NAT server (`ip_vs_has_real_service`).
     pub fn has_nat_server(&self, protocol: u8, address: Address, port: u16) -> bool {
-        self.nat_servers.contains(&address_key(protocol, address, port))
-            || self.nat_servers.contains(&address_key(0, address, port))
+        let NatServers(ends) = &self.nat_servers;
+        ends.contains(&address_key(protocol, address, port))
+            || ends.contains(&address_key(0, address, port))
     }
 }

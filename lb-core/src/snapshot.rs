@@ -10,7 +10,7 @@ use crate::marks::Marks;
 use crate::parse::Packet;
 use crate::protocol::Protocol;
 use crate::punt::PuntRules;
-use crate::services::Services;
+use crate::services::{NatServers, Services};
 use crate::settings::Settings;
 use crate::state::Timeouts;
 use crate::virtual_service::VirtualService;
@@ -20,6 +20,8 @@ use crate::wire::tcp::Flags;
 #[derive(Debug)]
 pub struct Contents<S, L> {
     pub services: S,
+    /// Those of the services, where another picture has them already.
+    pub nat_servers: Option<NatServers>,
     /// Addresses that the director answers for.
     pub local: L,
     pub interfaces: Arc<[Interface]>,
@@ -60,6 +62,7 @@ impl Snapshot {
     {
         let Contents {
             services,
+            nat_servers,
             local,
             interfaces,
             timeouts,
@@ -78,7 +81,7 @@ impl Snapshot {
             |(interface, id)| interface.vlan.map(|vlan| (vlan_key(interface.port, vlan), id)),
         ));
         Self {
-            services: Services::new(hasher, services),
+            services: Services::new(hasher, services, nat_servers),
             local: addresses,
             local_sieve,
             vlans,
@@ -97,6 +100,7 @@ impl Snapshot {
     pub(crate) fn of_interfaces(interfaces: impl IntoIterator<Item = Interface>) -> Self {
         let contents = Contents {
             services: std::iter::empty(),
+            nat_servers: None,
             local: std::iter::empty(),
             interfaces: interfaces.into_iter().collect(),
             timeouts: Timeouts::default(),

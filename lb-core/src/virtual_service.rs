@@ -79,23 +79,41 @@ pub struct VirtualService {
     /// UDP packets are scheduled one by one.
     pub one_packet: bool,
     /// Newest first, as the kernel keeps them.
-    pub destinations: Box<[DestinationId]>,
+    pub destinations: Arc<[DestinationId]>,
     /// In the same order.
-    pub servers: Box<[RealServer]>,
+    pub servers: Arc<[RealServer]>,
     /// Places of the destinations, in the order of their ids.
-    places: Box<[(DestinationId, u32)]>,
+    places: Arc<[(DestinationId, u32)]>,
 }
+
+/// Destinations, the real servers that they are, and their places.
+type List = (Arc<[DestinationId]>, Arc<[RealServer]>, Arc<[(DestinationId, u32)]>);
 
 impl VirtualService {
     /// A service with these destinations.
     pub fn new(
         service: &Service,
         scheduler: Arc<Scheduler>,
-        destinations: Box<[DestinationId]>,
-        servers: Box<[RealServer]>,
+        destinations: Arc<[DestinationId]>,
+        servers: Arc<[RealServer]>,
     ) -> Self {
-        let mut places: Box<[_]> = destinations.iter().copied().zip(0..).collect();
+        let mut places: Vec<_> = destinations.iter().copied().zip(0..).collect();
         places.sort_unstable_by_key(|(id, _)| id.0);
+        Self::of_list(service, scheduler, (destinations, servers, places.into()))
+    }
+
+    /// A service with the destinations of this one, which the two share.
+    #[must_use]
+    pub fn with(&self, service: &Service, scheduler: Arc<Scheduler>) -> Self {
+        let (ids, servers) = (Arc::clone(&self.destinations), Arc::clone(&self.servers));
+        Self::of_list(service, scheduler, (ids, servers, Arc::clone(&self.places)))
+    }
+
+    fn of_list(
+        service: &Service,
+        scheduler: Arc<Scheduler>,
+        (destinations, servers, places): List,
+    ) -> Self {
         Self {
             key: service.key,
             scheduler,

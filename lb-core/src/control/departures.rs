@@ -37,8 +37,9 @@ impl Control {
         self.director.slots.get(id).set_available(true);
     }
 
-    /// Who was removed is gone from now on.
-    pub(super) fn settle_departures(&mut self) {
+    /// Who was removed is gone from now on. Says whether anybody was.
+    pub(super) fn settle_departures(&mut self) -> bool {
+        let was_any = !self.departures.0.is_empty();
         for (id, way) in self.departures.0.drain() {
             self.director.slots.get(id).set_available(false);
             if let Some(hop) = way {
@@ -48,6 +49,7 @@ impl Control {
                 self.director.has_orphans.store(true, Ordering::Release);
             }
         }
+        was_any
     }
 }
 

@@ -186,14 +186,14 @@ impl Control {
         for gateway in surroundings::gateways(&routes, &network.routes) {
             neighbours.keep_gateway(gateway);
         }
-        for (hop, mac) in network.permanent_neighbours {
-            neighbours.set_permanent(hop, mac);
-        }
+        let permanent = network.permanent_neighbours.into_iter();
+        permanent.for_each(|(hop, mac)| neighbours.set_permanent(hop, mac));
         let announcements =
             Announcements::new(network.announcements, network.announce_interval_ticks);
         let (timeouts, settings) = (Timeouts::default(), Settings::default());
         let empty = Contents {
             services: std::iter::empty(),
+            nat_servers: None,
             local: std::iter::empty(),
             interfaces: Arc::clone(&interfaces),
             timeouts,
@@ -275,7 +275,7 @@ impl Control {
 
     /// Makes all changes since the last call visible to the workers, from their next burst on.
     pub fn publish(&mut self) {
-        self.settle_departures();
+        let mut same_servers = !self.settle_departures();
         self.publish_ways();
         if !std::mem::take(&mut self.changed) {
             return;
@@ -284,12 +284,16 @@ impl Control {
             self.marks = Arc::new(Marks::new(&self.mark_rules, &self.interfaces, self.hasher));
         }
         let director = &self.director;
-        self.services.values_mut().for_each(|record| record.refresh(director));
+        for record in self.services.values_mut() {
+            same_servers &= !record.refresh(director);
+        }
+        let before = same_servers.then(|| director.snapshot.load().services.nat_servers());
         let addresses: BTreeSet<_> = self.owned_addresses().collect();
         self.set_own_addresses(addresses);
         let link_locals = self.interfaces.iter().map(|interface| interface.link_local().into());
         let contents = Contents {
             services: self.services.values().filter_map(ServiceRecord::on_the_path),
+            nat_servers: before,
             local: self.own_addresses.iter().map(|&address| address.into()).chain(link_locals),
             interfaces: Arc::clone(&self.interfaces),
             timeouts: self.timeouts,

@@ -128,7 +128,7 @@ mod tests {
                 prop_assert_eq!(map.get(&key).copied(), place.map(|place| list[place].1));
                 prop_assert_eq!(map.get_mut(&key).copied(), map.get(&key).copied());
                 prop_assert_eq!(map.contains(&key), place.is_some());
-                let after = place.map_or(&list[list.len()..], |place| &list[place + 1..]);
+                let after = place.map_or(&[][..], |place| &list[place + 1..]);
                 prop_assert!(map.after(&key).eq(after.iter().map(|(_, value)| value)));
                 prop_assert!(map.values().eq(list.iter().map(|(_, value)| value)));
                 prop_assert!(map.iter().map(|(key, value)| (*key, *value)).eq(list.clone()));

@@ -9,6 +9,7 @@ use crate::counters::sum_destination;
 use crate::destination::Destination;
 use crate::director::Director;
 use crate::estimator::Estimator;
+use crate::hash::FlowHasher;
 use crate::operations::{DestinationRow, ServiceRow, Stats};
 use crate::route::Hop;
 use crate::sched::{Candidates, Change, Rounds, Scheduler, Weights};
@@ -41,6 +42,8 @@ pub(super) type End = (IpAddr, u16);
 struct Pending {
     /// Something changed.
     is_any: bool,
+    /// The list of real servers did, or where they are, or how packets get there.
+    is_list: bool,
     /// A scheduler begins, with these weights.
     start: Option<Rounds>,
     /// Destinations were added, removed or edited since then, or since workers saw it last.
@@ -129,6 +132,7 @@ impl ServiceRecord {
             self.weights.add(record.destination.weight);
         }
         self.destinations.insert(record.end(), record);
+        self.pending.is_list = true;
         self.note(None);
     }
 
@@ -142,6 +146,7 @@ impl ServiceRecord {
                 (true, true) => self.weights.add(destination.weight),
             }
         }
+        self.pending.is_list |= record.destination.method != to.method;
         record.destination = to;
         let (id, hop) = (record.id, record.hop);
         self.note(None);
@@ -158,6 +163,7 @@ impl ServiceRecord {
             self.weights.remove(record.destination.weight);
         }
         self.departed = self.departed.plus(record.stats(director));
+        self.pending.is_list = true;
         self.note(Some((record.id, before)));
         Some(record)
     }
@@ -174,8 +180,9 @@ impl ServiceRecord {
     }
 
     fn start_scheduler(&mut self) {
-        let start = Some(self.weights.rounds());
-        self.pending = Pending { is_any: true, start, changes: Vec::new() };
+        self.pending.is_any = true;
+        self.pending.start = Some(self.weights.rounds());
+        self.pending.changes.clear();
     }
 
     /// The scheduler is to learn of a change.
@@ -184,12 +191,33 @@ impl ServiceRecord {
         self.pending.changes.push(Change { removed, rounds: self.weights.rounds() });
     }
 
-    /// Makes what workers are to see, if something changed.
-    pub(super) fn refresh(&mut self, director: &Director) {
-        let Pending { is_any, start, changes } = std::mem::take(&mut self.pending);
-        if !is_any {
-            return;
+    /// Makes what workers are to see, if something changed. Says whether its real servers did.
+    pub(super) fn refresh(&mut self, director: &Director) -> bool {
+        let pending = std::mem::take(&mut self.pending);
+        if !pending.is_any {
+            return false;
         }
+        let same = self.path.as_deref().filter(|_| !pending.is_list);
+        let (ids, servers) = match same {
+            Some(path) => (Arc::clone(&path.destinations), Arc::clone(&path.servers)),
+            None => self.list(),
+        };
+        let candidates = Candidates { ids: &ids, servers: &servers, slots: &director.slots };
+        let scheduler = self.scheduler_after(&pending, candidates, director.hasher);
+        // With the same list and the same scheduler every destination knows its place.
+        if same.is_none() || pending.start.is_some() {
+            candidates.arrange(scheduler.is_indexed());
+        }
+        let path = match same {
+            Some(path) => path.with(&self.service, scheduler),
+            None => VirtualService::new(&self.service, scheduler, ids, servers),
+        };
+        self.path = Some(Arc::new(path));
+        pending.is_list
+    }
+
+    /// The real servers that connections can be scheduled to, newest first.
+    fn list(&self) -> (Arc<[DestinationId]>, Arc<[RealServer]>) {
         let newest_first = self.destinations.values().rev();
         let (ids, servers): (Vec<_>, Vec<_>) = newest_first
             .filter(|record| support::is_reachable(&record.destination))
@@ -198,22 +226,27 @@ impl ServiceRecord {
                 (record.id, RealServer { address: address.into(), port, method })
             })
             .unzip();
-        let candidates = Candidates { ids: &ids, servers: &servers, slots: &director.slots };
-        let scheduler = match (&self.path, start) {
+        (ids.into(), servers.into())
+    }
+
+    fn scheduler_after(
+        &self,
+        pending: &Pending,
+        now: Candidates<'_>,
+        hasher: FlowHasher,
+    ) -> Arc<Scheduler> {
+        let changes = pending.changes.as_slice();
+        match (self.path.as_deref(), pending.start) {
             (Some(path), None) if changes.is_empty() => Arc::clone(&path.scheduler),
             (Some(path), None) => {
-                Arc::new(path.scheduler.changed(&changes, &path.destinations, candidates))
+                Arc::new(path.scheduler.changed(changes, &path.destinations, now))
             }
             (_, start) => {
-                let history = (start.unwrap_or_else(|| self.weights.rounds()), changes.as_slice());
-                let name = &self.service.scheduler;
-                let scheduler = Scheduler::begin(name, history, candidates, director.hasher);
+                let history = (start.unwrap_or_else(|| self.weights.rounds()), changes);
+                let scheduler = Scheduler::begin(&self.service.scheduler, history, now, hasher);
                 Arc::new(scheduler.unwrap_or(Scheduler::None))
             }
-        };
-        candidates.arrange(scheduler.is_indexed());
-        let path = VirtualService::new(&self.service, scheduler, ids.into(), servers.into());
-        self.path = Some(Arc::new(path));
+        }
     }
 
     /// The service's scheduler.
@@ -383,5 +416,31 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Pictures share the index of NAT servers only as long as it is right.
+    #[test]
+    fn nat_servers_are_those_of_the_services_there_are() {
+        let mut control = control();
+        let mut after = |line: &str| {
+            let outcome = execute(&restore_words(line), &[], &mut control, &Numeric);
+            assert_eq!((outcome.exit, outcome.stderr.as_str()), (0, ""), "{line}");
+            control.publish();
+            let services = &control.director.snapshot.load_full().services;
+            let is_known =
+                |last: u32| services.has_nat_server(6, Address::v4(0x0a00_0200 + last), 80);
+            (is_known(1), is_known(2))
+        };
+        let web = "-t 10.0.0.100:80";
+        assert_eq!(after(&format!("-A {web}")), (false, false));
+        assert_eq!(after(&format!("-a {web} -r 10.0.2.1 -m")), (true, false));
+        assert_eq!(after(&format!("-a {web} -r 10.0.2.2 -g")), (true, false));
+        assert_eq!(after(&format!("-e {web} -r 10.0.2.2 -g -w 5")), (true, false));
+        assert_eq!(after(&format!("-e {web} -r 10.0.2.2 -m -w 5")), (true, true));
+        assert_eq!(after(&format!("-E {web} -s rr")), (true, true));
+        assert_eq!(after(&format!("-e {web} -r 10.0.2.1 -i")), (false, true));
+        assert_eq!(after(&format!("-d {web} -r 10.0.2.2")), (false, false));
+        assert_eq!(after(&format!("-a {web} -r 10.0.2.2 -m")), (false, true));
+        assert_eq!(after("-C"), (false, false));
     }
 }

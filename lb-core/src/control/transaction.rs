@@ -363,9 +363,9 @@ mod tests {
                 }
             });
             let before = picture(&atomic);
-            prop_assert_eq!(atomic.rehearse(&batch).err(), first_refused.clone());
+            prop_assert_eq!(&atomic.rehearse(&batch).err(), &first_refused);
             prop_assert_eq!(&picture(&atomic), &before);
-            prop_assert_eq!(atomic.apply_all(&batch).err(), first_refused.clone());
+            prop_assert_eq!(&atomic.apply_all(&batch).err(), &first_refused);
             let after = if first_refused.is_some() { before } else { picture(&one_by_one) };
             prop_assert_eq!(picture(&atomic), after);
         }
