@@ -21,7 +21,10 @@ pub struct HelpWord {
 }
 
 /// Options that only sluiceadm has.
-const OWN: &[(&str, &str)] = &[("atomic", "with --restore: run all lines or none")];
+const OWN: &[(&str, &str)] = &[
+    ("atomic", "with --restore: run all lines or none"),
+    ("full", "with --save: also what ipvsadm's format loses"),
+];
 
 /// What `-h` prints but for its first line.
 pub const fn usage() -> &'static str {
