@@ -22,6 +22,7 @@ mod flow_state;
 mod free_list;
 mod key;
 mod limbo;
+mod storage;
 mod table;
 
 pub use bucket::Bucket;
@@ -30,4 +31,5 @@ pub use entry_cache::EntryCache;
 pub use flow_state::FlowState;
 pub use key::{FlowKey, ReplyKey};
 pub use limbo::Limbo;
-pub use table::{FlowId, FlowTable, Inserted, Storage};
+pub use storage::Storage;
+pub use table::{FlowId, FlowTable, Inserted};

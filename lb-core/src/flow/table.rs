@@ -11,6 +11,7 @@ use super::entry::{self, Cold, Entry, NewFlow};
 use super::flow_state::FlowState;
 use super::free_list::FreeList;
 use super::key::{FlowKey, ReplyKey, kind};
+use super::storage::Storage;
 use crate::address::Address;
 use crate::hash::FlowHasher;
 use crate::prefetch;
@@ -35,42 +36,8 @@ impl FlowId {
     }
 }
 
-/// Flows that a bucket holds on average when the table is full.
-const LOAD: usize = 4;
-
 /// Overflow buckets that may hang on one bucket: bounds every walk, whoever chose the keys.
-const CHAIN_MAX: usize = 8;
-
-/// Memory of a table, given by the caller: zero-filled, living as long as the process, so that
-/// it can be huge pages or a shared memory file.
-#[derive(Clone, Copy, Debug)]
-pub struct Storage {
-    pub buckets: &'static [Bucket],
-    pub entries: &'static [Entry],
-    pub cold: &'static [Cold],
-}
-
-impl Storage {
-    /// How many buckets and entries (hot and cold each) a table for `flows_max` flows needs.
-    pub const fn needed(flows_max: usize) -> (usize, usize) {
-        let home = Self::home_buckets(flows_max);
-        (home + home / 8 + CHAIN_MAX, flows_max + 1)
-    }
-
-    const fn home_buckets(flows_max: usize) -> usize {
-        let wanted = flows_max.div_ceil(LOAD).next_power_of_two();
-        if wanted < 16 { 16 } else { wanted }
-    }
-
-    /// Storage from the heap that is never freed: for tests and tools.
-    pub fn leaked(flows_max: usize) -> Self {
-        fn zeroed<T: Default>(count: usize) -> &'static [T] {
-            Box::leak((0..count).map(|_| T::default()).collect())
-        }
-        let (buckets, entries) = Self::needed(flows_max);
-        Self { buckets: zeroed(buckets), entries: zeroed(entries), cold: zeroed(entries) }
-    }
-}
+pub(super) const CHAIN_MAX: usize = 8;
 
 /// What [`FlowTable::insert`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
