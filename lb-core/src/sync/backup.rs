@@ -4,6 +4,7 @@ use super::master::THRESHOLD;
 use super::message::{self, Flags, Record};
 use crate::clock::Tick;
 use crate::connection::Connections;
+use crate::destination::ForwardingMethod as Method;
 use crate::director::Director;
 use crate::flow::{FlowId, FlowState, NewFlow};
 use crate::protocol::Protocol;
@@ -14,6 +15,9 @@ use crate::virtual_service::{Engine, RealServer, VirtualService};
 
 /// Seconds that a template lives whose message does not say (`IP_VS_SYNC_CONN_TIMEOUT`).
 const TEMPLATE_S: u32 = 180;
+
+/// Longest timeout that is believed, seconds: that of `-p` and `--set`.
+const TIMEOUT_MAX_S: u32 = 31 * 24 * 60 * 60;
 
 /// What becomes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +151,7 @@ fn server_at(
     record: &Record,
     port: u16,
 ) -> Option<(DestinationId, RealServer)> {
-    let mut pairs = service.destinations.iter().zip(&service.servers);
+    let mut pairs = service.destinations.iter().zip(service.servers.iter());
     let (id, server) =
         pairs.find(|(_, server)| server.address == record.server && server.port == port)?;
     Some((*id, *server))
@@ -163,7 +167,7 @@ fn new_flow(
     now: Tick,
 ) -> NewFlow {
     let is_template = record.flags.has(Flags::TEMPLATE);
-    let method = found.map_or(method_of(record), |(_, server)| server.method);
+    let method = found.map_or_else(|| method_of(record), |(_, server)| server.method);
     let mut state = if is_template {
         FlowState::template(method)
     } else {
@@ -199,11 +203,7 @@ fn new_flow(
     }
 }
 
-/// Longest timeout that is believed, seconds: that of `-p` and `--set`.
-const TIMEOUT_MAX_S: u32 = 31 * 24 * 60 * 60;
-
-fn method_of(record: &Record) -> crate::destination::ForwardingMethod {
-    use crate::destination::ForwardingMethod as Method;
+fn method_of(record: &Record) -> Method {
     match record.flags.0 & 7 {
         0 => Method::Masquerading,
         1 => Method::Local,

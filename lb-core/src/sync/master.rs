@@ -162,7 +162,6 @@ fn stage(protocol: u8, state: FlowState) -> Stage {
 }
 
 /// A number for a key and what of the state stays; never 0.
-#[expect(clippy::cast_possible_truncation, reason = "a piece of a hash")]
 fn tag(key: &FlowKey, state: FlowState) -> u32 {
     let [first, second] = key.words();
     let mixed = first ^ second.rotate_left(23) ^ u64::from(state.is_template());

@@ -238,10 +238,9 @@ fn connection(bytes: &[u8]) -> Connection {
         let (value, rest) = rest.split_at(length);
         fields.0 = rest;
         let known = kind & !OPTION_OPTIONAL;
-        if let Some(seen) = seen.get_mut(usize::from(known)).filter(|_| known != 0) {
-            if std::mem::replace(seen, true) {
-                return Connection::Malformed;
-            }
+        let before = seen.get_mut(usize::from(known)).filter(|_| known != 0);
+        if before.is_some_and(|seen| std::mem::replace(seen, true)) {
+            return Connection::Malformed;
         }
         match known {
             OPTION_SEQUENCES if length == SEQUENCES => {}
