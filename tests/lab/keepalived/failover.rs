@@ -55,15 +55,27 @@ fn wait_until_given_up(director: &Director<'_>) {
     });
 }
 
-/// Kills all processes of a host's keepalived. They are stopped before, or the children would hear
-/// of their parent's death and end in order.
+/// The processes of a host's keepalived: the parent, then its children.
+fn pids(lab: &Lab, host: &str) -> [String; 3] {
+    ["keepalived.pid", "checkers.pid", "vrrp.pid"].map(|file| {
+        let text = std::fs::read_to_string(file_of(lab, host, file)).expect("it writes them");
+        text.trim().to_owned()
+    })
+}
+
+/// Kills the parent; its children hear of that and end in order. All are gone then.
+fn kill_parent(lab: &Lab, host: &str) {
+    let pids = pids(lab, host);
+    lab.sh(&format!("kill -KILL {}", pids[0]));
+    pids.iter().for_each(|pid| lab.sh(&format!("lab_wait 20 lab_gone {pid}")));
+}
+
+/// Kills all processes at once. They are stopped before, or the children would end in order.
 fn kill_all(lab: &Lab, host: &str) {
-    let files = ["keepalived.pid", "checkers.pid", "vrrp.pid"];
-    let pid = |file| std::fs::read_to_string(file_of(lab, host, file)).expect("it writes them");
-    let pids = files.map(pid);
-    let pids = pids.each_ref().map(|pid| pid.trim()).join(" ");
-    lab.sh(&format!("kill -STOP {pids}"));
-    lab.sh(&format!("kill -KILL {pids}"));
+    let pids = pids(lab, host);
+    lab.sh(&format!("kill -STOP {}", pids.join(" ")));
+    lab.sh(&format!("kill -KILL {}", pids.join(" ")));
+    pids.iter().for_each(|pid| lab.sh(&format!("lab_wait 20 lab_gone {pid}")));
 }
 
 /// Moments in which requests may fail.
@@ -93,7 +105,7 @@ fn clients_go_on_when_a_keepalived_or_a_director_is_killed() {
     let mut first = member(&lab, "director");
     let second = member(&lab, "backup");
     let macs = [lab.mac("director", "dir0"), lab.mac("backup", "dir0")];
-    let keepalived = start(&lab, "director", &first);
+    let _keepalived = start(&lab, "director", &first);
     wait_for_owner(&first);
     let other = start(&lab, "backup", &second);
     other.daemon.wait_for("Entering BACKUP STATE");
@@ -105,7 +117,7 @@ fn clients_go_on_when_a_keepalived_or_a_director_is_killed() {
     let mut moments = Moments { visits: &visits, excuses: Vec::new() };
 
     moments.pass("keepalived of the master is killed", || {
-        keepalived.daemon.signal("KILL");
+        kill_parent(&lab, "director");
         wait_for_way(&lab, &visits, &second, &macs[1]);
     });
     let back = || {

@@ -32,8 +32,10 @@ impl<'lab> Daemon<'lab> {
     ) -> Self {
         let name = format!("{host}-{program}");
         let path = format!("$(command -v {program} || echo /usr/sbin/{program})");
-        lab.sh(&format!("lab_spawn {host} {name} {starter} {path} {arguments}"));
         let log = lab.dir().join(format!("{name}.log"));
+        // What one of that name has said before is nothing to wait for.
+        let _was_none = std::fs::remove_file(&log);
+        lab.sh(&format!("lab_spawn {host} {name} {starter} {path} {arguments}"));
         Self { lab, name, log }
     }
 
