@@ -55,8 +55,12 @@ impl Control {
             self.neighbours.remove_user(hop, id);
         }
         self.publish_path(destination, id, way);
-        if let Some(hop) = way.filter(|_| way != before) {
-            self.neighbours.add_user(hop, id, &self.director.slots);
+        match way {
+            Some(hop) if way != before => {
+                self.neighbours.add_user(hop, id, &self.director.slots);
+            }
+            Some(_) => {}
+            None => self.director.slots.get(id).set_next_hop(None),
         }
         way
     }
