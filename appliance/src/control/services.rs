@@ -8,7 +8,7 @@ use lb_core::destination::{ForwardingMethod, Tunnel, TunnelChecksum};
 use lb_core::interface::Interface;
 use lb_core::ipvsadm;
 use lb_core::operations::{
-    DaemonRow, DestinationRow, OperationError, Operations, Rates, Stats, TimeoutSettings,
+    DestinationRow, OperationError, Operations, Rates, Stats, TimeoutSettings,
 };
 use lb_core::service::{Family, Service, ServiceKey};
 use serde::Serialize;
@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::grammar::Output;
 use super::protocol::Answer;
 use super::report::{Report, Text, Tone, answer};
+use super::sync::DaemonLine;
 use crate::line;
 
 /// What a director serves.
@@ -120,17 +121,6 @@ struct Timeouts {
     udp_s: u32,
 }
 
-#[derive(Debug, Serialize)]
-struct DaemonLine {
-    role: &'static str,
-    interface: String,
-    sync_id: u8,
-    max_length: u16,
-    group: IpAddr,
-    port: u16,
-    ttl: u8,
-}
-
 /// Runs the verb: all services, or one.
 pub fn run(control: &Control, only: Option<&ServiceKey>, output: Output) -> Answer {
     match Services::of(control, only) {
@@ -166,14 +156,9 @@ impl Services {
                 })
                 .collect(),
             timeouts: Timeouts { tcp_s, tcp_fin_s, udp_s },
-            daemons: control.daemons().into_iter().map(daemon_line).collect(),
+            daemons: control.daemons().into_iter().map(DaemonLine::from).collect(),
         })
     }
-}
-
-fn daemon_line(row: DaemonRow) -> DaemonLine {
-    let DaemonRow { role, interface, sync_id, max_length, group, port, ttl } = row;
-    DaemonLine { role: role.name(), interface, sync_id, max_length, group, port, ttl }
 }
 
 fn service_line(service: &DetailedService, interfaces: &[Interface]) -> ServiceLine {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use lb_core::control::Control;
-use lb_core::operations::Operations;
+use lb_core::operations::{DaemonRow, Operations};
 use lb_core::sync::Tally;
 use serde::Serialize;
 
@@ -24,30 +24,29 @@ pub struct Synchronisation {
     malformed_datagrams: u64,
 }
 
+/// A running daemon.
 #[derive(Debug, Serialize)]
-struct DaemonLine {
-    role: &'static str,
-    interface: String,
-    sync_id: u8,
-    max_length: u16,
-    group: IpAddr,
-    port: u16,
-    ttl: u8,
+pub(super) struct DaemonLine {
+    pub(super) role: &'static str,
+    pub(super) interface: String,
+    pub(super) sync_id: u8,
+    pub(super) max_length: u16,
+    pub(super) group: IpAddr,
+    pub(super) port: u16,
+    pub(super) ttl: u8,
+}
+
+impl From<DaemonRow> for DaemonLine {
+    fn from(row: DaemonRow) -> Self {
+        let DaemonRow { role, interface, sync_id, max_length, group, port, ttl } = row;
+        Self { role: role.name(), interface, sync_id, max_length, group, port, ttl }
+    }
 }
 
 impl Synchronisation {
     /// As it is now.
     pub fn of(control: &Control) -> Self {
-        let daemons = control.daemons().into_iter().map(|row| DaemonLine {
-            role: row.role.name(),
-            interface: row.interface,
-            sync_id: row.sync_id,
-            max_length: row.max_length,
-            group: row.group,
-            port: row.port,
-            ttl: row.ttl,
-        });
-        let daemons = daemons.collect();
+        let daemons = control.daemons().into_iter().map(DaemonLine::from).collect();
         let Tally {
             sent_datagrams,
             sent_records,

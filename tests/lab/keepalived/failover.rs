@@ -55,9 +55,12 @@ fn wait_until_given_up(director: &Director<'_>) {
     });
 }
 
+/// Where its processes write their ids.
+const FILES: [&str; 3] = ["keepalived.pid", "checkers.pid", "vrrp.pid"];
+
 /// The processes of a host's keepalived: the parent, then its children.
 fn pids(lab: &Lab, host: &str) -> [String; 3] {
-    ["keepalived.pid", "checkers.pid", "vrrp.pid"].map(|file| {
+    FILES.map(|file| {
         let text = std::fs::read_to_string(file_of(lab, host, file)).expect("it writes them");
         text.trim().to_owned()
     })
@@ -67,7 +70,7 @@ fn pids(lab: &Lab, host: &str) -> [String; 3] {
 fn kill_parent(lab: &Lab, host: &str) {
     let pids = pids(lab, host);
     lab.sh(&format!("kill -KILL {}", pids[0]));
-    pids.iter().for_each(|pid| lab.sh(&format!("lab_wait 20 lab_gone {pid}")));
+    forget(lab, host, &pids);
 }
 
 /// Kills all processes at once. They are stopped before, or the children would end in order.
@@ -75,7 +78,17 @@ fn kill_all(lab: &Lab, host: &str) {
     let pids = pids(lab, host);
     lab.sh(&format!("kill -STOP {}", pids.join(" ")));
     lab.sh(&format!("kill -KILL {}", pids.join(" ")));
+    forget(lab, host, &pids);
+}
+
+/// Waits until they have ended, and takes their files away: the next keepalived would not start
+/// while one of them is a zombie that nobody has waited for yet.
+fn forget(lab: &Lab, host: &str, pids: &[String; 3]) {
     pids.iter().for_each(|pid| lab.sh(&format!("lab_wait 20 lab_gone {pid}")));
+    for file in FILES {
+        // One that ended in order has taken its own away.
+        let _was_there = std::fs::remove_file(file_of(lab, host, file));
+    }
 }
 
 /// Moments in which requests may fail.
