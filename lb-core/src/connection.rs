@@ -1,4 +1,7 @@
 //! Stage 4: what a packet does to its connection, or that it begins one.
+//!
+//! What a packet of a known connection goes through is always inlined: a program that also
+//! rehearses packets (`explain`) has two callers of it, and the compiler would make it calls.
 
 use crate::burst::Burst;
 use crate::counters::WorkerCounters;
@@ -62,7 +65,7 @@ impl Connections {
     /// Finds the packet's connection, or begins one, and moves its state.
     ///
     /// The order of questions is `ip_vs_in_hook`'s.
-    #[inline]
+    #[inline(always)]
     pub fn decide(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
         let &Burst { director, snapshot, .. } = burst;
         if !snapshot.punt_rules.is_empty() && snapshot.punts(packet) {
@@ -78,7 +81,7 @@ impl Connections {
     }
 
     /// A packet from the client of a connection.
-    #[inline]
+    #[inline(always)]
     fn decide_known(&mut self, burst: &Burst<'_>, packet: &mut Packet, id: FlowId) -> Decision {
         let &Burst { director, snapshot, counters, now, .. } = burst;
         let entry = director.flows.entry(id);
@@ -109,7 +112,7 @@ impl Connections {
 
     /// A packet that is for nobody here by its destination: from a real server to a client, or
     /// merely on its way.
-    #[inline]
+    #[inline(always)]
     fn decide_reply(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Decision {
         self.find_way_back(burst, packet).unwrap_or_else(|| self.pass_on(burst, packet))
     }
@@ -134,7 +137,7 @@ impl Connections {
     }
 
     /// The connection of a packet from a NAT server, moved; `None` where there is none.
-    #[inline]
+    #[inline(always)]
     fn find_way_back(&mut self, burst: &Burst<'_>, packet: &mut Packet) -> Option<Decision> {
         let &Burst { director, snapshot, counters, now, .. } = burst;
         if packet.ttl <= 1 {
@@ -328,7 +331,7 @@ impl Connections {
 }
 
 /// The entry that stage 3 guessed, or what the table says.
-#[inline]
+#[inline(always)]
 fn find(director: &Director, packet: &Packet) -> Option<FlowId> {
     let key = packet.key();
     if packet.flow.is_some() && director.flows.is(packet.flow, &key) {
@@ -337,7 +340,7 @@ fn find(director: &Director, packet: &Packet) -> Option<FlowId> {
     director.flows.find(packet.hash, &key)
 }
 
-#[inline]
+#[inline(always)]
 fn find_reply(director: &Director, packet: &Packet) -> Option<FlowId> {
     let key = packet.reply_key();
     if packet.flow.is_some() && director.flows.is_reply(packet.flow, &key) {
@@ -361,7 +364,7 @@ fn is_call(burst: &Burst<'_>, packet: &Packet) -> bool {
 
 /// Whether the packet is one that begins anew on a connection that is as good as over
 /// (`conn_reuse_mode`, `is_new_conn` in `ip_vs_in_hook`).
-#[inline]
+#[inline(always)]
 fn begins_anew(
     id: FlowId,
     state: FlowState,

@@ -249,7 +249,7 @@ impl Burst<'_> {
     }
 
     /// 3: which entry, by its tag; asks for its line.
-    #[inline]
+    #[inline(always)]
     fn find(&self, packet: &mut Packet) {
         if packet.class == Class::Flow {
             packet.flow = self.director.flows.candidate(packet.hash);
@@ -288,7 +288,7 @@ impl Burst<'_> {
     }
 
     /// What a decision makes of a packet, and of the fragments behind it.
-    #[inline]
+    #[inline(always)]
     fn class_of(&self, packet: &Packet, decision: Decision) -> Class {
         if packet.is_fragment {
             let course = Course::of(self.director, packet, decision);
