@@ -21,6 +21,7 @@ use lb_core::interface::{Interface, InterfaceId};
 use lb_core::marks::MarksError;
 
 use crate::assemble;
+use crate::capture::tap::Taps;
 use crate::clock::TickClock;
 use crate::config::{Config, IdleMode};
 use crate::control::audit::{Audit, Door, Who};
@@ -74,12 +75,14 @@ pub fn run(path: &Path) -> Result<()> {
     let control = Arc::new(Mutex::new(control));
     let neighbourhood = Arc::new(Neighbourhood::new(thread::current()));
     let director = Arc::clone(lock(&control).director());
+    let taps = Arc::<Taps>::default();
     let crew = Crew {
         config: &config,
         director,
         ports: &ports,
         kernel: &kernel,
         neighbourhood: &neighbourhood,
+        taps: &taps,
         clock,
         is_stopping: &is_stopping,
     };
@@ -104,6 +107,7 @@ pub fn run(path: &Path) -> Result<()> {
         audit: Arc::clone(&audit),
         budget: Budget::default(),
         explainer: Mutex::default(),
+        taps: Arc::clone(&taps),
     });
     signal::serve(hangups, Arc::clone(&commands)).context("SIGHUP has no thread")?;
     doors.serve(commands)?;
@@ -215,6 +219,7 @@ struct Crew<'a> {
     ports: &'a Ports,
     kernel: &'a KernelInterfaces,
     neighbourhood: &'a Arc<Neighbourhood>,
+    taps: &'a Arc<Taps>,
     clock: TickClock,
     is_stopping: &'a Arc<AtomicBool>,
 }
@@ -247,6 +252,7 @@ impl Crew<'_> {
                 to_kernel,
                 // The first worker takes it.
                 from_kernel: from_kernel.take(),
+                taps: Arc::clone(self.taps),
                 clock: self.clock,
                 idle: self.idle(),
                 is_stopping: Arc::clone(self.is_stopping),

@@ -19,6 +19,7 @@
 
 pub mod arguments;
 pub mod assemble;
+pub mod capture;
 pub mod captured_frame;
 pub mod clock;
 pub mod config;

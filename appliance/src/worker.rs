@@ -11,6 +11,7 @@ use lb_core::course::Course;
 use lb_core::director::Director;
 use lb_core::drops::DropReason;
 use lb_core::fragment::Early;
+use lb_core::frame::Frame;
 use lb_core::interface::InterfaceId;
 use lb_core::neighbour::NeighbourSeen;
 use lb_core::route::Hop;
@@ -18,6 +19,9 @@ use lb_core::slots::DestinationId;
 use lb_core::waiting::Waiting;
 use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
 
+use crate::capture::record::Fate;
+use crate::capture::tap::Taps;
+use crate::capture::tapper::Tapper;
 use crate::clock::TickClock;
 use crate::dpdk::{Burst, DropList, MBUFS_MAX, Mbuf, Mempool, RxQueue, TxBuffer};
 use crate::idle::Idle;
@@ -49,6 +53,8 @@ pub struct Equipment {
     /// What the host's kernel sends: for the worker that sends it, and the frames of the control
     /// plane.
     pub from_kernel: Option<FromKernel>,
+    /// Captures under way.
+    pub taps: Arc<Taps>,
     pub clock: TickClock,
     pub idle: Idle,
     pub is_stopping: Arc<AtomicBool>,
@@ -89,12 +95,28 @@ struct Ways {
     send: Vec<TxBuffer>,
     ports: Arc<[usize]>,
     pools: Vec<Mempool>,
+    tapper: Tapper,
 }
 
 impl Ways {
     #[inline]
     fn push(&mut self, interface: InterfaceId, mbuf: Mbuf) {
         self.send[self.ports[usize::from(interface.0)]].push(mbuf);
+    }
+
+    /// The same for a frame that is none of the burst as it was received.
+    fn push_other(&mut self, interface: InterfaceId, mbuf: Mbuf, fate: Fate) {
+        self.tap(&Verdict::Send(interface), &mbuf, fate);
+        self.push(interface, mbuf);
+    }
+
+    /// Captures a frame that is none of the burst as it was received, if it leaves.
+    fn tap(&self, verdict: &Verdict, mbuf: &Mbuf, fate: Fate) {
+        if let Verdict::Send(interface) = *verdict
+            && self.tapper.is_on()
+        {
+            self.tapper.sent(interface, fate, mbuf.bytes());
+        }
     }
 }
 
@@ -122,7 +144,7 @@ impl Surroundings for Around<'_> {
         let Some(mut mbuf) = Mbuf::alloc(pool) else { return false };
         let is_copied = mbuf.copy_parts(parts);
         if is_copied {
-            self.ways.push(interface, mbuf);
+            self.ways.push_other(interface, mbuf, Fate::Made);
         }
         is_copied
     }
@@ -138,7 +160,7 @@ impl PacketWorker {
             number,
             receive,
             outputs: Outputs {
-                ways: Ways { send, ports, pools },
+                ways: Ways { send, ports, pools, tapper: Tapper::new(equipment.taps, number) },
                 to_kernel: equipment.to_kernel,
                 dropped: DropList::new(),
                 waiting: Waiting::new(equipment.waiting_max),
@@ -166,6 +188,7 @@ impl PacketWorker {
     /// One turn: each queue once, then everything that waits. Returns whether there was work.
     fn turn(&mut self) -> bool {
         self.core.boundary();
+        self.outputs.ways.tapper.look();
         let now = self.clock.now();
         let mut frames = 0;
         for (interface, queue) in &self.receive {
@@ -174,10 +197,19 @@ impl PacketWorker {
                 continue;
             }
             frames += received;
+            let is_tapped = self.outputs.ways.tapper.is_on();
+            if is_tapped {
+                let frames = self.burst.frames().iter().map(Frame::bytes);
+                self.outputs.ways.tapper.keep(frames);
+            }
             let mut around =
                 Around { ways: &mut self.outputs.ways, neighbourhood: &self.neighbourhood };
             let bytes = self.burst.frames_mut();
             self.core.process(*interface, now, bytes, &mut self.verdicts, &mut around);
+            if is_tapped {
+                let packets = self.core.packets().iter().zip(self.burst.frames());
+                self.outputs.ways.tapper.judge(*interface, packets, &self.verdicts);
+            }
             let counters = &self.director.counters[self.number];
             for (mbuf, verdict) in self.burst.drain().zip(&self.verdicts) {
                 self.outputs.settle(mbuf, *verdict, now, counters);
@@ -211,6 +243,7 @@ impl PacketWorker {
         for (mut frame, course) in followers.drain(..) {
             let mut around = Around { ways: &mut outputs.ways, neighbourhood };
             let verdict = core.follow(&course, now, &mut frame, &mut around);
+            outputs.ways.tap(&verdict, &frame, Fate::Released);
             outputs.settle(frame, verdict, now, counters);
         }
         outputs.followers = followers;
@@ -223,7 +256,7 @@ impl PacketWorker {
             self.core.pictures(),
             now,
             &self.director.counters[self.number],
-            |frame, interface| ways.push(interface, frame),
+            |frame, interface| ways.push_other(interface, frame, Fate::Released),
             |frame| dropped.push(frame),
         );
     }
@@ -239,7 +272,8 @@ impl PacketWorker {
         }
         let (core, Outputs { ways, dropped, .. }) = (&mut self.core, &mut self.outputs);
         let hear = |from, mbuf: &mut Mbuf| core.hear(from, now, mbuf).is_ok();
-        sent |= from_kernel.relay(hear, |port, mbuf| ways.push(port, mbuf), dropped) > 0;
+        let send = |port, mbuf| ways.push_other(port, mbuf, Fate::FromKernel);
+        sent |= from_kernel.relay(hear, send, dropped) > 0;
         sent
     }
 
@@ -270,7 +304,9 @@ impl Outputs {
         counters: &lb_core::counters::WorkerCounters,
     ) {
         match verdict {
-            Verdict::Send(interface) => self.ways.push(interface, mbuf),
+            Verdict::Send(interface) | Verdict::Answer(interface, _) => {
+                self.ways.push(interface, mbuf)
+            }
             Verdict::Wait(pending) => {
                 if let Some(oldest) = self.waiting.push(mbuf, pending, now, counters) {
                     self.dropped.push(oldest);

@@ -46,6 +46,9 @@ const AHEAD: usize = 16;
 pub enum Verdict {
     /// Ready to leave by this interface.
     Send(InterfaceId),
+    /// The frame has become an answer to itself, ready to leave by this interface; with the reason
+    /// where what it was is dropped.
+    Answer(InterfaceId, Option<DropReason>),
     /// Ready but for its link-layer header, as its next hop is not resolved: belongs into
     /// [`crate::waiting::Waiting`]. Not counted yet.
     Wait(Pending),
@@ -100,9 +103,9 @@ impl Worker {
         (self.snapshot.load(), self.ways.load())
     }
 
-    /// What the stages found out about the first frame of the last burst.
-    pub(crate) const fn first_packet(&self) -> &Packet {
-        &self.packets[0]
+    /// What the stages found out about each frame of the last burst; what is behind is older.
+    pub const fn packets(&self) -> &[Packet; BURST_MAX] {
+        &self.packets
     }
 
     /// Takes a burst of frames that came in by one port through all stages. `from` is the
@@ -359,7 +362,7 @@ impl Burst<'_> {
             Outcome::Early(datagram, until) => Verdict::Hold(datagram, until),
             Outcome::Answered => {
                 self.counters.answered.add(1);
-                Verdict::Send(packet.interface)
+                Verdict::Answer(packet.interface, None)
             }
             Outcome::Punted => {
                 self.counters.punted.add(1);

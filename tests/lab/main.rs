@@ -18,6 +18,7 @@ mod support {
 }
 
 mod access; // users, groups, and what they may do
+mod capture; // what passes, with what becomes of it
 mod connections; // half-closed, reset and reused connections; servers that go away
 mod daemons; // BIRD and keepalived beside the director
 mod fragments; // of datagrams that are larger than the wire allows

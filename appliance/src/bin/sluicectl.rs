@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use appliance::control::grammar::{CommandLine, ExplainWords, Output, Verb};
 use appliance::control::{client, socket_path};
-use appliance::{captured_frame, drain, exec, manual};
+use appliance::{capture, captured_frame, drain, exec, manual};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -36,6 +36,9 @@ fn main() -> ExitCode {
                 2
             });
         return ExitCode::from(code);
+    }
+    if let Verb::Capture(words) = &line.verb {
+        return capture::client::run(&socket_path(line.socket.clone()), words, line.output.json);
     }
     let mut words = vec!["sluicectl".to_owned()];
     if has_colour {

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 use lb_core::control::{Clients, FlowFilter, FlowProtocol, ServerEnd, StateName};
 use lb_core::protocol::Protocol;
@@ -17,6 +17,7 @@ use lb_core::wire::sctp::ChunkType;
 use lb_core::wire::tcp::Flags;
 
 use super::flows::LIMIT_MAX;
+use crate::capture::FRAME_MAX;
 use crate::manual::Program;
 use crate::version;
 
@@ -63,6 +64,8 @@ pub enum Verb {
     },
     /// What would become of a packet, and why; changes nothing
     Explain(ExplainWords),
+    /// Packets as they come and go with what becomes of them, for tcpdump and Wireshark
+    Capture(CaptureWords),
     /// Takes new connections from a real server: weight 0 wherever it serves
     Drain(DrainWords),
     /// Ports with their devices, links and counters
@@ -252,6 +255,34 @@ pub struct DrainWords {
     pub look: bool,
 }
 
+/// `capture`
+#[derive(Args, Clone, Debug)]
+pub struct CaptureWords {
+    /// Only of this port, or this VLAN
+    #[arg(short = 'i', long, value_name = "PORT")]
+    pub interface: Option<String>,
+    /// Ends after so many packets
+    #[arg(short = 'c', long, value_name = "PACKETS", value_parser = value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Writes a file in pcapng's format; -: to standard output
+    #[arg(short = 'w', long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// Bytes of each frame
+    #[arg(short = 's', long, value_name = "BYTES", default_value_t = FRAME_MAX as u32,
+          value_parser = value_parser!(u32).range(14..=FRAME_MAX as i64))]
+    pub snaplen: u32,
+    /// KiB of memory for each worker in which packets wait to be sent
+    #[arg(short = 'B', long, value_name = "KIB", default_value_t = 4096,
+          value_parser = value_parser!(u32).range(32..=1 << 20))]
+    pub buffer: u32,
+    /// The filter as a program: what `tcpdump -ddd` prints, with commas between the lines
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "filter")]
+    pub program: Option<String>,
+    /// The packets that are wanted, in tcpdump's words (pcap-filter(7))
+    #[arg(trailing_var_arg = true)]
+    pub filter: Vec<String>,
+}
+
 /// `explain`
 #[derive(Args, Clone, Debug)]
 pub struct ExplainWords {
@@ -384,6 +415,8 @@ impl Verb {
             Self::Settings { action } => matches!(action, Some(SettingAction::Set { .. })),
             Self::Flows { action, .. } => *action == FlowAction::Kill,
             Self::Explain(_) => false,
+            // It shows what is in packets, which is not for those who may only look.
+            Self::Capture(_) => true,
             Self::Drain(words) => !words.look,
             Self::Set { .. } => true,
         }
@@ -444,6 +477,7 @@ mod tests {
             "flows kill --all",
             "drain 10.0.0.1",
             "drain 10.0.0.1 --undo",
+            "capture -c 1 tcp port 80",
         ];
         for line in changing {
             assert!(verb(line).changes(), "{line}");

@@ -68,6 +68,14 @@ pub struct FlowGroup {
     pub is_template: bool,
 }
 
+/// The real server that a slot belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotOwner {
+    pub service: ServiceKey,
+    pub address: IpAddr,
+    pub port: u16,
+}
+
 /// What an attempt to end connections has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Killed {
@@ -239,6 +247,21 @@ impl Control {
         let removed = self.trash.rows().map(|(key, _, _, id)| (id, *key));
         let present = self.services.values().flat_map(|record: &ServiceRecord| {
             record.servers().map(|(_, id, _)| (id, *record.key()))
+        });
+        removed.chain(present).collect()
+    }
+
+    /// The real server of each slot in use, and its service.
+    pub fn owners_of_slots(&self) -> HashMap<DestinationId, SlotOwner> {
+        let removed = self
+            .trash
+            .rows()
+            .map(|(key, address, port, id)| (id, SlotOwner { service: *key, address, port }));
+        let present = self.services.values().flat_map(|record: &ServiceRecord| {
+            record.servers().map(|(server, id, _)| {
+                let (address, port) = (server.address, server.port);
+                (id, SlotOwner { service: *record.key(), address, port })
+            })
         });
         removed.chain(present).collect()
     }
