@@ -136,7 +136,8 @@ fn a_capture_tells_what_becomes_of_each_packet() {
 fn captures_end_with_their_clients_and_lose_packets_rather_than_traffic() {
     let lab = Lab::two_segments().with_web_at(8080);
     let config = Config::two_ports().with(&format!("-t {VIP}:80"), "rr", &["10.0.20.83:8080 -m"]);
-    let director = Director::start(&lab, &config);
+    let eal = "{ memory: 128M, hugepages: off, attach: telemetry }".to_owned();
+    let mut director = Director::start(&lab, &Config { eal, ..config });
     let begin = |words: &str| {
         let mut stream = UnixStream::connect(director.socket()).expect("it listens");
         writeln!(stream, "{words}").expect("it reads");
@@ -199,4 +200,12 @@ fn captures_end_with_their_clients_and_lose_packets_rather_than_traffic() {
     child.stdout.take().expect("piped").read_to_string(&mut rows).expect("text");
     assert_eq!(rows.lines().count(), 4, "{rows}");
     assert!(rows.lines().all(|row| row.contains("; worker 0, ")), "{rows}");
+
+    // DPDK's own view, and nothing of it is left behind.
+    let prefix = format!("sluice-{}", director.pid());
+    let ask = format!("echo /ethdev/list | dpdk-telemetry.py -f {prefix}");
+    let told = lab.run("director", &ask);
+    assert!(told.contains(r#"{"/ethdev/list": [0, 1]}"#), "{told}");
+    assert!(director.signal("TERM").success());
+    assert!(!std::path::Path::new("/var/run/dpdk").join(&prefix).exists());
 }

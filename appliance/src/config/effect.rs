@@ -110,6 +110,7 @@ static PLAIN: &[Plain] = &[
     plain(&keys::CONTROL_AUDIT, Restart, |c| c.control.audit.to_string()),
     plain(&keys::EAL_MEMORY, Restart, |c| show_size(c.eal.memory_bytes)),
     plain(&keys::EAL_HUGEPAGES, Restart, |c| c.eal.hugepages.name().to_owned()),
+    plain(&keys::EAL_ATTACH, Restart, |c| c.eal.attach.name().to_owned()),
     plain(&keys::EAL_EXTRA, Restart, |c| list(&c.eal.extra)),
     plain(&keys::WORKERS, Restart, |c| match &c.workers {
         Workers::Auto => "auto".to_owned(),
@@ -226,6 +227,7 @@ mod tests {
         ("control.audit", "control: { audit: /var/log/sluice.log }", Restart),
         ("eal.memory", "eal: { memory: 512M }", Restart),
         ("eal.hugepages", "eal: { hugepages: off }", Restart),
+        ("eal.attach", "eal: { attach: telemetry }", Restart),
         ("eal.extra", "eal: { extra: [--no-pci] }", Restart),
         ("workers", "workers: [1]", Restart),
         ("idle.mode", "idle: { mode: poll }", Restart),

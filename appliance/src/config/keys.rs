@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lb_core::settings::{SWITCHES, Switch, Values};
 
+use super::attach::Attach;
 use super::effect::Effect;
 use super::settings::{Hugepages, IdleMode};
 use super::values::{show_duration, show_size};
@@ -230,6 +231,8 @@ keys! {
         "memory for packets, a whole number of MiB";
     EAL_HUGEPAGES: "eal.hugepages", Kind::Choice(Hugepages::NAMES), Value("auto"),
         "huge pages: where the machine has them, never start without, never use them";
+    EAL_ATTACH: "eal.attach", Kind::Choice(Attach::NAMES), Value("off"),
+        "which of DPDK's own programs may look at the running director: [capture](capture.md)";
     EAL_EXTRA: "eal.extra", Kind::Texts, Empty,
         "raw EAL arguments, put behind the director's own";
 

@@ -18,6 +18,7 @@
 //! Nothing here knows DPDK: a configuration can be checked on any machine.
 
 mod addresses;
+mod attach;
 mod effect;
 mod error;
 mod interfaces;
@@ -42,6 +43,7 @@ use std::path::Path;
 
 use lb_core::ipvsadm::Names;
 
+pub use attach::Attach;
 pub use effect::{Changed, Effect, changed};
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use keys::{Fallback, Key, Kind, keys, markdown_table};

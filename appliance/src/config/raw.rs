@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use saphyr_parser::ScalarStyle;
 
+use super::attach::Attach;
 use super::error::{ConfigErrors, Position, shown};
 use super::keys::{self, Key, Kind};
 use super::section::{Section, count, text, truth, word};
@@ -33,6 +34,7 @@ pub(super) struct RawConfig {
     pub(super) control: RawControl,
     pub(super) eal_memory_bytes: Raw<u64>,
     pub(super) eal_hugepages: Raw<Hugepages>,
+    pub(super) eal_attach: Raw<Attach>,
     pub(super) eal_extra: Vec<At<String>>,
     pub(super) workers: Raw<RawWorkers>,
     pub(super) idle_mode: Raw<IdleMode>,
@@ -151,6 +153,9 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
         eal_hugepages: eal
             .as_ref()
             .and_then(|s| s.choice(&keys::EAL_HUGEPAGES, errors, Hugepages::from_name)),
+        eal_attach: eal
+            .as_ref()
+            .and_then(|s| s.choice(&keys::EAL_ATTACH, errors, Attach::from_name)),
         eal_extra: eal.map_or_else(Vec::new, |s| s.list(&keys::EAL_EXTRA, errors, text)),
         workers: workers(&root, errors),
         idle_mode: idle

@@ -1,5 +1,6 @@
 //! The settings of a director, checked and complete.
 
+use super::attach::Attach;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -95,6 +96,7 @@ pub struct EalConfig {
     /// A whole number of MiB.
     pub memory_bytes: u64,
     pub hugepages: Hugepages,
+    pub attach: Attach,
     /// Raw arguments behind our own.
     pub extra: Vec<String>,
 }

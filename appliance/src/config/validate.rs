@@ -51,6 +51,7 @@ pub(super) fn validate(
         eal: EalConfig {
             memory_bytes: raw.eal_memory_bytes?.value,
             hugepages: raw.eal_hugepages?.value,
+            attach: raw.eal_attach?.value,
             extra: raw.eal_extra.into_iter().map(|argument| argument.value).collect(),
         },
         workers: workers?,

@@ -36,6 +36,18 @@ pub enum Hugepages {
     Off,
 }
 
+/// Which of DPDK's own programs may look at this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Attach {
+    /// None: nothing is shared, nothing is left behind.
+    #[default]
+    Off,
+    /// Those that ask over the telemetry socket, which DPDK serves with a thread of its own.
+    Telemetry,
+    /// Also secondary processes: memory is in files that they map.
+    Processes,
+}
+
 /// What DPDK is to be started with.
 #[derive(Debug, Clone, Default)]
 pub struct EalConfig {
@@ -43,6 +55,8 @@ pub struct EalConfig {
     pub memory_mib: u32,
     /// What pages it is on.
     pub hugepages: Hugepages,
+    /// Who may look at it.
+    pub attach: Attach,
     /// Virtual devices with their arguments, such as `net_af_packet0,iface=lan0`.
     pub vdevs: Vec<String>,
     /// PCI devices to take, such as `0000:03:00.0`; no other is touched.
@@ -95,6 +109,15 @@ pub enum EalError {
         free_mib: u64,
         /// How many 2 MiB pages the machine has to have.
         pages_needed: u64,
+    },
+    /// What another process is to map has to be a file.
+    #[error(
+        "eal.attach: `processes` needs memory on hugepages, of which {wanted_mib} MiB are not \
+         free: reserve more with `sysctl -w vm.nr_hugepages=N`, or write `telemetry`"
+    )]
+    AttachNeedsHugepages {
+        /// Asked for.
+        wanted_mib: u32,
     },
     /// An argument that no C string can hold.
     #[error("EAL argument {0:?} has a zero byte in it")]
@@ -156,7 +179,9 @@ impl Eal {
             return Err(EalError::AlreadyStarted);
         }
         let (started, log) = capture_log(|| rte_eal_init(&arguments));
-        remove_runtime_dir();
+        if config.attach == Attach::Off {
+            remove_runtime_dir();
+        }
         started.map_err(|errno| EalError::Init { errno, log: log.clone() })?;
         let eal = Self {
             runtime: Arc::new(Runtime {
@@ -175,6 +200,11 @@ impl Eal {
         }
         for line in log {
             eprintln!("{line}");
+        }
+        if config.attach == Attach::Processes {
+            // SAFETY: the EAL is set up. It only listens for requests of other processes; it is
+            // refused where this DPDK cannot serve them, and then they are told so.
+            let _served = unsafe { dpdk_sys::rte_pdump_init() };
         }
         Ok(eal)
     }
@@ -245,12 +275,24 @@ fn arguments(config: &EalConfig) -> Result<(Vec<String>, bool), EalError> {
         return Err(EalError::NoMemory);
     }
     let on_hugepages = choose_hugepages(config.hugepages, config.memory_mib)?;
-    let mut words: Vec<String> =
-        ["sluiced", "--no-telemetry", "--log-level=warning"].map(str::to_owned).to_vec();
+    let attach = config.attach;
+    if attach == Attach::Processes && !on_hugepages {
+        return Err(EalError::AttachNeedsHugepages { wanted_mib: config.memory_mib });
+    }
+    let mut words: Vec<String> = ["sluiced", "--log-level=warning"].map(str::to_owned).to_vec();
+    if attach == Attach::Off {
+        words.push("--no-telemetry".to_owned());
+    }
     words.extend(["-m".to_owned(), config.memory_mib.to_string()]);
-    words.push(format!("--file-prefix=sluice-{}", std::process::id()));
+    words.push(match attach {
+        // What a killed one leaves is found by the next one of the same name, and removed.
+        Attach::Processes => "--file-prefix=sluice".to_owned(),
+        _ => format!("--file-prefix=sluice-{}", std::process::id()),
+    });
     words.extend(["--main-lcore=0".to_owned(), "--lcores".to_owned(), lcore_map(config)?]);
-    if on_hugepages {
+    if attach == Attach::Processes {
+        words.extend(["--proc-type=primary", "--single-file-segments"].map(str::to_owned));
+    } else if on_hugepages {
         // One file for each list of pages rather than one for each page, of which a large pool
         // has more than a process may have open.
         words.extend(["--in-memory", "--single-file-segments"].map(str::to_owned));
@@ -435,7 +477,7 @@ fn quoted(log: &[String]) -> String {
     if log.is_empty() { String::new() } else { format!(". DPDK says: {}", log.join("; ")) }
 }
 
-/// The runtime folder is made in any case, and stays empty: there is nothing to share.
+/// The runtime folder is made in any case, and stays empty where there is nothing to share.
 fn remove_runtime_dir() {
     // SAFETY: returns a static buffer, which is written while the EAL starts.
     let folder = unsafe { dpdk_sys::rte_eal_get_runtime_dir() };
@@ -445,6 +487,8 @@ fn remove_runtime_dir() {
     // SAFETY: a C string, see above.
     let folder = unsafe { CStr::from_ptr(folder) }.to_string_lossy();
     if folder.contains("sluice-") {
+        // DPDK itself would remove it when the process has ended, and the folder never.
+        let _ = fs::remove_file(path::Path::new(&*folder).join("dpdk_telemetry.v2"));
         // Fails where something was put there after all, and then it is not ours to remove.
         let _ = fs::remove_dir(&*folder);
     }
@@ -491,6 +535,17 @@ mod tests {
         for word in ["--no-huge", "--no-shconf", "--no-pci", "--vdev=net_null0,size=60"] {
             assert!(words.iter().any(|given| given == word), "{word} is not in {words:?}");
         }
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_shared() {
+        let words = |attach| arguments(&EalConfig { attach, ..config() }).map(|(words, _)| words);
+        assert!(words(Attach::Off).unwrap().contains(&"--no-telemetry".to_owned()));
+        let telemetry = words(Attach::Telemetry).unwrap();
+        assert!(!telemetry.contains(&"--no-telemetry".to_owned()));
+        assert!(telemetry.contains(&"--no-shconf".to_owned()), "{telemetry:?}");
+        let problem = words(Attach::Processes).unwrap_err().to_string();
+        assert!(problem.starts_with("eal.attach: `processes` needs"), "{problem}");
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub mod queue;
 pub mod tx_buffer;
 
 pub use burst::{Burst, Drain, DropList};
-pub use eal::{Eal, EalConfig, EalError, Hugepages};
+pub use eal::{Attach, Eal, EalConfig, EalError, Hugepages};
 pub use errno::Errno;
 pub use mbuf::{MBUFS_MAX, Mbuf};
 pub use memory::{MemoryError, Pages, Region, Zeroed, zeroed_region};
