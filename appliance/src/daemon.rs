@@ -93,14 +93,7 @@ pub fn run(path: &Path) -> Result<()> {
         ports: Arc::clone(&ports),
         kernel: Arc::clone(&kernel),
         neighbourhood: Arc::clone(&neighbourhood),
-        about: About {
-            version: version().to_owned(),
-            dpdk_version: Eal::version(),
-            clock,
-            worker_cpus: started.clone(),
-            packet_memory: packet_memory.clone(),
-            flow_memory,
-        },
+        about: about(clock, &started, &packet_memory, flow_memory),
         live,
         names,
         permissions: Arc::clone(&doors.permissions),
@@ -125,6 +118,18 @@ pub fn run(path: &Path) -> Result<()> {
     ports.close()?;
     kernel.close()?;
     Ok(())
+}
+
+/// What `sluicectl status` says that does not change.
+fn about(clock: TickClock, cpus: &[usize], packet_memory: &str, flow_memory: String) -> About {
+    About {
+        version: version().to_owned(),
+        dpdk_version: Eal::version(),
+        clock,
+        worker_cpus: cpus.to_owned(),
+        packet_memory: packet_memory.to_owned(),
+        flow_memory,
+    }
 }
 
 /// How much memory packets have, and what it is made of.

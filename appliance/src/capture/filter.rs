@@ -1,4 +1,5 @@
-//! tcpdump's filters, compiled by libpcap: in `sluicectl`, so that the director reads programs only.
+//! tcpdump's filters, compiled by libpcap: in `sluicectl`, so that the director reads no more than
+//! programs.
 
 /// A filter as the program that [`Program::read`](super::bpf::Program::read) reads.
 ///

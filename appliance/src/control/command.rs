@@ -117,7 +117,8 @@ impl Commands {
             return Some(Err(answer));
         }
         let begun = Session::begin(&asked, self);
-        entries.add(words, None, begun.as_ref().err().unwrap_or(&Answer::default()));
+        let success = Answer::default();
+        entries.add(words, None, begun.as_ref().err().unwrap_or(&success));
         Some(begun)
     }
 

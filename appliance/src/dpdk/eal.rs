@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, io, path, ptr};
 
+use super::attach::Attach;
 use super::errno::{Errno, check};
 
 /// Whether memory has to be on hugepages.
@@ -34,18 +35,6 @@ pub enum Hugepages {
     Require,
     /// On normal pages.
     Off,
-}
-
-/// Which of DPDK's own programs may look at this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Attach {
-    /// None: nothing is shared, nothing is left behind.
-    #[default]
-    Off,
-    /// Those that ask over the telemetry socket, which DPDK serves with a thread of its own.
-    Telemetry,
-    /// Also secondary processes: memory is in files that they map.
-    Processes,
 }
 
 /// What DPDK is to be started with.
@@ -201,11 +190,7 @@ impl Eal {
         for line in log {
             eprintln!("{line}");
         }
-        if config.attach == Attach::Processes {
-            // SAFETY: the EAL is set up. It only listens for requests of other processes; it is
-            // refused where this DPDK cannot serve them, and then they are told so.
-            let _served = unsafe { dpdk_sys::rte_pdump_init() };
-        }
+        config.attach.serve();
         Ok(eal)
     }
 
@@ -280,18 +265,11 @@ fn arguments(config: &EalConfig) -> Result<(Vec<String>, bool), EalError> {
         return Err(EalError::AttachNeedsHugepages { wanted_mib: config.memory_mib });
     }
     let mut words: Vec<String> = ["sluiced", "--log-level=warning"].map(str::to_owned).to_vec();
-    if attach == Attach::Off {
-        words.push("--no-telemetry".to_owned());
-    }
     words.extend(["-m".to_owned(), config.memory_mib.to_string()]);
-    words.push(match attach {
-        // What a killed one leaves is found by the next one of the same name, and removed.
-        Attach::Processes => "--file-prefix=sluice".to_owned(),
-        _ => format!("--file-prefix=sluice-{}", std::process::id()),
-    });
+    words.extend(attach.arguments());
     words.extend(["--main-lcore=0".to_owned(), "--lcores".to_owned(), lcore_map(config)?]);
     if attach == Attach::Processes {
-        words.extend(["--proc-type=primary", "--single-file-segments"].map(str::to_owned));
+        words.push("--single-file-segments".to_owned());
     } else if on_hugepages {
         // One file for each list of pages rather than one for each page, of which a large pool
         // has more than a process may have open.

@@ -98,6 +98,7 @@
 //! # }
 //! ```
 
+mod attach;
 pub mod burst;
 pub mod clock;
 pub mod device;
@@ -111,8 +112,9 @@ pub mod port;
 pub mod queue;
 pub mod tx_buffer;
 
+pub use attach::Attach;
 pub use burst::{Burst, Drain, DropList};
-pub use eal::{Attach, Eal, EalConfig, EalError, Hugepages};
+pub use eal::{Eal, EalConfig, EalError, Hugepages};
 pub use errno::Errno;
 pub use mbuf::{MBUFS_MAX, Mbuf};
 pub use memory::{MemoryError, Pages, Region, Zeroed, zeroed_region};
