@@ -13,6 +13,7 @@ use lb_core::clock::Tick;
 use lb_core::control::{Control, Network};
 use lb_core::director::Limits;
 use lb_core::flow::{FlowTable, Storage};
+use lb_core::frame::Frame as _;
 use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceId};
 use lb_core::ipvsadm::{Numeric, execute, restore_words};
@@ -138,11 +139,13 @@ fn control(case: &Case) -> Control {
     control
 }
 
-/// The frame of a flow: the servers take turns, in the order in which connections begin.
+/// The frame of a flow. The servers take turns in the order in which connections begin, the last
+/// one first, as in the kernel.
 fn frame(case: &Case, flow: u16, packet: Packet) -> Vec<u8> {
     let is_v4 = !case.service.contains('[');
+    let turn = SERVERS - 1 - flow % SERVERS;
     let client = std::net::SocketAddr::new(client(flow, is_v4), 1024 + flow % 64).to_string();
-    let server = std::net::SocketAddr::new(server(flow, is_v4), 80).to_string();
+    let server = std::net::SocketAddr::new(server(turn, is_v4), 80).to_string();
     let service = &case.service[3..];
     let link = Link { destination: MAC, ..Link::default() };
     match packet.strip_prefix('<') {
@@ -169,18 +172,18 @@ impl Bed {
     #[inline(never)]
     fn measured(&mut self) {
         self.worker.boundary();
-        self.worker.process(
-            InterfaceId(0),
-            NOW,
-            &mut self.frames,
-            &mut self.verdicts,
-            &mut Ignore,
-        );
+        self.worker.process(InterfaceId(0), NOW, &mut self.frames, &mut self.verdicts, &mut Ignore);
     }
 
-    fn expect_sent(&self) {
+    /// The burst left, and a reply in another name than it came in.
+    fn expect_sent(&self, received: &[Vec<u8>], packet: Packet) {
         let is_sent = |verdict: &Verdict| *verdict == Verdict::Send(InterfaceId(0));
         assert!(self.verdicts.iter().all(is_sent), "{:?}", self.verdicts);
+        for (frame, before) in self.frames.iter().zip(received) {
+            let source = if before[14] >> 4 == 4 { 26..30 } else { 22..38 };
+            let is_renamed = frame.bytes()[source.clone()] != before[source];
+            assert!(is_renamed || !packet.starts_with('<'), "{:x?} is routed", frame.bytes());
+        }
     }
 }
 
@@ -198,7 +201,7 @@ fn run(case: &Case) {
             let Bed { worker, frames, verdicts } = &mut bed;
             worker.boundary();
             worker.process(InterfaceId(0), NOW, frames, verdicts, &mut Ignore);
-            bed.expect_sent();
+            bed.expect_sent(burst, packet);
         }
     }
     let measured = frames(case.measured);
@@ -206,7 +209,9 @@ fn run(case: &Case) {
     for burst in measured.chunks(BURST_MAX).cycle().take(bursts) {
         bed.receive(burst);
         bed.measured();
-        bed.expect_sent();
+        if !case.method.starts_with("-i") {
+            bed.expect_sent(burst, case.measured);
+        }
     }
     println!("{}", bursts * BURST_MAX);
 }
