@@ -29,7 +29,7 @@
 //          =other    every reply comes on another queue
 //   services=N       virtual services; a flow belongs to service (flow % N) (1)
 //   clients=plain    64 ports of each client address
-//          =colliding  addresses and ports whose CRC32C ends in 16 zero bits
+//          =colliding  addresses and ports whose CRC32C ends in 16 zero bits and one bit
 //   family=4|6       60 bytes; IPv6: 74 bytes (4)
 //   hold=1           after the set-up nothing comes until it is told so in the state
 //   state=PATH       a file that is mapped, see `struct state`: what was done, and the rate

@@ -44,6 +44,8 @@ static inline struct ends ends_of(uint64_t flow) {
         client += number;
         ends.port = port_of[0][client & 255] ^ port_of[1][client >> 8 & 255] ^
                     port_of[2][client >> 16 & 255] ^ port_of[3][client >> 24];
+        if (ends.port == 0 || ends.port == RTE_STATIC_BSWAP16(20)) // FTP's data are another matter
+            ends.port ^= 0x8000;
     } else {
         client += number >> 6;
         ends.port = rte_cpu_to_be_16((uint16_t)(1024 + (number & 63)));
@@ -168,18 +170,19 @@ static uint32_t crc32c(const uint8_t *bytes, int count) {
     return crc;
 }
 
-// The port that brings the low 16 bits of CRC32C(address, port) to zero. A CRC from zero is
-// linear: the port is the XOR of what each byte of the address asks for.
+// The port that brings bits 1 to 16 of CRC32C(address, port) to zero (bit 0 cannot be had: those 16
+// have a port for every value). A CRC from zero is linear: the port is the XOR of what each byte
+// of the address asks for.
 static void make_colliding(void) {
     static uint16_t port_with[65536];
     for (uint32_t port = 0; port < 65536; port++) {
         uint8_t bytes[6] = {0, 0, 0, 0, (uint8_t)port, (uint8_t)(port >> 8)};
-        port_with[crc32c(bytes, 6) & 0xffff] = (uint16_t)port;
+        port_with[crc32c(bytes, 6) >> 1 & 0xffff] = (uint16_t)port;
     }
     for (int place = 0; place < 4; place++)
         for (int value = 0; value < 256; value++) {
             uint8_t bytes[6] = {0};
             bytes[3 - place] = (uint8_t)value; // the address stands there big-endian
-            port_of[place][value] = port_with[crc32c(bytes, 6) & 0xffff];
+            port_of[place][value] = port_with[crc32c(bytes, 6) >> 1 & 0xffff];
         }
 }
