@@ -11,6 +11,7 @@ RUN = 1_000_000  # frames, as in feed.c
 
 
 def build(folder):
+    """Not below /dev, which user-mode Linux covers with one of its own."""
     out = os.path.join(folder, "feed")
     source = os.path.join(HERE, "kernel", "feed.c")
     subprocess.run(["cc", "-O2", "-static", "-o", out, source], check=True)
@@ -19,7 +20,7 @@ def build(folder):
 
 def measure(bench, row, runs):
     """Samples of nanoseconds for each packet, and of feeding alone."""
-    feed = build(bench.folder)
+    feed = build(bench.kept)
     kernel = subprocess.check_output([os.path.join(ROOT, "scripts", "kernel")], text=True).strip()
     megabytes = 512 + row.flows // 600
     command = ["taskset", "-c", str(bench.cpus[0]), os.path.join(kernel, "linux.uml"),
