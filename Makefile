@@ -1,5 +1,5 @@
 # The commands people type. Each does all of its own set-up on a Debian 12 with Rust from rustup.
-.PHONY: install uninstall demo demo-clean test conformance bench
+.PHONY: install uninstall demo demo-clean test conformance bench bench-full
 
 # Builds a release and puts programs, library, units, manual pages and completions into the file
 # system. PREFIX=/usr/local. DESTDIR=FOLDER: below it, for packages. PROGRAMS=FOLDER: those there.
@@ -28,6 +28,11 @@ test:
 conformance:
 	@SEED=$(SEED) CASES=$(CASES) ONLY=$(ONLY) tests/conformance/run
 
-# What a packet costs, beside testpmd in the same run.
+# What a packet costs, beside testpmd and the kernel's IPVS in the same run; some four minutes.
+# ONLY=PATTERN: the rows alone whose name or section is like that (bench/run --list shows them).
 bench:
-	@bench/run
+	@bench/run $(if $(ONLY),--only "$(ONLY)")
+
+# All rows, each in five rounds: half an hour.
+bench-full:
+	@bench/run --full $(if $(ONLY),--only "$(ONLY)")

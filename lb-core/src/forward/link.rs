@@ -14,7 +14,7 @@ use crate::wire::{MacAddress, ethernet, field::window_mut, vlan};
 const FRAME_LEN_MIN: usize = 60;
 
 /// Where the packet starts in a frame without tags.
-pub(super) const HEADER_LEN: usize = ethernet::HEADER_LEN;
+pub(crate) const HEADER_LEN: usize = ethernet::HEADER_LEN;
 
 /// Whether a frame has priority tags, or more behind its packet than Ethernet's padding: what
 /// only the link that it came by knows of, and [`strip`] takes off. A fragment header that says
@@ -52,7 +52,7 @@ pub fn strip_tags(frame: &mut impl Frame, packet: &mut Packet) {
 
 /// Addresses an untagged frame to its next hop, and gives it the tag of the interface that leads
 /// there.
-#[inline]
+#[inline(always)]
 pub fn address_link(
     frame: &mut impl Frame,
     next_hop: NextHop,
