@@ -188,7 +188,9 @@ impl PacketWorker {
     /// One turn: each queue once, then everything that waits. Returns whether there was work.
     fn turn(&mut self) -> bool {
         self.core.boundary();
-        self.outputs.ways.tapper.look();
+        if self.outputs.ways.tapper.look() {
+            self.core.set_thorough(self.outputs.ways.tapper.is_on());
+        }
         let now = self.clock.now();
         let mut frames = 0;
         for (interface, queue) in &self.receive {

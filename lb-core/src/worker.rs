@@ -111,6 +111,12 @@ impl Worker {
         worker
     }
 
+    /// Whether every packet goes through all stages from now on: for who wants to know what they
+    /// find out of each ([`Worker::packets`]).
+    pub const fn set_thorough(&mut self, is_thorough: bool) {
+        self.is_thorough = is_thorough;
+    }
+
     /// Burst boundary: to be called once per turn of the worker's loop, whether frames came or
     /// not. Nothing from before this call is held after it.
     pub fn boundary(&mut self) {
@@ -126,7 +132,8 @@ impl Worker {
         (self.snapshot.load(), self.ways.load())
     }
 
-    /// What the stages found out about each frame of the last burst; what is behind is older.
+    /// What the stages found out about each frame of the last burst; what is behind is older. Of a
+    /// packet on the fast path they found out nothing, see [`Worker::set_thorough`].
     pub const fn packets(&self) -> &[Packet; BURST_MAX] {
         &self.packets
     }

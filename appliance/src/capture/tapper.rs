@@ -45,11 +45,14 @@ impl Tapper {
     }
 
     /// Takes up captures that have begun, and lets go of those that have ended: once in a turn.
+    /// Returns whether there were any.
     #[inline]
-    pub fn look(&mut self) {
-        if self.all.generation() != self.generation {
+    pub fn look(&mut self) -> bool {
+        let is_changed = self.all.generation() != self.generation;
+        if is_changed {
             self.take_up();
         }
+        is_changed
     }
 
     #[cold]
