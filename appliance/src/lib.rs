@@ -44,6 +44,7 @@ pub mod ports;
 pub mod relay;
 pub mod signals;
 pub mod sync_sockets;
+pub mod top;
 
 pub mod version;
 pub mod worker;

@@ -43,6 +43,7 @@ mod scheduling; // who gets the next connection
 mod sctp; // associations
 mod synchronisation; // a director that takes the connections of another over
 mod table; // replaced as a whole; rates
+mod top; // the director, live on a terminal
 mod topology; // several workers, several ports, routers
 mod transfer; // load and long transfers
 mod tunneling; // through IP-in-IP, GRE and GUE

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use appliance::control::grammar::{CommandLine, DrainWords, ExplainWords, Output, Verb};
 use appliance::control::{client, socket_path};
-use appliance::{capture, captured_frame, drain, exec, manual};
+use appliance::{capture, captured_frame, drain, exec, manual, top};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -34,6 +34,9 @@ fn main() -> ExitCode {
             words,
             Output { colour: has_colour, ..line.output },
         );
+    }
+    if let Verb::Top(words) = &line.verb {
+        return top::run(socket_path(line.socket), words);
     }
     if let Verb::Capture(words) = &line.verb {
         return capture::client::run(&socket_path(line.socket.clone()), words, line.output.json);

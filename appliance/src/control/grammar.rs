@@ -50,6 +50,8 @@ pub struct Output {
 pub enum Verb {
     /// What the director is, and how full and busy
     Status,
+    /// The director live on a terminal: services, servers, lcores, drops
+    Top(TopWords),
     /// Virtual services and real servers: settings, connections, counters, ways
     Services {
         /// Only this one: tcp:ADDRESS:PORT, udp:..., sctp:..., fwm:MARK, fwm6:MARK
@@ -255,6 +257,30 @@ pub struct DrainWords {
     pub look: bool,
 }
 
+/// `top`
+#[derive(Args, Clone, Copy, Debug)]
+pub struct TopWords {
+    /// Time between two looks: 1s, 500ms
+    #[arg(short = 'd', long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+    /// Ends after so many looks
+    #[arg(short = 'n', long, value_name = "LOOKS", value_parser = value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Prints text instead of drawing on the terminal
+    #[arg(short = 'b', long)]
+    pub batch: bool,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds = match text.strip_suffix("ms") {
+        Some(number) => number.parse::<u32>().ok().map(|ms| Duration::from_millis(ms.into())),
+        None => duration(text).ok(),
+    };
+    let fits =
+        |it: &Duration| (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(it);
+    seconds.filter(fits).ok_or_else(|| "write a time from 100ms to 1h".to_owned())
+}
+
 /// `capture`
 #[derive(Args, Clone, Debug)]
 pub struct CaptureWords {
@@ -404,7 +430,9 @@ impl Verb {
     /// Whether it changes what the director does. What `marks` does its own language says.
     pub fn changes(&self) -> bool {
         match self {
-            Self::Status | Self::Services { .. } | Self::Ports | Self::Neigh => false,
+            Self::Top(_) | Self::Status | Self::Services { .. } | Self::Ports | Self::Neigh => {
+                false
+            }
             Self::Routes | Self::Diff { .. } | Self::Sync => false,
             Self::Reload(options) => !options.dry_run,
             Self::Get { .. } | Self::Drops { .. } | Self::Marks { .. } => false,
@@ -505,6 +533,13 @@ mod tests {
         assert_eq!(words, ["-t", "mangle", "-L", "--json"]);
         let line = CommandLine::of_words(&["--json".into(), "status".into()]).unwrap();
         assert!(line.output.json);
+    }
+
+    #[test]
+    fn looks_have_a_time_between_them() {
+        let all = ["500ms", "2", "1m"].map(|text| interval(text).map(|it| it.as_millis()));
+        assert_eq!(all, [Ok(500), Ok(2000), Ok(60_000)]);
+        assert!(["99ms", "0", "2h", "ms", "-1"].iter().all(|text| interval(text).is_err()));
     }
 
     #[test]
