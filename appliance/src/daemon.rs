@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
 use lb_core::control::Control;
@@ -43,6 +43,7 @@ use crate::neighbourhood::Neighbourhood;
 use crate::notify;
 use crate::ports::Ports;
 use crate::relay;
+use crate::session_log;
 use crate::signals;
 use crate::sync_sockets::SyncSockets;
 use crate::version::version;
@@ -86,6 +87,8 @@ pub fn run(path: &Path) -> Result<()> {
         clock,
         is_stopping: &is_stopping,
     };
+    let sessions = session_log::start(&config.session_log, &control, clock, &is_stopping);
+    let sessions = sessions.context("the session log has no thread")?;
     let started = crew.start(&eal, &worker_cpus)?;
     let packet_memory = packet_memory(&config, &eal);
     let commands = Arc::new(Commands {
@@ -114,6 +117,7 @@ pub fn run(path: &Path) -> Result<()> {
     let _ = end.join();
 
     lcore::wait_all(&eal);
+    let _ = sessions.map(JoinHandle::join);
     drop(doors);
     ports.close()?;
     kernel.close()?;

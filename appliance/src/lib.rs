@@ -42,6 +42,7 @@ pub mod neighbourhood;
 pub mod notify;
 pub mod ports;
 pub mod relay;
+pub mod session_log;
 pub mod signals;
 pub mod sync_sockets;
 pub mod top;

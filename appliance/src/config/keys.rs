@@ -236,6 +236,15 @@ keys! {
     EAL_EXTRA: "eal.extra", Kind::Texts, Empty,
         "raw EAL arguments, put behind the director's own";
 
+    SESSION_LOG: "session_log", Kind::Section, Empty,
+        "[connections that have ended](session-log.md), a JSON line for each";
+    SESSION_LOG_TO: "session_log.to", Kind::Text, Value("off"),
+        "where they are written down: a file, `stderr`, or `off`";
+    SESSION_LOG_SAMPLE: "session_log.sample", Kind::Count { min: 1, max: 1 << 30 }, Value("1"),
+        "one in so many";
+    SESSION_LOG_RATE: "session_log.rate", Kind::Count { min: 1, max: 1_000_000 }, Value("1000"),
+        "lines per second at most; those left out are counted";
+
     WORKERS: "workers", Kind::Cpus, Value("auto"),
         "CPUs that forward packets, one worker each";
 

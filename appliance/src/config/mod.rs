@@ -28,6 +28,7 @@ mod marks;
 mod raw;
 mod section;
 mod services;
+mod session_log;
 mod settings;
 mod suggestion;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use attach::Attach;
 pub use effect::{Changed, Effect, changed};
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use keys::{Fallback, Key, Kind, keys, markdown_table};
+pub use session_log::SessionLogConfig;
 pub use settings::{
     ArpConfig, AuditTarget, Config, ControlConfig, Device, EalConfig, FragmentsConfig, Hugepages,
     IdleConfig, IdleMode, InterfaceAddress, InterfaceConfig, KernelConfig, MarksConfig, Mbufs,

@@ -1,6 +1,7 @@
 //! The settings of a director, checked and complete.
 
 use super::attach::Attach;
+use super::session_log::SessionLogConfig;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use lb_core::wire::MacAddress;
 pub struct Config {
     pub control: ControlConfig,
     pub eal: EalConfig,
+    pub session_log: SessionLogConfig,
     pub workers: Workers,
     pub idle: IdleConfig,
     /// Connections that the flow table has room for.

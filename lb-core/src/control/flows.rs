@@ -14,6 +14,7 @@ use super::Control;
 use super::flow_filter::FlowMatcher;
 use super::record::ServiceRecord;
 use crate::clock::Tick;
+use crate::closings::Ending;
 use crate::destination::ForwardingMethod;
 use crate::director::Director;
 use crate::flow::{FlowId, FlowKey, FlowState};
@@ -269,7 +270,8 @@ impl Control {
     /// Takes a connection that was removed from the table out of the counts.
     fn settle(&mut self, id: FlowId) {
         let director = &self.director;
-        director.settle_connection(id, &mut self.limbo, &director.flows_ended);
+        let ended = &director.flows_ended;
+        director.settle_connection(id, &mut self.limbo, ended, Ending::Killed);
     }
 }
 
