@@ -334,7 +334,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::control::log_file::{FILE_MODE, LogFile};
+    use crate::control::log_file::FILE_MODE;
 
     fn folder(name: &str) -> PathBuf {
         let name = format!("sluice-audit-{name}-{}", std::process::id());
@@ -358,26 +358,6 @@ mod tests {
         audit.write(b"three\n");
         audit.write(b"four\n");
         assert_eq!((text(&rotated), text(&path)), ("one\n".into(), "three\nfour\n".into()));
-        fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn a_log_that_cannot_be_written_loses_lines_and_nothing_else() {
-        let folder = folder("lost");
-        let path = folder.join("audit.log");
-        // A device that is always full.
-        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-        let mut file = LogFile::new("audit log", path.clone());
-        file.write(b"one\ntwo\n");
-        file.write(b"three\n");
-        assert_eq!(file.lost, Some(3));
-        fs::remove_file(&path).unwrap();
-        file.write(b"four\n");
-        assert_eq!((file.lost, fs::read_to_string(&path).unwrap()), (None, "four\n".to_owned()));
-        // A file where a folder should be.
-        let mut file = LogFile::new("audit log", path.join("x"));
-        file.write(b"five\n");
-        assert_eq!(file.lost, Some(1));
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -97,3 +97,35 @@ fn open(path: &PathBuf) -> io::Result<(File, u64, u64)> {
     let metadata = file.metadata()?;
     Ok((file, metadata.dev(), metadata.ino()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let name = format!("sluice-log-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_loses_lines_and_nothing_else() {
+        let folder = folder("lost");
+        let path = folder.join("audit.log");
+        // A device that is always full.
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let mut file = LogFile::new("audit log", path.clone());
+        file.write(b"one\ntwo\n");
+        file.write(b"three\n");
+        assert_eq!(file.lost, Some(3));
+        fs::remove_file(&path).unwrap();
+        file.write(b"four\n");
+        assert_eq!((file.lost, fs::read_to_string(&path).unwrap()), (None, "four\n".to_owned()));
+        // A file where a folder should be.
+        let mut file = LogFile::new("audit log", path.join("x"));
+        file.write(b"five\n");
+        assert_eq!(file.lost, Some(1));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
