@@ -34,6 +34,7 @@ mod marks; // rules in iptables' words
 mod masquerading; // NAT: both directions through the director
 mod memif; // two DPDK processes: testpmd generates and counts
 mod neighbours; // ARP and echo
+mod operating; // symptoms, and the commands that show their causes
 mod operator; // looks at connections, ends them, empties a server
 mod overload; // more connections than there is room for
 mod persistence; // clients that come again

@@ -17,29 +17,24 @@ fn main() -> ExitCode {
         eprintln!("{error}");
         return ExitCode::from(error.exit());
     }
-    let text = match line.verb {
-        Verb::Manual { program } => Some(manual::page(program)),
-        Verb::Completion { shell, program } => Some(manual::completion(shell, program)),
-        _ => None,
-    };
-    if let Some(text) = text {
-        return print(&text);
+    match line.verb {
+        Verb::Manual { program } => return print(&manual::page(program)),
+        Verb::Completion { shell, program } => return print(&manual::completion(shell, program)),
+        _ => {}
     }
     let has_colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     if let Verb::Drain(words) = &line.verb
         && words.wait
     {
-        return wait(
-            &socket_path(line.socket),
-            words,
-            Output { colour: has_colour, ..line.output },
-        );
+        let output = Output { colour: has_colour, ..line.output };
+        return wait(&socket_path(line.socket), words, output);
     }
-    if let Verb::Top(words) = &line.verb {
-        return top::run(socket_path(line.socket), words);
-    }
-    if let Verb::Capture(words) = &line.verb {
-        return capture::client::run(&socket_path(line.socket.clone()), words, line.output.json);
+    match &line.verb {
+        Verb::Top(words) => return top::run(socket_path(line.socket), words),
+        Verb::Capture(words) => {
+            return capture::client::run(&socket_path(line.socket), words, line.output.json);
+        }
+        _ => {}
     }
     let mut words = vec!["sluicectl".to_owned()];
     if has_colour {
