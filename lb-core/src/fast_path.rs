@@ -71,10 +71,7 @@ impl Burst<'_> {
         let layout = Layout::plain_v4(glance.protocol);
         match state.method() {
             ForwardingMethod::DirectRouting => forward::hop(frame.bytes_mut(), &layout).ok()?,
-            ForwardingMethod::Masquerading => {
-                let to = (entry.server_v4().to_ip(), entry.server_port());
-                masquerade::to_server(frame.bytes_mut(), &layout, to).ok()?;
-            }
+            ForwardingMethod::Masquerading => readdress(frame, glance.protocol, entry)?,
             ForwardingMethod::Tunneling => self.wrap(frame, glance, slot, mtu, limiter)?,
             ForwardingMethod::Local | ForwardingMethod::Bypass => return None,
         }
@@ -85,7 +82,7 @@ impl Burst<'_> {
     }
 
     /// From the real server of NAT back to the client.
-    #[inline(always)]
+    #[inline(never)]
     fn take_reply<F: Frame>(
         &self,
         frame: &mut F,
@@ -96,7 +93,7 @@ impl Burst<'_> {
         let until = self.kept_until(glance, state)?;
         let way = entry.way_back(self.ways.generation())?;
         let next_hop = self.ways.next_hop(way)?;
-        if glance.length > self.snapshot.interface(next_hop.interface).mtu {
+        if glance.length > self.snapshot.interface(next_hop.interface()).mtu {
             return None;
         }
         let layout = Layout::plain_v4(glance.protocol);
@@ -122,7 +119,7 @@ impl Burst<'_> {
     }
 
     /// Puts a packet into its tunnel, where it fits as it is.
-    #[inline(always)]
+    #[inline(never)]
     fn wrap<F: Frame>(
         &self,
         frame: &mut F,
@@ -146,6 +143,14 @@ impl Burst<'_> {
         next_hop: NextHop,
     ) -> Result<InterfaceId, DropReason> {
         forward::address_link(frame, next_hop, self.snapshot)?;
-        Ok(next_hop.interface)
+        Ok(next_hop.interface())
     }
+}
+
+/// Readdresses a packet to its real server. Not inlined, as it would cost direct routing
+/// registers.
+#[inline(never)]
+fn readdress<F: Frame>(frame: &mut F, protocol: u8, entry: &Entry) -> Option<()> {
+    let to = (entry.server_v4().to_ip(), entry.server_port());
+    masquerade::to_server(frame.bytes_mut(), &Layout::plain_v4(protocol), to).ok()
 }

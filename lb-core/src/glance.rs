@@ -1,14 +1,13 @@
 //! What a frame is at first glance: the frames that most are, told from all others.
 
 use crate::flow::{FlowId, FlowTable, client_word_v4, end_word_v4};
-use crate::interface::Interface;
 use crate::snapshot::Snapshot;
 use crate::wire::ethernet::EtherType;
 use crate::wire::field::window;
 use crate::wire::ipv4::protocol;
 use crate::wire::ports::Ports;
 use crate::wire::tcp::Flags;
-use crate::wire::{ethernet, ipv4, tcp, udp};
+use crate::wire::{MacAddress, ethernet, ipv4, tcp, udp};
 
 /// Where the transport header of a plain frame is.
 const TRANSPORT: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
@@ -75,23 +74,23 @@ impl Glance {
         self.side != Side::Unknown
     }
 
-    /// Looks at a frame that came in by an interface, and asks for the bucket of its connection.
+    /// Looks at a frame that came in by the interface with this address, and asks for the bucket of its connection.
     #[inline(always)]
     pub(crate) fn look(
         &mut self,
         frame: &[u8],
-        interface: &Interface,
+        mac: MacAddress,
         snapshot: &Snapshot,
         flows: &FlowTable,
     ) {
-        self.side = self.read(frame, interface, snapshot, flows).unwrap_or(Side::Unknown);
+        self.side = self.read(frame, mac, snapshot, flows).unwrap_or(Side::Unknown);
     }
 
     #[inline(always)]
     fn read(
         &mut self,
         frame: &[u8],
-        interface: &Interface,
+        mac: MacAddress,
         snapshot: &Snapshot,
         flows: &FlowTable,
     ) -> Option<Side> {
@@ -108,7 +107,7 @@ impl Glance {
             protocol::UDP => HEAD_LEN,
             _ => return None,
         };
-        let is_plain = link.destination() == interface.mac
+        let is_plain = link.destination() == mac
             && link.ether_type() == EtherType::IPV4
             && header.is_without_options()
             && !header.is_fragment()

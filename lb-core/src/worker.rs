@@ -237,6 +237,7 @@ impl<'a> Burst<'a> {
     /// Stages 1 to 3 over the burst. A packet is [`AHEAD`] packets behind when its bucket is looked
     /// at, so that buckets and entries come from memory while other frames are read, instead of
     /// all at once while nothing else is left to do.
+    #[inline(never)]
     fn look_up<F: Frame>(
         &self,
         frames: &[F],
@@ -245,7 +246,7 @@ impl<'a> Burst<'a> {
         is_fast: bool,
     ) {
         let flows = &self.director.flows;
-        let interface = self.snapshot.interface(self.from);
+        let mac = self.snapshot.interface(self.from).mac;
         for frame in frames {
             frame.prefetch();
         }
@@ -253,7 +254,7 @@ impl<'a> Burst<'a> {
             let glance = &mut glances[place];
             glance.side = Side::Unknown;
             if is_fast && frame.is_whole() {
-                glance.look(frame.bytes(), interface, self.snapshot, flows);
+                glance.look(frame.bytes(), mac, self.snapshot, flows);
             }
             if !glance.is_plain() {
                 self.read(frame, &mut packets[place]);
@@ -319,6 +320,7 @@ impl<'a> Burst<'a> {
     }
 
     /// Stages 4 and 5, packet by packet: what becomes of each depends on those before it.
+    #[inline(never)]
     fn pass<F: Frame>(
         &self,
         frames: &mut [F],
