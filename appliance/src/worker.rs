@@ -26,6 +26,10 @@ use crate::relay::{FromKernel, ToKernel};
 
 const _: () = assert!(MBUFS_MAX <= BURST_MAX, "a burst fits the core's arrays");
 
+/// From how many frames on a burst that leaves as a whole is sent at once; smaller ones leave with
+/// those of other queues, at the end of the turn.
+const WHOLE_MIN: usize = 16;
+
 /// What a worker is made of; see [`PacketWorker::new`].
 #[derive(Debug)]
 pub struct Equipment {
@@ -95,6 +99,12 @@ impl Ways {
     #[inline]
     fn push(&mut self, interface: InterfaceId, mbuf: Mbuf) {
         self.send[self.ports[usize::from(interface.0)]].push(mbuf);
+    }
+
+    /// The whole of a burst by one interface, as it is.
+    #[inline]
+    fn push_all(&mut self, interface: InterfaceId, burst: &mut Burst) {
+        self.send[self.ports[usize::from(interface.0)]].send_all(burst);
     }
 }
 
@@ -178,9 +188,15 @@ impl PacketWorker {
                 Around { ways: &mut self.outputs.ways, neighbourhood: &self.neighbourhood };
             let bytes = self.burst.frames_mut();
             self.core.process(*interface, now, bytes, &mut self.verdicts, &mut around);
+            if received >= WHOLE_MIN
+                && let Some(interface) = same_way(&self.verdicts[..received])
+            {
+                self.outputs.ways.push_all(interface, &mut self.burst);
+                continue;
+            }
             let counters = &self.director.counters[self.number];
             for (mbuf, verdict) in self.burst.drain().zip(&self.verdicts) {
-                self.outputs.settle(mbuf, *verdict, now, counters);
+                self.outputs.settle(mbuf, verdict, now, counters);
             }
         }
         if !self.outputs.waiting.is_empty() {
@@ -211,7 +227,7 @@ impl PacketWorker {
         for (mut frame, course) in followers.drain(..) {
             let mut around = Around { ways: &mut outputs.ways, neighbourhood };
             let verdict = core.follow(&course, now, &mut frame, &mut around);
-            outputs.settle(frame, verdict, now, counters);
+            outputs.settle(frame, &verdict, now, counters);
         }
         outputs.followers = followers;
     }
@@ -260,16 +276,24 @@ impl PacketWorker {
     }
 }
 
+/// The interface by which all frames of a burst leave.
+#[inline]
+fn same_way(verdicts: &[Verdict]) -> Option<InterfaceId> {
+    let Some(&Verdict::Send(first)) = verdicts.first() else { return None };
+    let is_same = |verdict: &Verdict| matches!(*verdict, Verdict::Send(it) if it == first);
+    verdicts.iter().all(is_same).then_some(first)
+}
+
 impl Outputs {
     #[inline]
     fn settle(
         &mut self,
         mbuf: Mbuf,
-        verdict: Verdict,
+        verdict: &Verdict,
         now: Tick,
         counters: &lb_core::counters::WorkerCounters,
     ) {
-        match verdict {
+        match *verdict {
             Verdict::Send(interface) => self.ways.push(interface, mbuf),
             Verdict::Wait(pending) => {
                 if let Some(oldest) = self.waiting.push(mbuf, pending, now, counters) {
