@@ -197,7 +197,7 @@ class Changes(threading.Thread):
         try:
             with Connection(self.bench.socket) as connection:
                 due = time.monotonic()
-                while not self.is_over.is_set():
+                while not self.is_over.is_set() or self.done % 2:
                     service = virtual_service(4, self.done // 2 % self.row.services)
                     verb, end = ("-d", "") if self.done % 2 else ("-a", " -g")
                     connection.command(f"{verb} -t {service} -r 10.0.10.200{end}")

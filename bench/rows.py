@@ -74,9 +74,11 @@ def all_rows():
         rows.append(known(f"dr-{flows}", f"direct routing, {flows:,} flows", flows=flows))
     rows += [
         known("dr-99991", "direct routing, 99,991 flows (a prime)", flows=99_991),
-        known("dr-colliding", "direct routing, 1,000,000 flows, one CRC32C modulo 65,536", flows=million,
-              clients="colliding"),
+        known("dr-colliding", "direct routing, 1,000,000 flows, one CRC32C modulo 65,536",
+              flows=million, clients="colliding"),
         known("dr6", "direct routing, IPv6, 1,000,000 flows", flows=million, family=6),
+        known("nat-8192", "NAT, half requests, half replies, 8,192 flows", flows=8192,
+            kind="nat", method="nat"),
         known("nat", "NAT, half requests, half replies, 1,000,000 flows", flows=million,
               kind="nat", method="nat"),
         known("ipip", "ipip, 1,000,000 flows", flows=million, method="ipip"),
@@ -96,11 +98,15 @@ def all_rows():
         rows.append(Row(f"file-dr-{flows}", "file", f"direct routing, {flows:,} flows",
                         how="file_director", kind="none", flows=flows, is_short=flows < million))
     rows += [
-        Row("two-dr", "two", "direct routing, symmetric RSS", flows=million, workers=2),
-        Row("two-nat", "two", "NAT, symmetric RSS", flows=million, workers=2, kind="nat",
+        Row("two-dr", "two", "direct routing, 1,000,000 flows, symmetric RSS", flows=million, workers=2),
+        Row("two-nat", "two", "NAT, 1,000,000 flows, symmetric RSS", flows=million, workers=2, kind="nat",
             method="nat"),
-        Row("two-nat-other", "two", "NAT, every reply on the other worker", flows=million,
-            workers=2, kind="nat", method="nat", replies="other"),
+        Row("two-nat-other", "two", "NAT, 1,000,000 flows, every reply on the other worker",
+            flows=million, workers=2, kind="nat", method="nat", replies="other"),
+        Row("two-nat-8192", "two", "NAT, 8,192 flows, symmetric RSS", flows=8192, workers=2,
+            kind="nat", method="nat"),
+        Row("two-nat-other-8192", "two", "NAT, 8,192 flows, every reply on the other worker",
+            flows=8192, workers=2, kind="nat", method="nat", replies="other"),
         Row("latency", "latency", "direct routing, 1,000,000 flows", how="latency", flows=million),
         Row("latency-nat", "latency", "NAT, 1,000,000 flows", how="latency", flows=million,
             kind="nat", method="nat"),
