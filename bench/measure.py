@@ -66,7 +66,9 @@ def windows(bench, director, row, may_make=False):
     for _ in range(bench.windows):
         made, sent = director.state.window(bench.seconds)
         if not 0.98 < sent / made < 1.02:
-            director.program.fail(f"of {made:.0f} packets per second {sent:.0f} were sent")
+            director.program.fail(f"of {made:.0f} packets per second {sent:.0f} were sent, "
+                                  f"{director.status()['flows']} connections; dropped: "
+                                  f"{director.ask('drops')}")
         samples.append(cost(sent))
     check(director, row, before, may_make)
     return samples

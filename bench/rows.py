@@ -98,9 +98,10 @@ def all_rows():
         rows.append(Row(f"file-dr-{flows}", "file", f"direct routing, {flows:,} flows",
                         how="file_director", kind="none", flows=flows, is_short=flows < million))
     rows += [
-        Row("two-dr", "two", "direct routing, 1,000,000 flows, symmetric RSS", flows=million, workers=2),
-        Row("two-nat", "two", "NAT, 1,000,000 flows, symmetric RSS", flows=million, workers=2, kind="nat",
-            method="nat"),
+        Row("two-dr", "two", "direct routing, 1,000,000 flows, symmetric RSS", flows=million,
+            workers=2),
+        Row("two-nat", "two", "NAT, 1,000,000 flows, symmetric RSS", flows=million, workers=2,
+            kind="nat", method="nat"),
         Row("two-nat-other", "two", "NAT, 1,000,000 flows, every reply on the other worker",
             flows=million, workers=2, kind="nat", method="nat", replies="other"),
         Row("two-nat-8192", "two", "NAT, 8,192 flows, symmetric RSS", flows=8192, workers=2,
