@@ -112,7 +112,7 @@ def bars_chart(title, x_name, bars):
                            .replace("<text", '<text fill="white"'))
             begin += max(0, value)
     for number, kind in enumerate(kinds if len(kinds) > 1 else []):
-        x = 20 + number * 138
+        x = 16 + number * 117
         out += [f'<rect x="{x}" y="{height - 26}" width="12" height="12" '
                 f'fill="{COLOURS[number % len(COLOURS)]}"/>',
                 text(x + 16, height - 15, kind, size=11)]
