@@ -27,6 +27,8 @@ pub struct Burst<'a> {
     /// When an established TCP connection ends that gets no packet after this burst: what most
     /// packets need to know.
     pub established_until: Tick,
+    /// The same of UDP.
+    pub datagrams_until: Tick,
     /// The frames are early fragments that had been here before; see [`crate::fragment`].
     pub is_released: bool,
 }

@@ -42,7 +42,7 @@ pub enum Decision {
 pub struct Connections {
     free: EntryCache,
     limbo: Limbo,
-    /// Entries of single packets of this burst, which nobody else knows.
+    /// Entries of a single packet, which nobody else knows.
     alone: Vec<FlowId>,
     dropper: Dropper,
 }
@@ -105,7 +105,7 @@ impl Connections {
             now.plus_seconds(timeout_s(snapshot, packet, state.number()))
         });
         entry.count_packet();
-        count_in(counters, server, packet);
+        count_in(counters, server, packet.length);
         (packet.flow, packet.server) = (id, server);
         Decision::Forward
     }
@@ -163,7 +163,7 @@ impl Connections {
             let state = follow(burst, id, state, packet);
             now.plus_seconds(timeout_s(snapshot, packet, state.number()))
         });
-        count_out(counters, server, packet);
+        count_out(counters, server, packet.length);
         packet.flow = id;
         Some(Decision::Return)
     }
@@ -276,9 +276,9 @@ impl Connections {
         Some(id)
     }
 
-    /// A new burst begins: gives back the entries of single packets of the one before.
+    /// A packet is to be decided: gives back the entry of the one before, if it was for that alone.
     #[inline]
-    pub fn begin_burst(&mut self, director: &Director) {
+    pub fn begin_packet(&mut self, director: &Director) {
         while let Some(id) = self.alone.pop() {
             self.free.put_back(&director.flows, id);
         }
@@ -411,16 +411,18 @@ fn reuses(
     }
 }
 
-#[inline]
-pub(crate) fn count_in(counters: &WorkerCounters, server: DestinationId, packet: &Packet) {
+/// A packet of so many bytes came from a client.
+#[inline(always)]
+pub(crate) fn count_in(counters: &WorkerCounters, server: DestinationId, length: u32) {
     let tally = counters.destination(server);
     tally.packets_in.add(1);
-    tally.bytes_in.add(u64::from(packet.length));
+    tally.bytes_in.add(u64::from(length));
 }
 
-#[inline]
-pub(crate) fn count_out(counters: &WorkerCounters, server: DestinationId, packet: &Packet) {
+/// A packet of so many bytes came from a real server.
+#[inline(always)]
+pub(crate) fn count_out(counters: &WorkerCounters, server: DestinationId, length: u32) {
     let tally = counters.destination(server);
     tally.packets_out.add(1);
-    tally.bytes_out.add(u64::from(packet.length));
+    tally.bytes_out.add(u64::from(length));
 }

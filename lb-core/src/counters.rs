@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::drops::DropReason;
 use crate::operations::Stats;
+use crate::prefetch;
 use crate::slots::DestinationId;
 
 /// A counter with a single writer: an increment is a load and a store, never a locked
@@ -100,6 +101,12 @@ impl WorkerCounters {
     #[inline]
     pub fn destination(&self, id: DestinationId) -> &DestinationTally {
         &self.destinations[id.0 as usize]
+    }
+
+    /// Asks for the line of a destination's tally.
+    #[inline]
+    pub(crate) fn prefetch(&self, id: DestinationId) {
+        prefetch::line(self.destination(id));
     }
 
     /// Counts a dropped packet.

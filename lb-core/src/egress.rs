@@ -10,9 +10,10 @@ use crate::destination::ForwardingMethod;
 use crate::drops::DropReason;
 use crate::forward::{self, End, masquerade, tunnel};
 use crate::frame::Frame;
+use crate::limiter::Limiter;
 use crate::outcome::{Outcome, Pending};
 use crate::parse::Packet;
-use crate::slots::{DestinationId, NextHop};
+use crate::slots::{DestinationId, DestinationSlot, NextHop};
 use crate::ways::Way;
 use crate::wire::ethernet;
 use crate::workbench::Workbench;
@@ -150,12 +151,10 @@ impl Burst<'_> {
         surroundings: &mut impl Surroundings,
     ) -> Outcome {
         let slot = self.director.slots.get(errand.server);
-        let settings = &self.snapshot.settings;
-        let kind = slot.tunnel();
-        let (source, destination) = slot.outer_ends();
-        let may_fragment = packet.is_v4() && !(packet.dont_fragment && settings.pmtu_disc);
+        let outer = self.outer(slot, packet.hash, &mut bench.limiter);
+        let may_fragment = packet.is_v4() && !(packet.dont_fragment && outer.pmtu_disc);
         let length = u16::try_from(packet.length).unwrap_or(u16::MAX);
-        let fit = tunnel::fit(length, may_fragment, mtu, kind, destination.is_v4());
+        let fit = tunnel::fit(length, may_fragment, mtu, outer.tunnel, outer.is_v4());
         match fit {
             tunnel::Fit::Never => return Outcome::Refused(DropReason::TunnelMtu),
             tunnel::Fit::TooLarge { mtu } => {
@@ -167,19 +166,6 @@ impl Burst<'_> {
         if packet.has_options() {
             self.record(frame, packet, packet.destination.to_ip());
         }
-        let outer = tunnel::Outer {
-            tunnel: kind,
-            source: if settings.tunnel_source_spread {
-                tunnel::spread(source, packet.hash)
-            } else {
-                source
-            }
-            .to_ip(),
-            destination: destination.to_ip(),
-            identification: bench.limiter.identification(),
-            source_port: tunnel::gue_source_port(packet.hash),
-            pmtu_disc: settings.pmtu_disc,
-        };
         let network_offset = usize::from(packet.network_offset);
         let is_v4 = packet.is_v4();
         if let Err(refusal) = tunnel::encapsulate(frame, network_offset, is_v4, &outer) {
@@ -190,6 +176,27 @@ impl Burst<'_> {
             return self.leave_in_pieces(frame, slot.next_hop(), cut, surroundings);
         }
         self.leave(frame, slot.next_hop(), Pending::Server(errand.server))
+    }
+
+    /// The outer headers of a packet to a tunneling destination, by the hash of its client's end.
+    #[inline(always)]
+    pub(crate) fn outer(
+        &self,
+        slot: &DestinationSlot,
+        hash: u64,
+        limiter: &mut Limiter,
+    ) -> tunnel::Outer {
+        let settings = &self.snapshot.settings;
+        let (source, destination) = slot.outer_ends();
+        let is_spread = settings.tunnel_source_spread;
+        tunnel::Outer {
+            tunnel: slot.tunnel(),
+            source: if is_spread { tunnel::spread(source, hash) } else { source }.to_ip(),
+            destination: destination.to_ip(),
+            identification: limiter.identification(),
+            source_port: tunnel::gue_source_port(hash),
+            pmtu_disc: settings.pmtu_disc,
+        }
     }
 
     /// Sends a packet of a real server back to its client, in the name of the virtual service.
@@ -294,7 +301,7 @@ impl Burst<'_> {
             forward::strip(frame, packet);
         }
         let by = match way {
-            Ok(next_hop) => next_hop.interface,
+            Ok(next_hop) => next_hop.interface(),
             Err(Outcome::Waits(Pending::Neighbour(hop))) => hop.interface,
             Err(outcome) => return outcome,
         };
@@ -346,7 +353,7 @@ impl Burst<'_> {
     #[inline]
     pub(crate) fn address<F: Frame>(&self, frame: &mut F, next_hop: NextHop) -> Outcome {
         match forward::address_link(frame, next_hop, self.snapshot) {
-            Ok(()) => Outcome::Forwarded(next_hop.interface),
+            Ok(()) => Outcome::Forwarded(next_hop.interface()),
             Err(reason) => Outcome::Refused(reason),
         }
     }
@@ -363,16 +370,16 @@ impl Burst<'_> {
         let Some(next_hop) = to else {
             return Outcome::Refused(DropReason::NeighbourUnresolved);
         };
-        let interface = self.snapshot.interface(next_hop.interface);
+        let interface = self.snapshot.interface(next_hop.interface());
         let Some(packet) = frame.bytes().get(ethernet::HEADER_LEN..) else {
             return Outcome::Refused(DropReason::FrameTooShort);
         };
         let is_v4 = packet.first().is_some_and(|byte| byte >> 4 == 4);
-        let (link, link_length) = forward::link_header(interface, next_hop.mac, is_v4);
+        let (link, link_length) = forward::link_header(interface, next_hop.mac(), is_v4);
         let link = link.get(..link_length).unwrap_or_default();
         let mut has_room = true;
         let mut emit = |header: &[u8], piece: &[u8]| {
-            has_room = surroundings.send(next_hop.interface, &[link, header, piece]);
+            has_room = surroundings.send(next_hop.interface(), &[link, header, piece]);
             has_room
         };
         let is_cut = if is_v4 {

@@ -124,7 +124,7 @@ impl Burst<'_> {
             let state = follow(self, id, state, packet);
             self.now.plus_seconds(timeout_s(self.snapshot, packet, state.number()))
         });
-        count_out(self.counters, entry.destination(), packet);
+        count_out(self.counters, entry.destination(), packet.length);
         packet.flow = id;
         if state.method() != ForwardingMethod::Masquerading {
             return Ok(());

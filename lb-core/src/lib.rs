@@ -48,6 +48,7 @@ pub mod estimator;
 pub mod expiry;
 pub mod explain;
 mod falls;
+mod fast_path;
 pub mod flow;
 pub mod forward;
 pub mod fragment;
@@ -55,6 +56,7 @@ pub mod frame;
 pub mod ftp;
 #[cfg(feature = "test-support")]
 pub mod fuzz;
+mod glance;
 pub mod hash;
 mod host;
 pub mod interface;

@@ -171,7 +171,7 @@ impl Connections {
         }
         if !plan.is_related {
             entry.count_packet();
-            count_in(counters, server, packet);
+            count_in(counters, server, packet.length);
         }
         (packet.flow, packet.server) = (id, server);
         Decision::Forward

@@ -7,6 +7,8 @@
 
 mod copy;
 
+use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering,
 };
@@ -24,31 +26,51 @@ use crate::wire::MacAddress;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DestinationId(pub u32);
 
-/// Where frames for a destination go on the link layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NextHop {
-    pub mac: MacAddress,
-    pub interface: InterfaceId,
-}
+/// Where frames for a destination go on the link layer. One word, so that a worker never sees half
+/// of a change: the MAC address in the order of the wire, and the interface above it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NextHop(NonZeroU64);
 
-/// Set in the packed next hop once it is known.
+/// Set in every next hop.
 const RESOLVED: u64 = 1 << 63;
 
 impl NextHop {
-    /// One word, so that a worker never sees half of a change; the MAC address in the order of
-    /// the wire.
-    const fn pack(self) -> u64 {
-        let [a, b, c, d, e, f] = self.mac.0;
-        u64::from_le_bytes([a, b, c, d, e, f, 0, 0]) | (self.interface.0 as u64) << 48 | RESOLVED
+    /// The station with this address, by this interface.
+    pub const fn new(mac: MacAddress, interface: InterfaceId) -> Self {
+        let [a, b, c, d, e, f] = mac.0;
+        let word = u64::from_le_bytes([a, b, c, d, e, f, interface.0, 0]);
+        match NonZeroU64::new(word | RESOLVED) {
+            Some(word) => Self(word),
+            None => unreachable!(),
+        }
     }
 
     #[inline]
-    const fn unpack(word: u64) -> Option<Self> {
-        if word & RESOLVED == 0 {
-            return None;
+    const fn from_word(word: u64) -> Option<Self> {
+        match NonZeroU64::new(word) {
+            Some(word) => Some(Self(word)),
+            None => None,
         }
-        let [a, b, c, d, e, f, interface, _] = word.to_le_bytes();
-        Some(Self { mac: MacAddress([a, b, c, d, e, f]), interface: InterfaceId(interface) })
+    }
+
+    /// The link-layer address.
+    #[inline]
+    pub const fn mac(self) -> MacAddress {
+        let [a, b, c, d, e, f, _, _] = self.0.get().to_le_bytes();
+        MacAddress([a, b, c, d, e, f])
+    }
+
+    /// By which interface it is reached.
+    #[inline]
+    pub const fn interface(self) -> InterfaceId {
+        let [_, _, _, _, _, _, interface, _] = self.0.get().to_le_bytes();
+        InterfaceId(interface)
+    }
+}
+
+impl fmt::Debug for NextHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by {:?}", self.mac(), self.interface())
     }
 }
 
@@ -132,12 +154,12 @@ impl DestinationSlot {
     /// Where its frames go; `None` while the neighbour is not resolved.
     #[inline]
     pub fn next_hop(&self) -> Option<NextHop> {
-        NextHop::unpack(self.settings.next_hop.load(Ordering::Relaxed))
+        NextHop::from_word(self.settings.next_hop.load(Ordering::Relaxed))
     }
 
     /// Publishes where its frames go.
     pub fn set_next_hop(&self, next_hop: Option<NextHop>) {
-        self.settings.next_hop.store(next_hop.map_or(0, NextHop::pack), Ordering::Relaxed);
+        self.settings.next_hop.store(next_hop.map_or(0, |it| it.0.get()), Ordering::Relaxed);
     }
 
     /// Bytes of the largest packet that the way to it takes; `None` where no route leads.
@@ -496,10 +518,11 @@ mod tests {
     fn a_next_hop_survives_its_word() {
         let slot = DestinationSlot::default();
         assert_eq!(slot.next_hop(), None);
-        let next_hop =
-            NextHop { mac: MacAddress([0xfe, 1, 2, 3, 4, 0xff]), interface: InterfaceId(255) };
+        let mac = MacAddress([0xfe, 1, 2, 3, 4, 0xff]);
+        let next_hop = NextHop::new(mac, InterfaceId(255));
         slot.set_next_hop(Some(next_hop));
         assert_eq!(slot.next_hop(), Some(next_hop));
+        assert_eq!((next_hop.mac(), next_hop.interface()), (mac, InterfaceId(255)));
         slot.set_next_hop(None);
         assert_eq!(slot.next_hop(), None);
     }

@@ -92,7 +92,7 @@ impl<F: Frame> Waiting<F> {
             match forward::address_link(&mut waiter.frame, next_hop, snapshot) {
                 Ok(()) => {
                     counters.forwarded.add(1);
-                    send(waiter.frame, next_hop.interface);
+                    send(waiter.frame, next_hop.interface());
                 }
                 Err(reason) => {
                     counters.drop_packets(reason, 1);

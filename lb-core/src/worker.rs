@@ -7,9 +7,15 @@
 //!                                entry      connection
 //! ```
 //!
-//! What a stage asked memory for is there when the next one needs it: stages 1 to 3 are one loop,
-//! in which the lookup stays some packets behind the parser; 4 and 5 are loops over the whole
-//! burst. A hit takes no lock and allocates nothing.
+//! Most packets take the fast path: their frame is plain, which [`crate::glance`] sees at one
+//! look, and their connection is known and stays as it is, for which [`crate::fast_path`] is
+//! stages 4 and 5 at once. All others are read in full ([`Packet`]) and decided one after the
+//! other, in the order in which they came.
+//!
+//! What a stage asked memory for is there when the next one needs it: stages 1 to 3 are one loop
+//! over the burst, in which the lookup stays some packets behind the parser; and what a
+//! destination has is asked for some packets before it is needed. A hit takes no lock and
+//! allocates nothing.
 
 use std::sync::Arc;
 
@@ -27,12 +33,13 @@ use crate::drops::DropReason;
 use crate::forward;
 use crate::fragment::DatagramKey;
 use crate::frame::Frame;
+use crate::glance::{Glance, Side};
 use crate::interface::InterfaceId;
 use crate::local;
 use crate::outcome::Outcome;
 use crate::parse::{Class, Packet};
 use crate::snapshot::Snapshot;
-use crate::state::TcpState;
+use crate::state::{State, TcpState, UdpState};
 use crate::ways::Ways;
 use crate::wire::ethernet;
 use crate::workbench::Workbench;
@@ -60,13 +67,19 @@ pub enum Verdict {
     Drop(DropReason),
 }
 
+/// How many packets before its own turn a packet's destination is asked for.
+const AHEAD_OF_DESTINATION: usize = 8;
+
 /// One worker's view of the director, and its scratch memory.
 #[derive(Debug)]
 pub struct Worker {
     director: Arc<Director>,
     number: usize,
+    /// Whether no packet takes the fast path.
+    is_thorough: bool,
     snapshot: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
     ways: Cache<Arc<ArcSwap<Ways>>, Arc<Ways>>,
+    glances: [Glance; BURST_MAX],
     packets: [Packet; BURST_MAX],
     bench: Workbench,
 }
@@ -80,9 +93,19 @@ impl Worker {
             ways: Cache::new(Arc::clone(&director.ways)),
             director,
             number,
+            is_thorough: false,
+            glances: [Glance::UNKNOWN; BURST_MAX],
             packets: [Packet::dropped(DropReason::FrameTooShort); BURST_MAX],
             bench: Workbench::default(),
         }
+    }
+
+    /// A worker that takes every packet through all stages: to explain what they find out, and to
+    /// compare the fast path with them.
+    pub fn thorough(director: Arc<Director>, number: usize) -> Self {
+        let mut worker = Self::new(director, number);
+        worker.is_thorough = true;
+        worker
     }
 
     /// Burst boundary: to be called once per turn of the worker's loop, whether frames came or
@@ -118,20 +141,13 @@ impl Worker {
         verdicts: &mut [Verdict; BURST_MAX],
         surroundings: &mut impl Surroundings,
     ) {
-        let Self { director, number, snapshot, ways, packets, bench } = self;
-        let snapshot: &Snapshot = snapshot.load();
-        let packets = &mut packets[..frames.len()];
-        let counters = &director.counters[*number];
-        let established_until = now.plus_seconds(snapshot.timeouts.tcp(TcpState::Established));
-        let ways = ways.load();
-        let is_released = false;
-        let burst =
-            Burst { director, snapshot, ways, counters, from, now, established_until, is_released };
-
-        burst.look_up(frames, packets);
-        burst.decide(frames, packets, bench);
-        burst.rewrite(frames, packets, verdicts, bench, surroundings);
-        counters.received.add(packets.len() as u64);
+        let Self { director, number, snapshot, ways, glances, packets, bench, .. } = self;
+        let burst = Burst::begin(director, *number, (snapshot.load(), ways.load()), from, now);
+        let (glances, packets) = (&mut glances[..frames.len()], &mut packets[..frames.len()]);
+        let is_fast = !self.is_thorough && burst.snapshot.punt_rules.is_empty();
+        burst.look_up(frames, glances, packets, is_fast);
+        burst.pass(frames, glances, packets, verdicts, bench, surroundings);
+        burst.counters.received.add(packets.len() as u64);
     }
 
     /// Hears what the host sends by an interface of its kernel, before it leaves as it is: a reply
@@ -161,17 +177,12 @@ impl Worker {
         now: Tick,
         frame: &mut F,
     ) -> Result<(), DropReason> {
-        let Self { director, number, snapshot, ways, packets, bench } = self;
-        let snapshot: &Snapshot = snapshot.load();
-        let (counters, ways) = (&director.counters[*number], ways.load());
-        let established_until = now.plus_seconds(snapshot.timeouts.tcp(TcpState::Established));
-        let is_released = false;
-        let burst =
-            Burst { director, snapshot, ways, counters, from, now, established_until, is_released };
+        let Self { director, number, snapshot, ways, packets, bench, .. } = self;
+        let burst = Burst::begin(director, *number, (snapshot.load(), ways.load()), from, now);
         let packet = &mut packets[0];
         packet.parse_from_host(frame.bytes(), from, ethernet::HEADER_LEN);
         let heard = burst.hear(frame, packet, Some(bench));
-        heard.inspect_err(|&reason| counters.drop_packets(reason, 1))
+        heard.inspect_err(|&reason| burst.counters.drop_packets(reason, 1))
     }
 
     /// Takes a fragment on that had to wait for the first one of its datagram, whose course is
@@ -183,20 +194,14 @@ impl Worker {
         frame: &mut F,
         surroundings: &mut impl Surroundings,
     ) -> Verdict {
-        let Self { director, number, snapshot, ways, packets, bench } = self;
+        let Self { director, number, snapshot, ways, packets, bench, .. } = self;
         let snapshot: &Snapshot = snapshot.load();
         let from = snapshot.interface(course.interface).port;
-        let (counters, ways) = (&director.counters[*number], ways.load());
-        let established_until = now;
-        let is_released = true;
-        let burst =
-            Burst { director, snapshot, ways, counters, from, now, established_until, is_released };
-        let packets = &mut packets[..1];
-        let frames = std::slice::from_mut(frame);
-        let mut verdicts = [Verdict::Consumed; BURST_MAX];
-        burst.look_up(frames, packets);
-        burst.rewrite(frames, packets, &mut verdicts, bench, surroundings);
-        verdicts[0]
+        let burst = Burst::begin(director, *number, (snapshot, ways.load()), from, now);
+        let burst = Burst { is_released: true, ..burst };
+        let packet = &mut packets[0];
+        burst.read(frame, packet);
+        burst.rewrite(frame, packet, bench, surroundings)
     }
 }
 
@@ -207,22 +212,60 @@ impl Drop for Worker {
     }
 }
 
-impl Burst<'_> {
+impl<'a> Burst<'a> {
+    fn begin(
+        director: &'a Director,
+        worker: usize,
+        (snapshot, ways): (&'a Snapshot, &'a Ways),
+        from: InterfaceId,
+        now: Tick,
+    ) -> Self {
+        let timeouts = &snapshot.timeouts;
+        Self {
+            director,
+            snapshot,
+            ways,
+            counters: &director.counters[worker],
+            from,
+            now,
+            established_until: now.plus_seconds(timeouts.tcp(TcpState::Established)),
+            datagrams_until: now.plus_seconds(timeouts.of(State::Udp(UdpState::Normal))),
+            is_released: false,
+        }
+    }
+
     /// Stages 1 to 3 over the burst. A packet is [`AHEAD`] packets behind when its bucket is looked
     /// at, so that buckets and entries come from memory while other frames are read, instead of
     /// all at once while nothing else is left to do.
-    fn look_up<F: Frame>(&self, frames: &[F], packets: &mut [Packet]) {
+    #[inline(never)]
+    fn look_up<F: Frame>(
+        &self,
+        frames: &[F],
+        glances: &mut [Glance],
+        packets: &mut [Packet],
+        is_fast: bool,
+    ) {
+        let flows = &self.director.flows;
+        let mac = self.snapshot.interface(self.from).mac;
         for frame in frames {
             frame.prefetch();
         }
         for (place, frame) in frames.iter().enumerate() {
-            self.read(frame, &mut packets[place]);
+            let glance = &mut glances[place];
+            glance.side = Side::Unknown;
+            if is_fast && frame.is_whole() {
+                glance.look(frame.bytes(), mac, self.snapshot, flows);
+            }
+            if !glance.is_plain() {
+                self.read(frame, &mut packets[place]);
+            }
             if place >= AHEAD {
-                self.find(&mut packets[place - AHEAD]);
+                self.find(&mut glances[place - AHEAD], &mut packets[place - AHEAD]);
             }
         }
-        for packet in &mut packets[frames.len().saturating_sub(AHEAD)..] {
-            self.find(packet);
+        let last = frames.len().saturating_sub(AHEAD);
+        for (glance, packet) in glances[last..].iter_mut().zip(&mut packets[last..]) {
+            self.find(glance, packet);
         }
     }
 
@@ -250,7 +293,16 @@ impl Burst<'_> {
 
     /// 3: which entry, by its tag; asks for its line.
     #[inline(always)]
-    fn find(&self, packet: &mut Packet) {
+    fn find(&self, glance: &mut Glance, packet: &mut Packet) {
+        if glance.is_plain() {
+            glance.flow = self.director.flows.candidate(glance.hash);
+        } else {
+            self.find_in_full(packet);
+        }
+    }
+
+    #[inline(never)]
+    fn find_in_full(&self, packet: &mut Packet) {
         if packet.class == Class::Flow {
             packet.flow = self.director.flows.candidate(packet.hash);
             if !packet.is_v4() {
@@ -259,31 +311,90 @@ impl Burst<'_> {
         }
     }
 
-    /// 4: the connection's next state and its destination, or a new connection.
-    fn decide<F: Frame>(&self, frames: &[F], packets: &mut [Packet], bench: &mut Workbench) {
-        bench.connections.begin_burst(self.director);
-        for (frame, packet) in frames.iter().zip(packets) {
-            if packet.class == Class::Flow {
-                let mut decision = bench.connections.decide(self, packet);
-                if decision == Decision::Inspect {
-                    decision = bench.connections.begin_message(self, packet, frame.bytes());
-                }
-                packet.class = self.class_of(packet, decision);
-                if decision == Decision::Forward {
-                    self.director.slots.prefetch(packet.server);
-                }
-            } else if packet.is_fragment && matches!(packet.class, Class::Icmp | Class::Other) {
-                let decision = if self.snapshot.is_local(packet.destination) {
-                    Decision::Local(if packet.class == Class::Icmp {
-                        DropReason::IcmpIgnored
-                    } else {
-                        DropReason::ProtocolUnknown
-                    })
-                } else {
-                    Decision::Route
-                };
-                packet.class = self.class_of(packet, decision);
+    /// Asks for what the counts and the way of a packet's destination are in.
+    #[inline(always)]
+    fn prefetch_destination(&self, glance: &Glance) {
+        let server = self.director.flows.entry(glance.flow).destination();
+        self.director.slots.prefetch(server);
+        self.counters.prefetch(server);
+    }
+
+    /// Stages 4 and 5, packet by packet: what becomes of each depends on those before it.
+    #[inline(never)]
+    fn pass<F: Frame>(
+        &self,
+        frames: &mut [F],
+        glances: &[Glance],
+        packets: &mut [Packet],
+        verdicts: &mut [Verdict; BURST_MAX],
+        bench: &mut Workbench,
+        surroundings: &mut impl Surroundings,
+    ) {
+        let mut forwarded = 0;
+        glances.iter().take(AHEAD_OF_DESTINATION).for_each(|it| self.prefetch_destination(it));
+        let mut later = glances.iter().skip(AHEAD_OF_DESTINATION);
+        let packets = packets.iter_mut().zip(glances).zip(verdicts);
+        for (frame, ((packet, glance), verdict)) in frames.iter_mut().zip(packets) {
+            if let Some(later) = later.next() {
+                self.prefetch_destination(later);
             }
+            match self.take_fast(frame, glance, &mut bench.limiter) {
+                Some(Ok(interface)) => {
+                    forwarded += 1;
+                    *verdict = Verdict::Send(interface);
+                }
+                Some(Err(reason)) => {
+                    self.counters.drop_packets(reason, 1);
+                    *verdict = Verdict::Drop(reason);
+                }
+                None => {
+                    let is_read = !glance.is_plain();
+                    *verdict = self.take(frame, packet, is_read, bench, surroundings);
+                }
+            }
+        }
+        self.counters.forwarded.add(forwarded);
+    }
+
+    /// A packet that is not as most are, which was read in full already or not.
+    #[inline(never)]
+    fn take<F: Frame>(
+        &self,
+        frame: &mut F,
+        packet: &mut Packet,
+        is_read: bool,
+        bench: &mut Workbench,
+        surroundings: &mut impl Surroundings,
+    ) -> Verdict {
+        if !is_read {
+            self.read(frame, packet);
+            self.find_in_full(packet);
+        }
+        self.decide(frame, packet, bench);
+        self.rewrite(frame, packet, bench, surroundings)
+    }
+
+    /// 4: the connection's next state and its destination, or a new connection.
+    #[inline]
+    fn decide<F: Frame>(&self, frame: &F, packet: &mut Packet, bench: &mut Workbench) {
+        bench.connections.begin_packet(self.director);
+        if packet.class == Class::Flow {
+            let mut decision = bench.connections.decide(self, packet);
+            if decision == Decision::Inspect {
+                decision = bench.connections.begin_message(self, packet, frame.bytes());
+            }
+            packet.class = self.class_of(packet, decision);
+        } else if packet.is_fragment && matches!(packet.class, Class::Icmp | Class::Other) {
+            let decision = if self.snapshot.is_local(packet.destination) {
+                Decision::Local(if packet.class == Class::Icmp {
+                    DropReason::IcmpIgnored
+                } else {
+                    DropReason::ProtocolUnknown
+                })
+            } else {
+                Decision::Route
+            };
+            packet.class = self.class_of(packet, decision);
         }
     }
 
@@ -306,33 +417,26 @@ impl Burst<'_> {
     }
 
     /// 5: the frame as it leaves, and what it counts as.
+    #[inline]
     fn rewrite<F: Frame>(
         &self,
-        frames: &mut [F],
-        packets: &mut [Packet],
-        verdicts: &mut [Verdict; BURST_MAX],
+        frame: &mut F,
+        packet: &mut Packet,
         bench: &mut Workbench,
         surroundings: &mut impl Surroundings,
-    ) {
-        let mut forwarded = 0;
-        for ((frame, packet), verdict) in
-            frames.iter_mut().zip(packets.iter_mut()).zip(verdicts.iter_mut())
-        {
-            let outcome = match packet.class {
-                Class::Forward => self.forward(frame, packet, bench, surroundings),
-                Class::Return => self.give_back(frame, packet, bench, surroundings),
-                Class::Route => self.route(frame, packet, surroundings),
-                Class::Drop(reason) => Outcome::Refused(reason),
-                _ => local::handle(self, packet, frame, bench, surroundings),
-            };
-            if let Outcome::Forwarded(interface) = outcome {
-                forwarded += 1;
-                *verdict = Verdict::Send(interface);
-            } else {
-                *verdict = self.conclude(outcome, frame, packet, bench);
-            }
+    ) -> Verdict {
+        let outcome = match packet.class {
+            Class::Forward => self.forward(frame, packet, bench, surroundings),
+            Class::Return => self.give_back(frame, packet, bench, surroundings),
+            Class::Route => self.route(frame, packet, surroundings),
+            Class::Drop(reason) => Outcome::Refused(reason),
+            _ => local::handle(self, packet, frame, bench, surroundings),
+        };
+        if let Outcome::Forwarded(interface) = outcome {
+            self.counters.forwarded.add(1);
+            return Verdict::Send(interface);
         }
-        self.counters.forwarded.add(forwarded);
+        self.conclude(outcome, frame, packet, bench)
     }
 
     /// The same for the outcomes that are rare.
@@ -350,7 +454,10 @@ impl Burst<'_> {
             forward::take_fragment_header(frame, packet);
         }
         match outcome {
-            Outcome::Forwarded(interface) => Verdict::Send(interface),
+            Outcome::Forwarded(interface) => {
+                self.counters.forwarded.add(1);
+                Verdict::Send(interface)
+            }
             Outcome::Waits(pending) => Verdict::Wait(pending),
             Outcome::Split => {
                 self.counters.forwarded.add(1);

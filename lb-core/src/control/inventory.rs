@@ -7,7 +7,7 @@ use super::record::ServiceRecord;
 use crate::operations::ServiceRow;
 use crate::route::Hop;
 use crate::service::ServiceKey;
-use crate::slots::DestinationId;
+use crate::slots::{DestinationId, NextHop};
 use crate::wire::MacAddress;
 
 /// How packets get to a real server.
@@ -105,7 +105,7 @@ impl Control {
         let slot = self.director.slots.get(id);
         let reach = match hop {
             _ if slot.is_local() => Reach::Here,
-            Some(hop) => Reach::Link { hop, mac: slot.next_hop().map(|next| next.mac) },
+            Some(hop) => Reach::Link { hop, mac: slot.next_hop().map(NextHop::mac) },
             None => Reach::Nowhere,
         };
         ServerDetail {

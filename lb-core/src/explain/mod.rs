@@ -129,7 +129,7 @@ impl Explainer {
         packet.parse(frame, port, &snapshot);
         let asked = Asked::of(&snapshot, rules, &packet);
 
-        let mut worker = Worker::new(Arc::clone(&director), 0);
+        let mut worker = Worker::thorough(Arc::clone(&director), 0);
         let mut frames = [ScratchFrame::new(frame)];
         let mut verdicts = [Verdict::Consumed; BURST_MAX];
         let mut around = Around::default();

@@ -1,9 +1,10 @@
 //! A connection: one hot line that packets touch, one cold line that they do not.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use super::flow_state::FlowState;
-use super::key::{CLIENT_PART, FlowKey, ReplyKey, first_word, kind};
+use super::key::{CLIENT_PART, FlowKey, ReplyKey, end_word_v4, first_word, kind};
 use super::table::FlowId;
 use crate::address::Address;
 use crate::clock::Tick;
@@ -198,6 +199,30 @@ pub(super) fn server(entry: &Entry, cold: &Cold) -> Address {
 }
 
 impl Entry {
+    /// Whether this is the live entry of an IPv4 packet from its client, by the key's words.
+    #[inline]
+    pub(crate) fn is_request_v4(&self, client: u64, virtual_end: u64) -> bool {
+        self.key[0].load(Ordering::Relaxed) == client
+            && self.key[1].load(Ordering::Relaxed) == virtual_end
+    }
+
+    /// Whether this is the live NAT connection of an IPv4 packet from its real server.
+    #[inline]
+    pub(crate) fn is_reply_v4(&self, client: u64, server_end: u64) -> bool {
+        let (address, port) = (self.server.load(Ordering::Relaxed), self.server_port());
+        self.key[0].load(Ordering::Relaxed) == client
+            && end_word_v4(address, port) == server_end
+            && self.state().method() as u8 == ForwardingMethod::Masquerading as u8
+    }
+
+    /// Address and port of the virtual service of an IPv4 connection.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of a word")]
+    pub(crate) fn virtual_end_v4(&self) -> (IpAddr, u16) {
+        let word = self.key[1].load(Ordering::Relaxed);
+        (Ipv4Addr::from_bits(word as u32).into(), (word >> 32) as u16)
+    }
+
     /// Another one that says the same, for as long as this one does not change.
     pub(super) fn image(&self) -> Self {
         let image = Self::default();
@@ -401,7 +426,7 @@ mod tests {
     use super::*;
 
     fn address(text: &str) -> Address {
-        text.parse::<std::net::IpAddr>().unwrap().into()
+        text.parse::<IpAddr>().unwrap().into()
     }
 
     fn flow(client: &str, vip: &str, server: &str, method: ForwardingMethod) -> NewFlow {

@@ -50,8 +50,8 @@ impl FlowKey {
         let first = first_word(self.protocol, self.client, self.client_port);
         if self.client.is_v4() {
             return [
-                first | self.client.low_32() as u64,
-                self.virtual_address.low_32() as u64 | (self.virtual_port as u64) << 32,
+                client_word_v4(self.protocol, self.client.low_32(), self.client_port),
+                end_word_v4(self.virtual_address.low_32(), self.virtual_port),
             ];
         }
         let [client_high, client_low] = self.client.halves();
@@ -68,4 +68,16 @@ impl FlowKey {
 pub(super) const fn first_word(protocol: u8, client: Address, client_port: u16) -> u64 {
     let kind = if client.is_v4() { kind::USED } else { kind::USED | kind::IPV6 };
     (client_port as u64) << 32 | (protocol as u64) << 48 | kind
+}
+
+/// The first word of an IPv4 key: protocol and client's end.
+#[inline]
+pub(crate) const fn client_word_v4(protocol: u8, address: u32, port: u16) -> u64 {
+    end_word_v4(address, port) | (protocol as u64) << 48 | kind::USED
+}
+
+/// The second word of an IPv4 key, the virtual end; and how a real server's end is compared.
+#[inline]
+pub(crate) const fn end_word_v4(address: u32, port: u16) -> u64 {
+    address as u64 | (port as u64) << 32
 }

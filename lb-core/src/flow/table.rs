@@ -115,6 +115,12 @@ impl FlowTable {
         self.hasher.end(protocol, client, client_port)
     }
 
+    /// The same of an IPv4 client.
+    #[inline]
+    pub const fn hash_v4(&self, protocol: u8, client: u32, client_port: u16) -> u64 {
+        self.hasher.ipv4(protocol, client, client_port)
+    }
+
     /// What a template's engine data makes of the hash; never 0.
     #[expect(clippy::cast_possible_truncation, reason = "a piece of a hash")]
     pub fn salt_of(&self, data: &[u8]) -> u32 {

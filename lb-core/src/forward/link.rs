@@ -14,7 +14,7 @@ use crate::wire::{MacAddress, ethernet, field::window_mut, vlan};
 const FRAME_LEN_MIN: usize = 60;
 
 /// Where the packet starts in a frame without tags.
-pub(super) const HEADER_LEN: usize = ethernet::HEADER_LEN;
+pub(crate) const HEADER_LEN: usize = ethernet::HEADER_LEN;
 
 /// Whether a frame has priority tags, or more behind its packet than Ethernet's padding: what
 /// only the link that it came by knows of, and [`strip`] takes off. A fragment header that says
@@ -52,17 +52,17 @@ pub fn strip_tags(frame: &mut impl Frame, packet: &mut Packet) {
 
 /// Addresses an untagged frame to its next hop, and gives it the tag of the interface that leads
 /// there.
-#[inline]
+#[inline(always)]
 pub fn address_link(
     frame: &mut impl Frame,
     next_hop: NextHop,
     snapshot: &Snapshot,
 ) -> Result<(), DropReason> {
-    let interface = snapshot.interface(next_hop.interface);
+    let interface = snapshot.interface(next_hop.interface());
     let window = window_mut::<{ ethernet::HEADER_LEN }>(frame.bytes_mut(), 0)
         .ok_or(DropReason::FrameTooShort)?;
     let mut header = ethernet::Header::over(window);
-    header.set_destination(next_hop.mac);
+    header.set_destination(next_hop.mac());
     header.set_source(interface.mac);
     match interface.vlan {
         None => Ok(()),
@@ -146,7 +146,7 @@ mod tests {
         ]);
         for (id, vlan) in [(0, None), (1, Some(7))] {
             let mut frame = MemoryFrame::new(&plain);
-            let next_hop = NextHop { mac: to, interface: InterfaceId(id) };
+            let next_hop = NextHop::new(to, InterfaceId(id));
             assert_eq!(address_link(&mut frame, next_hop, &snapshot), Ok(()));
             let expected = Tcp::default().frame(&link(vlan));
             assert_eq!(frame.bytes(), expected);
@@ -154,7 +154,7 @@ mod tests {
             assert_eq!(header[..length], expected[..length]);
         }
         let mut tight = MemoryFrame::with_room(&plain, 3, 0);
-        let next_hop = NextHop { mac: to, interface: InterfaceId(1) };
+        let next_hop = NextHop::new(to, InterfaceId(1));
         assert_eq!(address_link(&mut tight, next_hop, &snapshot), Err(DropReason::NoRoom));
     }
 

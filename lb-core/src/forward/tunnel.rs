@@ -24,7 +24,7 @@ use crate::destination::{Tunnel, TunnelChecksum};
 use crate::frame::Frame;
 use crate::wire::checksum::Sum;
 use crate::wire::ethernet::EtherType;
-use crate::wire::field::window_mut;
+use crate::wire::field::{window, window_mut};
 use crate::wire::ipv4::protocol;
 use crate::wire::{ethernet, gre, gue, ipv4, ipv6, udp};
 
@@ -52,6 +52,14 @@ pub struct Outer {
     pub source_port: u16,
     /// Whether the inner DF is the outer one, too (sysctl `pmtu_disc`, 1 by default).
     pub pmtu_disc: bool,
+}
+
+impl Outer {
+    /// Whether the outer header is IPv4's.
+    #[inline]
+    pub const fn is_v4(&self) -> bool {
+        self.destination.is_ipv4()
+    }
 }
 
 /// How a packet fits into a tunnel.
@@ -127,18 +135,19 @@ pub const fn spread(source: Address, hash: u64) -> Address {
 
 /// Takes a hop off a packet and puts it into a tunnel. The frame becomes one with an Ethernet
 /// header of the right type but without addresses, see [`super::address_link`]. Tags and padding
-/// are gone.
+/// are gone; where it fails, of a frame without tags nothing else is.
 ///
 /// Remote checksum offload (`--tun-remcsum`) is for packets whose own checksum is not worked out
 /// yet. Those that are forwarded have theirs: they get a whole one, as in the kernel.
+#[inline(always)]
 pub fn encapsulate(
     frame: &mut impl Frame,
     network_offset: usize,
     inner_is_v4: bool,
     outer: &Outer,
 ) -> Result<(), Refusal> {
-    let outer_is_v4 = outer.destination.is_ipv4();
-    let inner = Inner::forward(frame.bytes_mut(), network_offset, inner_is_v4)?;
+    let outer_is_v4 = outer.is_v4();
+    let inner = Inner::read(frame.bytes(), network_offset, inner_is_v4)?;
     let end = network_offset + usize::from(inner.length);
     let front = (ethernet::HEADER_LEN + overhead(outer.tunnel, outer_is_v4))
         .checked_sub(network_offset)
@@ -150,6 +159,7 @@ pub fn encapsulate(
         return Err(Refusal::NoRoom);
     }
     frame.prepend(front).ok_or(Refusal::NoRoom)?;
+    inner.hop(frame.bytes_mut(), network_offset + front)?;
 
     let (link, packet) = frame.bytes_mut().split_first_chunk_mut().ok_or(Refusal::Malformed)?;
     *link = [0; ethernet::HEADER_LEN];
@@ -201,34 +211,42 @@ struct Inner {
 }
 
 impl Inner {
-    /// Takes a hop off the packet, and reads it.
-    #[inline]
-    fn forward(frame: &mut [u8], offset: usize, is_v4: bool) -> Result<Self, Refusal> {
+    /// Reads a packet that has one hop less to go than it says.
+    #[inline(always)]
+    fn read(frame: &[u8], offset: usize, is_v4: bool) -> Result<Self, Refusal> {
         if is_v4 {
-            let window = window_mut(frame, offset).ok_or(Refusal::Malformed)?;
-            let mut header = ipv4::Header::over(window);
-            let inner = Self {
+            let header = ipv4::Header::over(window(frame, offset).ok_or(Refusal::Malformed)?);
+            Ok(Self {
                 is_v4,
                 length: header.total_length(),
                 tos: header.tos(),
                 ttl: header.ttl().saturating_sub(1),
                 dont_fragment: header.dont_fragment(),
-            };
-            header.decrement_ttl();
-            Ok(inner)
+            })
         } else {
-            let window = window_mut(frame, offset).ok_or(Refusal::Malformed)?;
-            let mut header = ipv6::Header::over(window);
-            header.decrement_hop_limit();
+            let header = ipv6::Header::over(window(frame, offset).ok_or(Refusal::Malformed)?);
             let length = ipv6::HEADER_LEN + usize::from(header.payload_length());
             Ok(Self {
                 is_v4,
                 length: u16::try_from(length).map_err(|_| Refusal::TooLong)?,
                 tos: header.traffic_class(),
-                ttl: header.hop_limit(),
+                ttl: header.hop_limit().saturating_sub(1),
                 dont_fragment: false,
             })
         }
+    }
+
+    /// Takes the hop off the packet itself.
+    #[inline(always)]
+    fn hop(&self, frame: &mut [u8], offset: usize) -> Result<(), Refusal> {
+        if self.is_v4 {
+            let window = window_mut(frame, offset).ok_or(Refusal::Malformed)?;
+            ipv4::Header::over(window).decrement_ttl();
+        } else {
+            let window = window_mut(frame, offset).ok_or(Refusal::Malformed)?;
+            ipv6::Header::over(window).decrement_hop_limit();
+        }
+        Ok(())
     }
 
     /// DSCP and ECN of the outer header (RFC 3168 section 9.1.1).

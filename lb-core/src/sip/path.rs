@@ -88,7 +88,7 @@ impl Connections {
         if template.is_some() {
             director.assure(template);
         }
-        count_out(counters, server, packet);
+        count_out(counters, server, packet.length);
         packet.flow = id;
         Some(Decision::Return)
     }

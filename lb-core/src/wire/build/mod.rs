@@ -382,19 +382,23 @@ impl MemoryFrame {
 }
 
 impl Frame for MemoryFrame {
+    #[inline]
     fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
+    #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.buffer[self.start..self.end]
     }
 
+    #[inline]
     fn prepend(&mut self, bytes: usize) -> Option<&mut [u8]> {
         self.start = self.start.checked_sub(bytes)?;
         Some(&mut self.buffer[self.start..self.start + bytes])
     }
 
+    #[inline]
     fn resize(&mut self, bytes: usize) -> bool {
         let fits = self.buffer.len() - self.start >= bytes;
         if fits {

@@ -1,0 +1,156 @@
+//! The fast path: stages 4 and 5 in one, for the packets that most are.
+//!
+//! A plain frame ([`Glance`]) of a connection that is found at once, whose state the packet leaves
+//! as it is, and whose way out is known and takes it. All of that is asked before the first byte
+//! is written: a packet that is unusual in anything goes through the stages of [`crate::worker`]
+//! as if it had not been here. What the two make of a packet that could go either way is the same.
+
+use crate::burst::Burst;
+use crate::clock::Tick;
+use crate::connection::{count_in, count_out};
+use crate::destination::ForwardingMethod;
+use crate::drops::DropReason;
+use crate::flow::{Entry, FlowState};
+use crate::forward::{self, Layout, masquerade, tunnel};
+use crate::frame::Frame;
+use crate::glance::{Glance, Side};
+use crate::interface::InterfaceId;
+use crate::limiter::Limiter;
+use crate::protocol::Protocol;
+use crate::slots::{DestinationSlot, NextHop};
+use crate::state::{TcpState, UdpState};
+use crate::wire::tcp::Flags;
+
+impl Burst<'_> {
+    /// Takes a packet of a known connection to where it leaves, or says why it does not after all.
+    /// `None` where it is not as simple as that, and then nothing has changed but that padding may
+    /// be gone.
+    #[inline(always)]
+    pub(crate) fn take_fast<F: Frame>(
+        &self,
+        frame: &mut F,
+        glance: &Glance,
+        limiter: &mut Limiter,
+    ) -> Option<Result<InterfaceId, DropReason>> {
+        let entry = self.director.flows.entry(glance.flow);
+        let state = entry.state();
+        // A hop is left, for the router that this is.
+        if glance.ttl <= 1 || !state.is_plain_v4() || !self.now.is_before(entry.deadline()) {
+            return None;
+        }
+        match glance.side {
+            Side::Client if entry.is_request_v4(glance.client, glance.other) => {
+                self.take_request(frame, glance, entry, state, limiter)
+            }
+            Side::Server if entry.is_reply_v4(glance.client, glance.other) => {
+                self.take_reply(frame, glance, entry, state)
+            }
+            _ => None,
+        }
+    }
+
+    /// From the client to the real server.
+    #[inline(always)]
+    fn take_request<F: Frame>(
+        &self,
+        frame: &mut F,
+        glance: &Glance,
+        entry: &Entry,
+        state: FlowState,
+        limiter: &mut Limiter,
+    ) -> Option<Result<InterfaceId, DropReason>> {
+        let until = self.kept_until(glance, state)?;
+        let server = entry.destination();
+        let slot = self.director.slots.get(server);
+        let next_hop = slot.next_hop()?;
+        // No MTU: there is no way to it.
+        let mtu = slot.mtu().unwrap_or(0);
+        if !slot.is_available() || glance.length > mtu {
+            return None;
+        }
+        let layout = Layout::plain_v4(glance.protocol);
+        match state.method() {
+            ForwardingMethod::DirectRouting => forward::hop(frame.bytes_mut(), &layout).ok()?,
+            ForwardingMethod::Masquerading => readdress(frame, glance.protocol, entry)?,
+            ForwardingMethod::Tunneling => self.wrap(frame, glance, slot, mtu, limiter)?,
+            ForwardingMethod::Local | ForwardingMethod::Bypass => return None,
+        }
+        entry.set_deadline(until);
+        entry.count_packet();
+        count_in(self.counters, server, glance.length.into());
+        Some(self.leave_fast(frame, next_hop))
+    }
+
+    /// From the real server of NAT back to the client.
+    #[inline(never)]
+    fn take_reply<F: Frame>(
+        &self,
+        frame: &mut F,
+        glance: &Glance,
+        entry: &Entry,
+        state: FlowState,
+    ) -> Option<Result<InterfaceId, DropReason>> {
+        let until = self.kept_until(glance, state)?;
+        let way = entry.way_back(self.ways.generation())?;
+        let next_hop = self.ways.next_hop(way)?;
+        if glance.length > self.snapshot.interface(next_hop.interface()).mtu {
+            return None;
+        }
+        let layout = Layout::plain_v4(glance.protocol);
+        masquerade::to_client(frame.bytes_mut(), &layout, entry.virtual_end_v4()).ok()?;
+        entry.set_deadline(until);
+        count_out(self.counters, entry.destination(), glance.length.into());
+        Some(self.leave_fast(frame, next_hop))
+    }
+
+    /// Until when a connection lives whose state the packet does not change; `None` where it does.
+    #[inline(always)]
+    fn kept_until(&self, glance: &Glance, state: FlowState) -> Option<Tick> {
+        const EVENTS: u8 = Flags::SYN.0 | Flags::FIN.0 | Flags::RST.0 | Flags::ACK.0;
+        if glance.protocol == Protocol::Tcp.number() {
+            let is_kept = state.number() == TcpState::Established.number()
+                && glance.flags.0 & EVENTS == Flags::ACK.0;
+            return is_kept.then_some(self.established_until);
+        }
+        // The first reply of a datagram's connection tells something.
+        let is_news = glance.side == Side::Server && (state.no_output() || state.is_unassured());
+        let is_kept = state.number() == UdpState::Normal.number() && !is_news;
+        is_kept.then_some(self.datagrams_until)
+    }
+
+    /// Puts a packet into its tunnel, where it fits as it is.
+    #[inline(never)]
+    fn wrap<F: Frame>(
+        &self,
+        frame: &mut F,
+        glance: &Glance,
+        slot: &DestinationSlot,
+        mtu: u16,
+        limiter: &mut Limiter,
+    ) -> Option<()> {
+        let outer = self.outer(slot, glance.hash, limiter);
+        let fit = tunnel::fit(glance.length, false, mtu, outer.tunnel, outer.is_v4());
+        if fit != tunnel::Fit::Whole {
+            return None;
+        }
+        tunnel::encapsulate(frame, forward::HEADER_LEN, true, &outer).ok()
+    }
+
+    #[inline(always)]
+    fn leave_fast<F: Frame>(
+        &self,
+        frame: &mut F,
+        next_hop: NextHop,
+    ) -> Result<InterfaceId, DropReason> {
+        forward::address_link(frame, next_hop, self.snapshot)?;
+        Ok(next_hop.interface())
+    }
+}
+
+/// Readdresses a packet to its real server. Not inlined, as it would cost direct routing
+/// registers.
+#[inline(never)]
+fn readdress<F: Frame>(frame: &mut F, protocol: u8, entry: &Entry) -> Option<()> {
+    let to = (entry.server_v4().to_ip(), entry.server_port());
+    masquerade::to_server(frame.bytes_mut(), &Layout::plain_v4(protocol), to).ok()
+}
