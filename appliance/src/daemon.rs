@@ -22,7 +22,7 @@ use lb_core::marks::MarksError;
 
 use crate::assemble;
 use crate::clock::TickClock;
-use crate::config::{Config, IdleMode};
+use crate::config::{Config, IdleMode, MetricsConfig};
 use crate::control::audit::{Audit, Door, Who};
 use crate::control::budget::Budget;
 use crate::control::command::Commands;
@@ -32,11 +32,16 @@ use crate::control::permissions::Permissions;
 use crate::control::server::ControlDoor;
 use crate::control::status::About;
 use crate::dpdk::{Eal, EalError, Queues, RxQueue, TxBuffer, lcore, queue};
-use crate::housekeeping;
+use crate::housekeeping::{self, Pulse};
 use crate::idle::Idle;
 use crate::kernel::{self, KernelInterfaces};
+use crate::lcore_counters::LcoreCounters;
 use crate::live::{Live, signal};
 use crate::lock::lock;
+use crate::metrics::Exporter;
+use crate::metrics::door::MetricsDoor;
+use crate::metrics::tally::Tally;
+use crate::metrics::write::Limits;
 use crate::names::SystemNames;
 use crate::neighbourhood::Neighbourhood;
 use crate::notify;
@@ -74,9 +79,12 @@ pub fn run(path: &Path) -> Result<()> {
     let control = Arc::new(Mutex::new(control));
     let neighbourhood = Arc::new(Neighbourhood::new(thread::current()));
     let director = Arc::clone(lock(&control).director());
+    let pulse = Arc::new(Pulse::default());
+    let lcores: Arc<[LcoreCounters]> = worker_cpus.iter().map(|_| Default::default()).collect();
     let crew = Crew {
         config: &config,
         director,
+        lcores: &lcores,
         ports: &ports,
         kernel: &kernel,
         neighbourhood: &neighbourhood,
@@ -103,16 +111,18 @@ pub fn run(path: &Path) -> Result<()> {
         permissions: Arc::clone(&doors.permissions),
         audit: Arc::clone(&audit),
         budget: Budget::default(),
+        tally: Tally::new().context("metrics")?,
+        pulse: Arc::clone(&pulse),
         explainer: Mutex::default(),
     });
     signal::serve(hangups, Arc::clone(&commands)).context("SIGHUP has no thread")?;
-    doors.serve(commands)?;
+    doors.serve(commands, lcores, &config.metrics)?;
     audit.write_down(Door::Start, &Who::oneself(), &format!("sluiced --config {}", path.display()));
     announce_ready(&config, &started, &packet_memory)?;
     if let Err(problem) = notify::ready() {
         eprintln!("sluiced: {problem}");
     }
-    housekeeping::run(&control, &neighbourhood, clock, &is_stopping);
+    housekeeping::run(&control, &neighbourhood, clock, &pulse, &is_stopping);
     // A signal is what ended it. That a thread cannot be waited for changes nothing any more.
     let _ = end.join();
 
@@ -133,6 +143,7 @@ fn packet_memory(config: &Config, eal: &Eal) -> String {
 struct Doors {
     control: Listener,
     netlink: Listener,
+    metrics: MetricsDoor,
     permissions: Arc<Permissions>,
 }
 
@@ -144,14 +155,26 @@ impl Doors {
         let open = |key, path, carries| Listener::open(key, path, carries, &permissions);
         let control = open("control.socket", control, Carries::Bytes)?;
         let netlink = open("control.netlink_socket", netlink, Carries::Datagrams)?;
-        for note in [note.as_deref(), control.note(), netlink.note()].into_iter().flatten() {
+        let socket = config.metrics.socket.as_deref();
+        let metrics = MetricsDoor::open(&config.metrics.listen, socket, &permissions)?;
+        let notes = [note.as_deref(), control.note(), netlink.note(), metrics.note()];
+        for note in notes.into_iter().flatten() {
             eprintln!("sluiced: {note}");
         }
-        Ok(Self { control, netlink, permissions })
+        Ok(Self { control, netlink, metrics, permissions })
     }
 
-    fn serve(&self, commands: Arc<Commands>) -> Result<()> {
+    fn serve(
+        &self,
+        commands: Arc<Commands>,
+        lcores: Arc<[LcoreCounters]>,
+        config: &MetricsConfig,
+    ) -> Result<()> {
         let no_thread = "a control socket has no thread";
+        let worker_cpus = commands.about.worker_cpus.clone();
+        let limits = Limits { servers: config.servers, series: config.series as usize };
+        let exporter = Exporter::new(Arc::clone(&commands), lcores, limits);
+        self.metrics.serve(exporter, &worker_cpus).context("metrics have no thread")?;
         self.control.serve(ControlDoor(Arc::clone(&commands))).context(no_thread)?;
         self.netlink.serve(NetlinkDoor(commands)).context(no_thread)
     }
@@ -212,6 +235,7 @@ fn build_control(
 struct Crew<'a> {
     config: &'a Config,
     director: Arc<Director>,
+    lcores: &'a Arc<[LcoreCounters]>,
     ports: &'a Ports,
     kernel: &'a KernelInterfaces,
     neighbourhood: &'a Arc<Neighbourhood>,
@@ -236,6 +260,7 @@ impl Crew<'_> {
         for (number, ((receive, send), to_kernel)) in shares {
             let equipment = Equipment {
                 director: Arc::clone(&self.director),
+                lcores: Arc::clone(self.lcores),
                 number,
                 receive,
                 send,

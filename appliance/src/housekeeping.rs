@@ -1,7 +1,7 @@
 //! The main lcore's rounds: neighbours, announcements, expiry, sync daemons, retired snapshots.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use lb_core::clock::Tick;
@@ -14,12 +14,30 @@ use crate::neighbourhood::Neighbourhood;
 
 /// Longest sleep between two rounds: shorter than a tick, so that no tick is missed.
 const ROUND: Duration = Duration::from_millis(50);
+/// Rounds that do not begin for so many seconds stand still.
+const STILL_S: u32 = 5;
+
+/// Shows others that the rounds go on.
+#[derive(Debug, Default)]
+pub struct Pulse(AtomicU32);
+
+impl Pulse {
+    fn beat(&self, now: Tick) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+
+    /// Whether a round began lately.
+    pub fn is_alive(&self, now: Tick) -> bool {
+        !Tick(self.0.load(Ordering::Relaxed)).plus_seconds(STILL_S).is_before(now)
+    }
+}
 
 /// Goes its rounds until `is_stopping` is set. News from workers and commands wake it earlier.
 pub fn run(
     control: &Mutex<Control>,
     neighbourhood: &Neighbourhood,
     clock: TickClock,
+    pulse: &Pulse,
     is_stopping: &AtomicBool,
 ) {
     let (director, daemons) = {
@@ -30,6 +48,7 @@ pub fn run(
     let mut last_sweep = Tick(u32::MAX);
     while !is_stopping.load(Ordering::Relaxed) {
         let now = clock.now();
+        pulse.beat(now);
         {
             let mut control = lock(control);
             neighbourhood.learn(&mut control);
@@ -45,5 +64,18 @@ pub fn run(
         if !neighbourhood.has_news() {
             std::thread::park_timeout(ROUND);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_that_stand_still_are_noticed() {
+        let pulse = Pulse::default();
+        pulse.beat(Tick(100));
+        assert!(pulse.is_alive(Tick(100)) && pulse.is_alive(Tick(100).plus_seconds(STILL_S)));
+        assert!(!pulse.is_alive(Tick(101).plus_seconds(STILL_S)));
     }
 }

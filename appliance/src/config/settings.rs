@@ -1,7 +1,7 @@
 //! The settings of a director, checked and complete.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use lb_core::wire::MacAddress;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub control: ControlConfig,
+    pub metrics: MetricsConfig,
     pub eal: EalConfig,
     pub workers: Workers,
     pub idle: IdleConfig,
@@ -54,6 +55,19 @@ pub struct ControlConfig {
     /// The group whose members may look.
     pub read_group: Option<String>,
     pub audit: AuditTarget,
+}
+
+/// Where figures are served, and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Each once.
+    pub listen: Vec<SocketAddr>,
+    /// A Unix socket; its path fits into a `sockaddr_un`.
+    pub socket: Option<PathBuf>,
+    /// Whether each real server has figures of its own.
+    pub servers: bool,
+    /// Time series at most.
+    pub series: u32,
 }
 
 /// Where changes are written down.

@@ -370,6 +370,30 @@ pub enum SettingAction {
 }
 
 impl Verb {
+    /// Its word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Services { .. } => "services",
+            Self::Flows { .. } => "flows",
+            Self::Explain(_) => "explain",
+            Self::Drain(_) => "drain",
+            Self::Ports => "ports",
+            Self::Neigh => "neigh",
+            Self::Routes => "routes",
+            Self::Vips { .. } => "vips",
+            Self::Settings { .. } | Self::Get { .. } | Self::Set { .. } => "settings",
+            Self::Marks { .. } => "marks",
+            Self::Drops { .. } => "drops",
+            Self::Reload(_) => "reload",
+            Self::Diff { .. } => "diff",
+            Self::Sync => "sync",
+            Self::Exec { .. } => "exec",
+            Self::Manual { .. } => "manual",
+            Self::Completion { .. } => "completion",
+        }
+    }
+
     /// Whether it changes what the director does. What `marks` does its own language says.
     pub fn changes(&self) -> bool {
         match self {
@@ -447,6 +471,8 @@ mod tests {
         ];
         for line in changing {
             assert!(verb(line).changes(), "{line}");
+            let word = verb(line).name();
+            assert!(line.starts_with(word) || ["vip ", "set "].iter().any(|it| line.starts_with(it)));
         }
         let showing =
             ["status", "ports", "neigh", "routes", "vips", "vip list", "settings", "services"];
