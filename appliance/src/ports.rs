@@ -8,8 +8,8 @@ use lb_core::wire::MacAddress;
 
 use crate::config::{Config, PortConfig as Settings};
 use crate::dpdk::{
-    self, Eal, Mempool, MempoolConfig, MempoolError, Port, PortError, PortStats, QueueStats, Queues,
-    device, mempool,
+    self, Eal, Mempool, MempoolConfig, MempoolError, Port, PortError, PortStats, QueueStats,
+    Queues, device, mempool,
 };
 use crate::frame_ring::FrameRing;
 use crate::iproute::{IpError, ip};

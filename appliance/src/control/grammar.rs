@@ -472,7 +472,9 @@ mod tests {
         for line in changing {
             assert!(verb(line).changes(), "{line}");
             let word = verb(line).name();
-            assert!(line.starts_with(word) || ["vip ", "set "].iter().any(|it| line.starts_with(it)));
+            assert!(
+                line.starts_with(word) || ["vip ", "set "].iter().any(|it| line.starts_with(it))
+            );
         }
         let showing =
             ["status", "ports", "neigh", "routes", "vips", "vip list", "settings", "services"];

@@ -49,14 +49,14 @@ impl Port {
     /// Names and values of the extended statistics; none where they cannot be had.
     fn extended_stats(&self) -> Vec<(String, u64)> {
         // SAFETY: without room for names it only says how many there are.
-        let count = unsafe { dpdk_sys::rte_eth_xstats_get_names(self.open.id, std::ptr::null_mut(), 0) };
+        let count =
+            unsafe { dpdk_sys::rte_eth_xstats_get_names(self.open.id, std::ptr::null_mut(), 0) };
         let Ok(room) = u32::try_from(count) else { return Vec::new() };
         let no_name = dpdk_sys::rte_eth_xstat_name { name: [0; 64] };
         let mut names = vec![no_name; room as usize];
         // SAFETY: there is room for as many names as stated.
-        let named = unsafe {
-            dpdk_sys::rte_eth_xstats_get_names(self.open.id, names.as_mut_ptr(), room)
-        };
+        let named =
+            unsafe { dpdk_sys::rte_eth_xstats_get_names(self.open.id, names.as_mut_ptr(), room) };
         let mut values = vec![dpdk_sys::rte_eth_xstat { id: 0, value: 0 }; room as usize];
         // SAFETY: there is room for as many values as stated.
         let valued =

@@ -64,7 +64,8 @@ impl Family {
 
 /// The list as a table in Markdown.
 pub fn markdown_table() -> String {
-    let mut table = String::from("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
+    let mut table =
+        String::from("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
     for Family { name, kind, labels, help } in ALL {
         let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
         let (kind, labels) = (kind.name(), labels.join(", "));

@@ -61,12 +61,12 @@ impl MetricsDoor {
         permissions: &Arc<Permissions>,
     ) -> Result<Self, MetricsDoorError> {
         let tcp = listen.iter().map(|&address| {
-            TcpListener::bind(address).map_err(|source| MetricsDoorError::Listen { address, source })
+            TcpListener::bind(address)
+                .map_err(|source| MetricsDoorError::Listen { address, source })
         });
         let tcp = tcp.collect::<Result<_, _>>()?;
-        let unix = socket.map(|path| {
-            Listener::open("metrics.socket", path, Carries::Bytes, permissions)
-        });
+        let unix =
+            socket.map(|path| Listener::open("metrics.socket", path, Carries::Bytes, permissions));
         Ok(Self { tcp, unix: unix.transpose()?, permissions: Arc::clone(permissions) })
     }
 
@@ -81,11 +81,8 @@ impl MetricsDoor {
     ///
     /// When the system has no thread left.
     pub fn serve(&self, exporter: Exporter, worker_cpus: &[usize]) -> io::Result<()> {
-        let answers = Arc::new(Answers {
-            exporter,
-            turns: Arc::default(),
-            cpus: cpus_besides(worker_cpus),
-        });
+        let answers =
+            Arc::new(Answers { exporter, turns: Arc::default(), cpus: cpus_besides(worker_cpus) });
         for listener in &self.tcp {
             let (listener, answers) = (listener.try_clone()?, Arc::clone(&answers));
             let work = move || accept(&listener, &answers);
@@ -302,7 +299,8 @@ mod tests {
     fn a_taken_port_is_named_with_a_way_out() {
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = other.local_addr().unwrap();
-        let problem = MetricsDoor::open(&[address], None, &Arc::new(Permissions::own())).unwrap_err();
+        let problem =
+            MetricsDoor::open(&[address], None, &Arc::new(Permissions::own())).unwrap_err();
         let text = problem.to_string();
         assert!(text.starts_with(&format!("metrics.listen {address}: ")), "{text}");
         assert!(text.ends_with("; choose another port, or an address that this host has"));

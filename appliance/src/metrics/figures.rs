@@ -100,9 +100,9 @@ impl Figures {
         let control = lock(&commands.control);
         let director = control.director();
         let interface = |id: usize| control.interfaces().get(id).map(|it| it.name.clone());
-        let kernel = kernel.into_iter().filter_map(|row| {
-            Some((interface(usize::from(row.interface.0))?, row.stats.ok()?))
-        });
+        let kernel = kernel
+            .into_iter()
+            .filter_map(|row| Some((interface(usize::from(row.interface.0))?, row.stats.ok()?)));
         let sync_daemons = lock(control.sync_daemons());
         let settings = control.settings();
         Self {
@@ -135,11 +135,7 @@ impl Figures {
     }
 }
 
-fn workers(
-    control: &Control,
-    commands: &Commands,
-    lcores: &[LcoreCounters],
-) -> Vec<WorkerFigures> {
+fn workers(control: &Control, commands: &Commands, lcores: &[LcoreCounters]) -> Vec<WorkerFigures> {
     let counters = control.director().counters.iter();
     let cpus = commands.about.worker_cpus.iter();
     cpus.zip(counters)
@@ -193,8 +189,7 @@ fn table(control: &Control, turn: usize) -> TableFigures {
 }
 
 fn neighbours(control: &Control) -> BTreeMap<&'static str, usize> {
-    let all =
-        [State::Permanent, State::Reachable, State::Probe, State::Incomplete, State::Failed];
+    let all = [State::Permanent, State::Reachable, State::Probe, State::Incomplete, State::Failed];
     let mut counts: BTreeMap<_, _> = all.into_iter().map(|state| (state.name(), 0)).collect();
     for row in control.neighbours() {
         *counts.entry(row.state.name()).or_default() += 1;

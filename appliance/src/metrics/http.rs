@@ -13,12 +13,23 @@ use httparse::{EMPTY_HEADER, Request, Status};
 /// Bytes of a request's head, and headers in it, at most.
 const HEAD_MAX: usize = 8 << 10;
 const HEADERS_MAX: usize = 64;
-/// A connection without a request is kept so long: longer than Prometheus waits between two.
-const IDLE: Duration = Duration::from_secs(75);
-/// A head has to come within that, once it has begun.
-const HEAD_TIME: Duration = Duration::from_secs(5);
-/// An answer has to be taken within that.
-const ANSWER_TIME: Duration = Duration::from_secs(20);
+
+/// How long the other side is waited for.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// A connection without a request is kept so long: longer than Prometheus waits between two.
+    idle: Duration,
+    /// A head has to come within that, once it has begun.
+    head: Duration,
+    /// An answer has to be taken within that.
+    answer: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    idle: Duration::from_secs(75),
+    head: Duration::from_secs(5),
+    answer: Duration::from_secs(20),
+};
 
 /// What carries requests and answers: a socket.
 pub trait Stream: Read + Write {
@@ -102,17 +113,27 @@ struct Head {
 /// # Errors
 ///
 /// Those of the stream.
-pub fn serve(mut stream: impl Stream, answer: impl Fn(&Asked) -> Answer) -> io::Result<()> {
+pub fn serve(stream: impl Stream, answer: impl Fn(&Asked) -> Answer) -> io::Result<()> {
+    serve_patiently(stream, PATIENCE, answer)
+}
+
+fn serve_patiently(
+    mut stream: impl Stream,
+    patience: Patience,
+    answer: impl Fn(&Asked) -> Answer,
+) -> io::Result<()> {
     let mut bytes = Vec::new();
     loop {
-        let head = match read_head(&mut stream, &mut bytes)? {
+        let head = match read_head(&mut stream, &mut bytes, patience)? {
             Ok(Some(head)) => head,
             Ok(None) => return Ok(()),
-            Err(refusal) => return send(&mut stream, &refusal, false, false),
+            Err(refusal) => {
+                return send(&mut stream, &refusal, false, false, patience);
+            }
         };
         // What a body would be read as is the next request.
         let keeps = head.keeps && !head.has_body;
-        send(&mut stream, &answer(&head.asked), head.is_head, keeps)?;
+        send(&mut stream, &answer(&head.asked), head.is_head, keeps, patience)?;
         if !keeps {
             return Ok(());
         }
@@ -123,8 +144,9 @@ pub fn serve(mut stream: impl Stream, answer: impl Fn(&Asked) -> Answer) -> io::
 fn read_head(
     stream: &mut impl Stream,
     bytes: &mut Vec<u8>,
+    patience: Patience,
 ) -> io::Result<Result<Option<Head>, Answer>> {
-    let mut end = Instant::now() + if bytes.is_empty() { IDLE } else { HEAD_TIME };
+    let mut end = Instant::now() + if bytes.is_empty() { patience.idle } else { patience.head };
     loop {
         match parse(bytes) {
             Ok(Some((head, length))) => {
@@ -145,7 +167,7 @@ fn read_head(
             return Ok(Ok(None));
         }
         if bytes.is_empty() {
-            end = Instant::now() + HEAD_TIME;
+            end = Instant::now() + patience.head;
         }
         bytes.extend_from_slice(&buffer[..read]);
     }
@@ -189,6 +211,7 @@ fn send(
     answer: &Answer,
     is_head: bool,
     keeps: bool,
+    patience: Patience,
 ) -> io::Result<()> {
     let Answer { code, content_type, body, .. } = answer;
     let connection = if keeps { "keep-alive" } else { "close" };
@@ -204,7 +227,7 @@ fn send(
         reason(*code),
         body.len(),
     );
-    let end = Instant::now() + ANSWER_TIME;
+    let end = Instant::now() + patience.answer;
     write_all(stream, head.as_bytes(), end)?;
     if !is_head {
         write_all(stream, body.as_bytes(), end)?;
@@ -353,11 +376,12 @@ mod tests {
     fn slow_heads_end() {
         let pieces = vec![b"GET / HTTP/1.1\r\nA: ".to_vec(), vec![b'x'; 6000]];
         let one_by_one = pieces.concat().chunks(1).map(<[u8]>::to_vec).collect();
-        let pause = HEAD_TIME / 50;
+        let patience = Patience { head: Duration::from_millis(200), ..PATIENCE };
+        let pause = patience.head / 50;
         let client = Client { pieces: RefCell::new(one_by_one), pause, ..Client::default() };
         let begin = Instant::now();
-        let problem = serve(&client, |_| Answer::text(200, "")).unwrap_err();
+        let problem = serve_patiently(&client, patience, |_| Answer::text(200, "")).unwrap_err();
         assert_eq!(problem.kind(), io::ErrorKind::TimedOut);
-        assert!(client.reads.get() <= 51 && begin.elapsed() < HEAD_TIME + Duration::from_secs(1));
+        assert!(client.reads.get() <= 51 && begin.elapsed() < patience.head * 10);
     }
 }

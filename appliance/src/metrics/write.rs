@@ -151,9 +151,9 @@ fn write_ports(figures: &Figures, out: &mut Exposition) {
     each(out, &of::PORT_UP, &rows, |it| Some(it.is_up.into()));
     each(out, &of::PORT_SPEED, &rows, |it| it.speed_mbps.map(|speed| u64::from(speed) * 125_000));
     each(out, &of::PORT_MTU, &rows, |it| Some(it.mtu.into()));
-    let counted = rows.iter().filter_map(|(labels, port)| {
-        port.stats.as_ref().ok().map(|stats| (labels.clone(), stats))
-    });
+    let counted = rows
+        .iter()
+        .filter_map(|(labels, port)| port.stats.as_ref().ok().map(|stats| (labels.clone(), stats)));
     let counted: Vec<_> = counted.collect();
     each(out, &of::PORT_RX_PACKETS, &counted, |it| Some(it.rx_packets));
     each(out, &of::PORT_RX_BYTES, &counted, |it| Some(it.rx_bytes));
@@ -223,11 +223,7 @@ const SERVER_SERIES: usize = 14;
 
 /// Writes services and real servers, as many as there is room for; returns how many series are left
 /// out.
-pub fn write_services(
-    services: &[DetailedService],
-    limits: Limits,
-    out: &mut Exposition,
-) -> usize {
+pub fn write_services(services: &[DetailedService], limits: Limits, out: &mut Exposition) -> usize {
     let room = limits.series.saturating_sub(out.series()) / SERVICE_SERIES;
     let shown = &services[..room.min(services.len())];
     let mut omitted = (services.len() - shown.len()) * SERVICE_SERIES;
