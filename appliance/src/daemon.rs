@@ -31,6 +31,7 @@ use crate::control::netlink::NetlinkDoor;
 use crate::control::permissions::Permissions;
 use crate::control::server::ControlDoor;
 use crate::control::status::About;
+use crate::decisions;
 use crate::dpdk::{Eal, EalError, Queues, RxQueue, TxBuffer, lcore, queue};
 use crate::housekeeping::{self, Pulse};
 use crate::idle::Idle;
@@ -38,6 +39,7 @@ use crate::kernel::{self, KernelInterfaces};
 use crate::lcore_counters::LcoreCounters;
 use crate::live::{Live, signal};
 use crate::lock::lock;
+use crate::logging;
 use crate::metrics::Exporter;
 use crate::metrics::door::MetricsDoor;
 use crate::metrics::tally::Tally;
@@ -59,6 +61,7 @@ use crate::worker::{Equipment, PacketWorker};
 /// Whatever keeps it from starting; then nothing is left behind.
 pub fn run(path: &Path) -> Result<()> {
     let (config, names) = assemble::load(path).map_err(|errors| anyhow!("{errors}"))?;
+    logging::begin(&config.log.levels, config.log.format);
     let is_stopping = Arc::new(AtomicBool::new(false));
     let audit = Arc::new(Audit::to(&config.control.audit));
     let end = signals::watch(&is_stopping, Arc::clone(&audit));
@@ -92,20 +95,12 @@ pub fn run(path: &Path) -> Result<()> {
         is_stopping: &is_stopping,
     };
     let started = crew.start(&eal, &worker_cpus)?;
-    let packet_memory = packet_memory(&config, &eal);
     let commands = Arc::new(Commands {
         control: Arc::clone(&control),
         ports: Arc::clone(&ports),
         kernel: Arc::clone(&kernel),
         neighbourhood: Arc::clone(&neighbourhood),
-        about: About {
-            version: version().to_owned(),
-            dpdk_version: Eal::version(),
-            clock,
-            worker_cpus: started.clone(),
-            packet_memory: packet_memory.clone(),
-            flow_memory,
-        },
+        about: about(&config, &eal, clock, started, flow_memory),
         live,
         names,
         permissions: Arc::clone(&doors.permissions),
@@ -116,13 +111,15 @@ pub fn run(path: &Path) -> Result<()> {
         explainer: Mutex::default(),
     });
     signal::serve(hangups, Arc::clone(&commands)).context("SIGHUP has no thread")?;
+    let about = commands.about.clone();
+    decisions::say(&config, &about, &worker_cpus, &ports.rows());
     doors.serve(commands, lcores, &config.metrics)?;
     audit.write_down(Door::Start, &Who::oneself(), &format!("sluiced --config {}", path.display()));
-    announce_ready(&config, &started, &packet_memory)?;
+    announce_ready(&config, &about)?;
     if let Err(problem) = notify::ready() {
-        eprintln!("sluiced: {problem}");
+        log::warn!(target: logging::START, "{problem}");
     }
-    housekeeping::run(&control, &neighbourhood, clock, &pulse, &is_stopping);
+    housekeeping::run(&control, &neighbourhood, clock, &ports, &pulse, &is_stopping);
     // A signal is what ended it. That a thread cannot be waited for changes nothing any more.
     let _ = end.join();
 
@@ -131,6 +128,24 @@ pub fn run(path: &Path) -> Result<()> {
     ports.close()?;
     kernel.close()?;
     Ok(())
+}
+
+/// What does not change while the director runs.
+fn about(
+    config: &Config,
+    eal: &Eal,
+    clock: TickClock,
+    worker_cpus: Vec<usize>,
+    flow_memory: String,
+) -> About {
+    About {
+        version: version().to_owned(),
+        dpdk_version: Eal::version(),
+        clock,
+        worker_cpus,
+        packet_memory: packet_memory(config, eal),
+        flow_memory,
+    }
 }
 
 /// How much memory packets have, and what it is made of.
@@ -159,7 +174,7 @@ impl Doors {
         let metrics = MetricsDoor::open(&config.metrics.listen, socket, &permissions)?;
         let notes = [note.as_deref(), control.note(), netlink.note(), metrics.note()];
         for note in notes.into_iter().flatten() {
-            eprintln!("sluiced: {note}");
+            log::warn!(target: logging::START, "{note}");
         }
         Ok(Self { control, netlink, metrics, permissions })
     }
@@ -314,7 +329,8 @@ fn share_out(queues: Vec<Queues>, workers: usize) -> Vec<Share> {
     shares
 }
 
-fn announce_ready(config: &Config, worker_cpus: &[usize], packet_memory: &str) -> Result<()> {
+fn announce_ready(config: &Config, about: &About) -> Result<()> {
+    let About { worker_cpus, packet_memory, .. } = about;
     let mut out = io::stdout().lock();
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     writeln!(

@@ -11,6 +11,8 @@ use lb_core::expiry::Sweeper;
 use crate::clock::TickClock;
 use crate::lock::lock;
 use crate::neighbourhood::Neighbourhood;
+use crate::ports::Ports;
+use crate::watch::Watch;
 
 /// Longest sleep between two rounds: shorter than a tick, so that no tick is missed.
 const ROUND: Duration = Duration::from_millis(50);
@@ -37,6 +39,7 @@ pub fn run(
     control: &Mutex<Control>,
     neighbourhood: &Neighbourhood,
     clock: TickClock,
+    ports: &Ports,
     pulse: &Pulse,
     is_stopping: &AtomicBool,
 ) {
@@ -46,6 +49,9 @@ pub fn run(
     };
     let mut sweeper = Sweeper::default();
     let mut last_sweep = Tick(u32::MAX);
+    let mut watch = Watch::default();
+    // Neighbours have to be asked first.
+    let mut watch_due = clock.now().plus_seconds(2);
     while !is_stopping.load(Ordering::Relaxed) {
         let now = clock.now();
         pulse.beat(now);
@@ -54,6 +60,11 @@ pub fn run(
             neighbourhood.learn(&mut control);
             let wanted = control.tick(now);
             neighbourhood.send(&control, &wanted);
+        }
+        if !now.is_before(watch_due) {
+            watch_due = now.plus_seconds(1);
+            watch.look_at_ports(ports);
+            watch.look_at_control(&lock(control), now);
         }
         if now != last_sweep {
             sweeper.step(&director, now);

@@ -135,6 +135,12 @@ impl Ports {
         stopped.into_iter().collect()
     }
 
+    /// All ports, and whether they have a link.
+    pub fn links(&self) -> Vec<(String, bool)> {
+        let is_up = |open: &OpenPort| open.port.link().is_ok_and(|link| link.is_up);
+        lock(&self.open).iter().map(|open| (open.port.name().to_owned(), is_up(open))).collect()
+    }
+
     /// All ports with their counters.
     pub fn rows(&self) -> Vec<PortRow> {
         lock(&self.open).iter().map(OpenPort::row).collect()

@@ -11,6 +11,7 @@ use lb_core::settings::{SWITCHES, Switch, Values};
 use super::effect::Effect;
 use super::settings::{Hugepages, IdleMode};
 use super::values::{show_duration, show_size};
+use crate::logging::Format;
 use Fallback::{Empty, Required, Value, Without};
 
 /// A key of the configuration file.
@@ -236,6 +237,13 @@ keys! {
         "figures of each real server; `false`: of services alone";
     METRICS_SERIES: "metrics.series", Kind::Count { min: 1000, max: 10_000_000 }, Value("250000"),
         "time series at most: those of further real servers and services are left out, and counted";
+
+    LOG: "log", Kind::Section, Empty,
+        "what the director says on [standard error](control.md#sluicectl-log)";
+    LOG_LEVEL: "log.level", Kind::Text, Value("info"),
+        "level of all modules, or of some: `warning`, `info,neighbours=off`";
+    LOG_FORMAT: "log.format", Kind::Choice(Format::NAMES), Value("text"),
+        "lines for people, with priorities where the journal listens; or JSON objects";
 
     EAL: "eal", Kind::Section, Empty,
         "how DPDK is started";

@@ -18,6 +18,7 @@ use super::settings::{
 };
 use super::values;
 use super::yaml::{Content, Node};
+use crate::logging::{Format, Levels};
 
 /// A value and its place: where it stands, or the section that it is absent from.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub(super) type Raw<T> = Option<At<T>>;
 pub(super) struct RawConfig {
     pub(super) control: RawControl,
     pub(super) metrics: RawMetrics,
+    pub(super) log_levels: Raw<Levels>,
+    pub(super) log_format: Raw<Format>,
     pub(super) eal_memory_bytes: Raw<u64>,
     pub(super) eal_hugepages: Raw<Hugepages>,
     pub(super) eal_extra: Vec<At<String>>,
@@ -145,6 +148,7 @@ pub(super) struct RawCommands {
 pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> {
     let root = Section::root(tree, errors)?;
     // A section that is no mapping is reported; reading on finds the mistakes of the others.
+    let log = root.section(&keys::LOG, errors);
     let eal = root.section(&keys::EAL, errors);
     let idle = root.section(&keys::IDLE, errors);
     let flows = root.section(&keys::FLOWS, errors);
@@ -156,6 +160,10 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
     Some(RawConfig {
         control: control(&root, errors),
         metrics: metrics(&root, errors),
+        log_levels: log
+            .as_ref()
+            .and_then(|s| s.value(&keys::LOG_LEVEL, errors, |c| text(c)?.parse())),
+        log_format: log.and_then(|s| s.choice(&keys::LOG_FORMAT, errors, Format::from_name)),
         eal_memory_bytes: eal.as_ref().and_then(|s| s.size(&keys::EAL_MEMORY, errors)),
         eal_hugepages: eal
             .as_ref()

@@ -8,11 +8,14 @@ use std::time::Duration;
 use lb_core::settings::Settings;
 use lb_core::wire::MacAddress;
 
+use crate::logging::{Format, Levels};
+
 /// A valid configuration. Two that are equal make the same director.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub control: ControlConfig,
     pub metrics: MetricsConfig,
+    pub log: LogConfig,
     pub eal: EalConfig,
     pub workers: Workers,
     pub idle: IdleConfig,
@@ -68,6 +71,13 @@ pub struct MetricsConfig {
     pub servers: bool,
     /// Time series at most.
     pub series: u32,
+}
+
+/// What is said on standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    pub levels: Levels,
+    pub format: Format,
 }
 
 /// Where changes are written down.

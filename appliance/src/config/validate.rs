@@ -14,7 +14,7 @@ use super::raw::{At, Raw, RawConfig, RawPort, RawVlan, RawWorkers};
 use super::services;
 use super::settings::{
     ArpConfig, Config, ControlConfig, Device, EalConfig, FragmentsConfig, IdleConfig, KernelConfig,
-    MetricsConfig, PortConfig, TunnelConfig, VlanConfig, Workers,
+    LogConfig, MetricsConfig, PortConfig, TunnelConfig, VlanConfig, Workers,
 };
 
 /// Ports that DPDK is built for, `RTE_MAX_ETHPORTS`; each kernel interface is one, too.
@@ -54,6 +54,7 @@ pub(super) fn validate(
             servers: value(raw.metrics.servers)?,
             series: value(raw.metrics.series)?,
         },
+        log: LogConfig { levels: value(raw.log_levels)?, format: value(raw.log_format)? },
         eal: EalConfig {
             memory_bytes: raw.eal_memory_bytes?.value,
             hugepages: raw.eal_hugepages?.value,

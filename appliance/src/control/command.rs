@@ -34,6 +34,7 @@ use crate::housekeeping::Pulse;
 use crate::kernel::KernelInterfaces;
 use crate::live::Live;
 use crate::lock::lock;
+use crate::logging;
 use crate::metrics::tally::{Ended, Tally};
 use crate::names::SystemNames;
 use crate::neighbourhood::Neighbourhood;
@@ -76,7 +77,10 @@ impl Commands {
         };
         // 1 is how `diff` says that something differs.
         let good = answer.exit == 0 || verb == "diff" && answer.exit == 1;
-        self.tally.command(verb, Ended::well(good), begin.elapsed());
+        let took = begin.elapsed();
+        log::debug!(target: logging::CONTROL, verb, exit = answer.exit, took:? = took,
+            uid = asker.uid, pid = asker.pid; "request");
+        self.tally.command(verb, Ended::well(good), took);
         answer
     }
 
@@ -150,6 +154,7 @@ impl Commands {
             Verb::Neigh => answer(&NeighbourTable::of(&lock(&self.control)), output),
             Verb::Routes => answer(&RouteTable::of(&lock(&self.control)), output),
             Verb::Drops { all } => answer(&Drops::of(&lock(&self.control), all), output),
+            Verb::Log { levels } => super::log::run(levels.as_ref(), output),
             Verb::Vips { action } => self.vips(action, output),
             Verb::Settings { action } => {
                 switches::run(&mut lock(&self.control), action.as_ref(), output)

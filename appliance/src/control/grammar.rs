@@ -17,6 +17,7 @@ use lb_core::wire::sctp::ChunkType;
 use lb_core::wire::tcp::Flags;
 
 use super::flows::LIMIT_MAX;
+use crate::logging::Levels;
 use crate::manual::Program;
 use crate::version;
 
@@ -100,6 +101,11 @@ pub enum Verb {
         /// Also reasons that never occurred
         #[arg(long)]
         all: bool,
+    },
+    /// What the director says of its own accord, by module; changes levels
+    Log {
+        /// `info`, `ports=debug`, or several: `warning,ports=debug`
+        levels: Option<Levels>,
     },
     /// Takes what changed in the configuration file; connections and counters stay
     Reload(ReloadOptions),
@@ -385,6 +391,7 @@ impl Verb {
             Self::Settings { .. } | Self::Get { .. } | Self::Set { .. } => "settings",
             Self::Marks { .. } => "marks",
             Self::Drops { .. } => "drops",
+            Self::Log { .. } => "log",
             Self::Reload(_) => "reload",
             Self::Diff { .. } => "diff",
             Self::Sync => "sync",
@@ -404,6 +411,7 @@ impl Verb {
             // The program's requests say for themselves.
             Self::Exec { .. } => false,
             Self::Manual { .. } | Self::Completion { .. } => false,
+            Self::Log { levels } => levels.is_some(),
             Self::Vips { action } => !matches!(action, None | Some(VipAction::List)),
             Self::Settings { action } => matches!(action, Some(SettingAction::Set { .. })),
             Self::Flows { action, .. } => *action == FlowAction::Kill,
@@ -468,6 +476,7 @@ mod tests {
             "flows kill --all",
             "drain 10.0.0.1",
             "drain 10.0.0.1 --undo",
+            "log ports=debug",
         ];
         for line in changing {
             assert!(verb(line).changes(), "{line}");
@@ -482,6 +491,7 @@ mod tests {
             "settings get pmtu_disc",
             "get",
             "drops --all",
+            "log",
             "diff",
             "reload --dry-run",
             "flows",

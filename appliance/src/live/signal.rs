@@ -12,6 +12,7 @@ use super::Options;
 use crate::control::audit::{Door, Who};
 use crate::control::command::Commands;
 use crate::control::{reload, report};
+use crate::logging;
 
 /// Signals with those who sent them.
 pub type Hangups = SignalsInfo<WithOrigin>;
@@ -41,7 +42,11 @@ pub fn serve(mut signals: Hangups, commands: Arc<Commands>) -> io::Result<()> {
             let error = if good { "" } else { said.trim_end() };
             commands.audit.write_result(Door::Signal, &who, "SIGHUP", i32::from(!good) * 2, error);
             for line in said.lines() {
-                eprintln!("sluiced: reload: {line}");
+                if good {
+                    log::info!(target: logging::RELOAD, "{line}");
+                } else {
+                    log::warn!(target: logging::RELOAD, "{line}");
+                }
             }
         }
     };

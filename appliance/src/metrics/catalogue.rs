@@ -296,6 +296,10 @@ families! {
         "1 where the last reload was taken, or there was none.";
     RELOAD_OK_TIME: "sluice_reload_last_success_timestamp_seconds", Gauge, [],
         "When the configuration that runs was read, in seconds since 1970.";
+    LOG_LINES: "sluice_log_lines_total", Counter, ["module"],
+        "Lines that the director said of its own accord (sluicectl log).";
+    LOG_SUPPRESSED: "sluice_log_suppressed_lines_total", Counter, ["module"],
+        "Lines that were too many in their second.";
     HTTP_REQUESTS: "sluice_metrics_requests_total", Counter, ["path", "code"],
         "HTTP requests for metrics and the status page.";
     SCRAPE_SECONDS: "sluice_metrics_collection_seconds", Gauge, [],

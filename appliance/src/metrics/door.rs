@@ -21,6 +21,7 @@ use crate::control::asker::{Asker, Rights};
 use crate::control::listener::{Carries, Conversation, Listener, ListenerError};
 use crate::control::permissions::Permissions;
 use crate::lock::lock;
+use crate::logging;
 
 /// Connections over TCP at once, all together and of one address.
 const CONNECTIONS_MAX: usize = 64;
@@ -187,6 +188,7 @@ impl Answers {
             "/readyz" => ("/readyz", state("ready", self.exporter.unready())),
             _ => ("other", Answer::text(404, "there are /metrics, /healthz, /readyz")),
         };
+        log::debug!(target: logging::METRICS, path, code = answer.code; "request");
         self.exporter.tally().request(path, answer.code);
         answer
     }

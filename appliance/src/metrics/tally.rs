@@ -86,6 +86,7 @@ impl Tally {
         for result in [Ended::Ok, Ended::Refused] {
             tally.reloads.with_label_values(&[result.name()]);
         }
+        tally.requests.with_label_values(&["/metrics", "200"]);
         tally.reload_ok.set(1);
         tally.reload_ok_time.set(now_s());
         Ok(tally)

@@ -8,6 +8,7 @@ use super::catalogue::Family;
 use super::exposition::{Exposition, Labels};
 use super::figures::{Figures, TableFigures, WorkerFigures, is_late};
 use crate::lcore_counters::BURST_SIZES;
+use crate::logging;
 
 /// What limits the number of series.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,11 @@ pub fn write_rest(figures: &Figures, out: &mut Exposition) {
     }
     out.single(&of::DROP_RATE, figures.drop_rate);
     write_sync(figures, out);
+    let modules = logging::MODULES.iter();
+    let modules: Vec<_> =
+        modules.map(|module| (Labels::of(&[("module", module.name)]), module)).collect();
+    each(out, &of::LOG_LINES, &modules, |module| Some(module.lines()));
+    each(out, &of::LOG_SUPPRESSED, &modules, |module| Some(module.suppressed()));
 }
 
 /// A family with one series for each of `rows`; `None` has none.
@@ -250,7 +256,9 @@ pub fn write_services(services: &[DetailedService], limits: Limits, out: &mut Ex
     each(out, &of::SERVICE_INACTIVE, &rows, |it| sum(it, |row| row.inactive));
     each(out, &of::SERVICE_PERSISTENT, &rows, |it| sum(it, |row| row.persistent));
     each(out, &of::SERVICE_SERVERS, &rows, |it| Some(it.details.len() as u64));
-    each(out, &of::SERVICE_USABLE_SERVERS, &rows, |it| Some(usable_servers(it)));
+    each(out, &of::SERVICE_USABLE_SERVERS, &rows, |it| {
+        Some(it.details.iter().filter(|detail| detail.is_usable).count() as u64)
+    });
     let servers = shown.iter().flat_map(|service| {
         let rows = service.row.destinations.iter().zip(&service.details);
         rows.map(move |(row, detail)| (service, row, detail))
@@ -266,19 +274,8 @@ pub fn write_services(services: &[DetailedService], limits: Limits, out: &mut Ex
     omitted
 }
 
-/// Real servers that take new connections.
-pub fn usable_servers(service: &DetailedService) -> u64 {
-    let servers = service.row.destinations.iter().zip(&service.details);
-    servers.filter(|(row, detail)| is_usable(row, detail)).count() as u64
-}
-
-/// Whether a real server takes new connections.
-pub fn is_usable(row: &DestinationRow, detail: &ServerDetail) -> bool {
-    row.destination.weight > 0 && !detail.is_overloaded && is_reached(detail)
-}
-
 /// Whether the way to a real server is known to its end.
-pub const fn is_reached(detail: &ServerDetail) -> bool {
+const fn is_reached(detail: &ServerDetail) -> bool {
     matches!(detail.reach, Reach::Here | Reach::Link { mac: Some(_), .. })
 }
 
