@@ -23,6 +23,8 @@ use crate::control::permissions::Permissions;
 use crate::lock::lock;
 use crate::logging;
 
+/// The status page: all of it in one file.
+const PAGE: &str = include_str!("page.html");
 /// Connections over TCP at once, all together and of one address.
 const CONNECTIONS_MAX: usize = 64;
 const CONNECTIONS_EACH: usize = 16;
@@ -186,7 +188,12 @@ impl Answers {
             "/metrics" => ("/metrics", self.metrics(asked)),
             "/healthz" => ("/healthz", state("ok", self.exporter.unwell())),
             "/readyz" => ("/readyz", state("ready", self.exporter.unready())),
-            _ => ("other", Answer::text(404, "there are /metrics, /healthz, /readyz")),
+            "/" => ("/", Answer::new("text/html; charset=utf-8", PAGE.to_owned())),
+            "/status.json" => ("/status.json", self.status()),
+            _ => (
+                "other",
+                Answer::text(404, "there are /, /status.json, /metrics, /healthz, /readyz"),
+            ),
         };
         log::debug!(target: logging::METRICS, path, code = answer.code; "request");
         self.exporter.tally().request(path, answer.code);
@@ -194,12 +201,22 @@ impl Answers {
     }
 
     fn metrics(&self, asked: &Asked) -> Answer {
-        let Some(turn) = Turns::take(&self.turns) else {
-            return Answer::text(503, "too many ask at a time, try again later");
-        };
         let format = Format::accepted(asked.accept.as_deref());
-        let body = self.exporter.metrics(format);
-        Answer { held: Some(Box::new(turn)), ..Answer::new(format.content_type(), body) }
+        self.in_turn(format.content_type(), || self.exporter.metrics(format))
+    }
+
+    fn status(&self) -> Answer {
+        self.in_turn("application/json", || self.exporter.status())
+    }
+
+    /// A large answer, once it is its turn.
+    fn in_turn(&self, content_type: &'static str, body: impl FnOnce() -> String) -> Answer {
+        match Turns::take(&self.turns) {
+            Some(turn) => {
+                Answer { held: Some(Box::new(turn)), ..Answer::new(content_type, body()) }
+            }
+            None => Answer::text(503, "too many ask at a time, try again later"),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub mod door;
 pub mod exposition;
 pub mod figures;
 pub mod http;
+pub mod status;
 pub mod tally;
 pub mod write;
 
@@ -32,6 +33,7 @@ use crate::lock::lock;
 use catalogue as of;
 use exposition::{Exposition, Format, Labels};
 use figures::Figures;
+use status::Document;
 use tally::Tally;
 use write::Limits;
 
@@ -45,16 +47,14 @@ pub struct Exporter {
     lcores: Arc<[LcoreCounters]>,
     limits: Limits,
     turn: AtomicUsize,
+    started_ms: u64,
 }
 
 impl Exporter {
     /// Of a running director.
-    pub const fn new(
-        commands: Arc<Commands>,
-        lcores: Arc<[LcoreCounters]>,
-        limits: Limits,
-    ) -> Self {
-        Self { commands, lcores, limits, turn: AtomicUsize::new(0) }
+    pub fn new(commands: Arc<Commands>, lcores: Arc<[LcoreCounters]>, limits: Limits) -> Self {
+        let (turn, started_ms) = (AtomicUsize::new(0), status::now_ms());
+        Self { commands, lcores, limits, turn, started_ms }
     }
 
     /// The figures as they are now.
@@ -93,6 +93,15 @@ impl Exporter {
             self.commands.ports.rows().into_iter().filter(|port| !port.is_up).collect();
         let names: Vec<_> = down.iter().map(|port| port.name.as_str()).collect();
         (!down.is_empty()).then(|| format!("no link: {}", names.join(", ")))
+    }
+
+    /// What the status page shows, as JSON.
+    pub fn status(&self) -> String {
+        let figures = self.figures();
+        let about = &self.commands.about;
+        let document = Document::of(&figures, about, self.started_ms, self.limits.servers);
+        // Text and numbers have a JSON form.
+        serde_json::to_string(&document).unwrap_or_default()
     }
 
     /// All metrics as text.
