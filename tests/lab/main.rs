@@ -37,6 +37,7 @@ mod metrics; // figures, and what Prometheus makes of them
 mod neighbours; // ARP and echo
 mod operator; // looks at connections, ends them, empties a server
 mod overload; // more connections than there is room for
+mod page; // the status page in a browser
 mod persistence; // clients that come again
 mod reload; // a configuration that changes while traffic runs
 mod routes; // gateways, and packets that are for no service
