@@ -1,5 +1,5 @@
-//! Figures: what they say after traffic of all kinds, and what Prometheus makes of them. One lab for
-//! all of it.
+//! Figures: what they say after traffic of all kinds, and what Prometheus makes of them. One lab
+//! for all of it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

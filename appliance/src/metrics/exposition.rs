@@ -247,8 +247,8 @@ mod tests {
              # HELP sluice_server_weight Weight; 0 takes no new connections.\n\
              # TYPE sluice_server_weight gauge\n\
              sluice_server_weight -1\n\
-             # HELP sluice_control_command_duration_seconds Time that the control socket's requests \
-             took.\n\
+             # HELP sluice_control_command_duration_seconds \
+             Time that the control socket's requests took.\n\
              # TYPE sluice_control_command_duration_seconds histogram\n\
              sluice_control_command_duration_seconds_bucket{le=\"0.5\"} 1\n\
              sluice_control_command_duration_seconds_bucket{le=\"1.0\"} 3\n\

@@ -1,5 +1,5 @@
-//! As much of HTTP/1.1 as figures need: GET and HEAD without bodies, one answer after the other on a
-//! connection. `httparse` reads the heads.
+//! As much of HTTP/1.1 as figures need: GET and HEAD without bodies, one answer after the other on
+//! a connection. `httparse` reads the heads.
 //!
 //! Whoever is at the other end: a head is short and comes within seconds, and an answer is taken
 //! within seconds, or the connection ends.
