@@ -374,7 +374,7 @@ mod tests {
     /// A head that comes byte by byte is waited for as a whole, not by the byte.
     #[test]
     fn slow_heads_end() {
-        let pieces = vec![b"GET / HTTP/1.1\r\nA: ".to_vec(), vec![b'x'; 6000]];
+        let pieces = [b"GET / HTTP/1.1\r\nA: ".to_vec(), vec![b'x'; 6000]];
         let one_by_one = pieces.concat().chunks(1).map(<[u8]>::to_vec).collect();
         let patience = Patience { head: Duration::from_millis(200), ..PATIENCE };
         let pause = patience.head / 50;
