@@ -24,6 +24,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod decisions;
 #[allow(unsafe_code, reason = "the one module that calls C: it wraps DPDK's nouns safely")]
 pub mod dpdk;
 pub mod drain;
@@ -33,9 +34,12 @@ pub mod housekeeping;
 pub mod idle;
 pub mod iproute;
 pub mod kernel;
+pub mod lcore_counters;
 pub mod live;
 pub mod lock;
+pub mod logging;
 pub mod manual;
+pub mod metrics;
 pub mod names;
 pub mod neighbourhood;
 pub mod notify;
@@ -45,4 +49,5 @@ pub mod signals;
 pub mod sync_sockets;
 
 pub mod version;
+pub mod watch;
 pub mod worker;

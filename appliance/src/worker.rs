@@ -19,8 +19,10 @@ use lb_core::waiting::Waiting;
 use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
 
 use crate::clock::TickClock;
-use crate::dpdk::{Burst, DropList, MBUFS_MAX, Mbuf, Mempool, RxQueue, TxBuffer};
+use crate::dpdk::clock::cycles;
+use crate::dpdk::{Burst, DropList, MBUFS_MAX, Mbuf, Mempool, RxQueue, TxBuffer, TxCounts};
 use crate::idle::Idle;
+use crate::lcore_counters::LcoreCounters;
 use crate::neighbourhood::Neighbourhood;
 use crate::relay::{FromKernel, ToKernel};
 
@@ -34,6 +36,8 @@ const WHOLE_MIN: usize = 16;
 #[derive(Debug)]
 pub struct Equipment {
     pub director: Arc<Director>,
+    /// Of all workers.
+    pub lcores: Arc<[LcoreCounters]>,
     pub number: usize,
     /// The queues to receive from, with the interface of untagged frames of their port.
     pub receive: Vec<(InterfaceId, RxQueue)>,
@@ -63,7 +67,11 @@ pub struct Equipment {
 pub struct PacketWorker {
     core: Worker,
     director: Arc<Director>,
+    lcores: Arc<[LcoreCounters]>,
     number: usize,
+    /// When the last turn began, as the cycle counter tells it, and whether it had work.
+    turn_began: u64,
+    had_work: bool,
     receive: Vec<(InterfaceId, RxQueue)>,
     outputs: Outputs,
     burst: Burst,
@@ -106,11 +114,23 @@ impl Ways {
     fn push_all(&mut self, interface: InterfaceId, burst: &mut Burst) {
         self.send[self.ports[usize::from(interface.0)]].send_all(burst);
     }
+
+    /// Sends a new frame, if there is a buffer for it.
+    fn make(&mut self, interface: InterfaceId, parts: &[&[u8]]) -> bool {
+        let pool = &self.pools[self.ports[usize::from(interface.0)]];
+        let Some(mut mbuf) = Mbuf::alloc(pool) else { return false };
+        let is_copied = mbuf.copy_parts(parts);
+        if is_copied {
+            self.push(interface, mbuf);
+        }
+        is_copied
+    }
 }
 
 /// What the core sees of this worker.
 struct Around<'a> {
     ways: &'a mut Ways,
+    lcore: &'a LcoreCounters,
     neighbourhood: &'a Neighbourhood,
 }
 
@@ -128,24 +148,25 @@ impl Surroundings for Around<'_> {
     }
 
     fn send(&mut self, interface: InterfaceId, parts: &[&[u8]]) -> bool {
-        let pool = &self.ways.pools[self.ways.ports[usize::from(interface.0)]];
-        let Some(mut mbuf) = Mbuf::alloc(pool) else { return false };
-        let is_copied = mbuf.copy_parts(parts);
-        if is_copied {
-            self.ways.push(interface, mbuf);
-        }
-        is_copied
+        let is_made = self.ways.make(interface, parts);
+        self.lcore.rare().pieces.add(u64::from(is_made));
+        is_made
     }
 }
 
 impl PacketWorker {
     /// To be made on the lcore that it will run on, where its memory is near.
     pub fn new(equipment: Equipment) -> Self {
-        let Equipment { director, number, receive, send, ports, pools, .. } = equipment;
+        let Equipment { director, lcores, number, receive, send, ports, pools, .. } = equipment;
+        let now = cycles();
+        lcores[number].begin(now);
         Self {
             core: Worker::new(Arc::clone(&director), number),
             director,
+            lcores,
             number,
+            turn_began: now,
+            had_work: false,
             receive,
             outputs: Outputs {
                 ways: Ways { send, ports, pools },
@@ -168,15 +189,28 @@ impl PacketWorker {
     /// Works until it is told to stop.
     pub fn run(mut self) {
         while !self.is_stopping.load(Ordering::Relaxed) {
-            let had_work = self.turn();
-            self.idle.after_turn(had_work);
+            self.turn();
+            self.idle.after_turn(self.had_work);
         }
     }
 
-    /// One turn: each queue once, then everything that waits. Returns whether there was work.
-    fn turn(&mut self) -> bool {
+    /// Reads the clock, once in a turn. Between two readings there is one whole turn: if it had
+    /// work, its cycles were busy.
+    #[inline]
+    fn begin_turn(&mut self) -> Tick {
+        let now = cycles();
+        if self.had_work {
+            self.lcores[self.number].busy_cycles.add(now.wrapping_sub(self.turn_began));
+        }
+        self.turn_began = now;
+        self.clock.at(now)
+    }
+
+    /// One turn: each queue once, then everything that waits.
+    fn turn(&mut self) {
         self.core.boundary();
-        let now = self.clock.now();
+        let now = self.begin_turn();
+        let lcore = &self.lcores[self.number];
         let mut frames = 0;
         for (interface, queue) in &self.receive {
             let received = self.burst.rx(queue);
@@ -184,8 +218,9 @@ impl PacketWorker {
                 continue;
             }
             frames += received;
-            let mut around =
-                Around { ways: &mut self.outputs.ways, neighbourhood: &self.neighbourhood };
+            lcore.count_burst(received);
+            let ways = &mut self.outputs.ways;
+            let mut around = Around { ways, lcore, neighbourhood: &self.neighbourhood };
             let bytes = self.burst.frames_mut();
             self.core.process(*interface, now, bytes, &mut self.verdicts, &mut around);
             if received >= WHOLE_MIN
@@ -207,13 +242,13 @@ impl PacketWorker {
         }
         let sent = self.send_control_frames(now);
         self.flush();
-        frames > 0 || sent
+        self.had_work = frames > 0 || sent;
     }
 
     /// Takes fragments on whose datagram's course is known now.
     fn release_early(&mut self, now: Tick) {
-        let Self { core, outputs, director, neighbourhood, number, .. } = self;
-        let counters = &director.counters[*number];
+        let Self { core, outputs, director, lcores, neighbourhood, number, .. } = self;
+        let (counters, lcore) = (&director.counters[*number], &lcores[*number]);
         let Outputs { dropped, early, followers, .. } = outputs;
         early.release(
             &director.fragments,
@@ -225,11 +260,12 @@ impl PacketWorker {
         // In the order in which they came.
         let mut followers = std::mem::take(&mut outputs.followers);
         for (mut frame, course) in followers.drain(..) {
-            let mut around = Around { ways: &mut outputs.ways, neighbourhood };
+            let mut around = Around { ways: &mut outputs.ways, lcore, neighbourhood };
             let verdict = core.follow(&course, now, &mut frame, &mut around);
             outputs.settle(frame, &verdict, now, counters);
         }
         outputs.followers = followers;
+        lcore.rare().held.set(outputs.early.len() as u64);
     }
 
     fn release_waiting(&mut self, now: Tick) {
@@ -242,26 +278,43 @@ impl PacketWorker {
             |frame, interface| ways.push(interface, frame),
             |frame| dropped.push(frame),
         );
+        self.lcores[self.number].rare().waiting.set(waiting.len() as u64);
     }
 
     /// What the control plane and the host's kernel have to say, on the worker that says it.
     fn send_control_frames(&mut self, now: Tick) -> bool {
         let Some(from_kernel) = &mut self.from_kernel else { return false };
+        let (core, Outputs { ways, dropped, .. }) = (&mut self.core, &mut self.outputs);
+        let rare = self.lcores[self.number].rare();
         let mut sent = false;
         while let Some(frame) = self.neighbourhood.next_frame() {
-            let ways = &mut self.outputs.ways;
-            let mut around = Around { ways, neighbourhood: &self.neighbourhood };
-            sent |= around.send(frame.interface, &[frame.bytes()]);
+            if ways.make(frame.interface, &[frame.bytes()]) {
+                rare.control_frames.add(1);
+                sent = true;
+            }
         }
-        let (core, Outputs { ways, dropped, .. }) = (&mut self.core, &mut self.outputs);
-        let hear = |from, mbuf: &mut Mbuf| core.hear(from, now, mbuf).is_ok();
-        sent |= from_kernel.relay(hear, |port, mbuf| ways.push(port, mbuf), dropped) > 0;
-        sent
+        let hear = |from, mbuf: &mut Mbuf| {
+            let heard = core.hear(from, now, mbuf).is_ok();
+            rare.heard_dropped.add(u64::from(!heard));
+            heard
+        };
+        let send = |port, mbuf| {
+            rare.relayed.add(1);
+            ways.push(port, mbuf);
+        };
+        let heard = from_kernel.relay(hear, send, dropped);
+        if heard > 0 {
+            rare.heard.add(heard as u64);
+        }
+        sent || heard > 0
     }
 
     fn flush(&mut self) {
         for output in &mut self.outputs.ways.send {
-            let failed = output.flush().failed;
+            let TxCounts { sent, failed } = output.flush();
+            if sent > 0 {
+                self.lcores[self.number].rare().sent.add(sent);
+            }
             if failed > 0 {
                 let counters = &self.director.counters[self.number];
                 counters.drop_packets(DropReason::TransmitFull, failed);

@@ -44,6 +44,12 @@ impl<F: Frame> Waiting<F> {
         self.frames.is_empty()
     }
 
+    /// Frames that wait.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
     /// Queues a frame whose verdict was to wait. Returns the one that had to make room for it.
     #[must_use = "the frame that made room has to be freed"]
     pub fn push(

@@ -470,6 +470,7 @@ impl<'a> Burst<'a> {
             Outcome::Waits(pending) => Verdict::Wait(pending),
             Outcome::Split => {
                 self.counters.forwarded.add(1);
+                self.counters.split.add(1);
                 Verdict::Consumed
             }
             Outcome::Early(datagram, until) => Verdict::Hold(datagram, until),

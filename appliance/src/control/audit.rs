@@ -22,6 +22,7 @@ use super::permissions::user_name;
 use super::protocol::{self, Answer};
 use crate::config::AuditTarget;
 use crate::lock::lock;
+use crate::logging;
 
 /// Bytes of lines that wait to be written together.
 const TOGETHER: usize = 64 << 10;
@@ -371,11 +372,11 @@ impl LogFile {
         match (written, self.lost) {
             (Ok(()), None) => {}
             (Ok(()), Some(lost)) => {
-                eprintln!("sluiced: audit log {path} is written again; {lost} lines are lost");
+                log::info!(target: logging::AUDIT, lost; "{path} is written again");
                 self.lost = None;
             }
             (Err(problem), None) => {
-                eprintln!("sluiced: audit log {path} cannot be written: {problem}");
+                log::error!(target: logging::AUDIT, "{path} cannot be written: {problem}");
                 self.lost = Some(count);
             }
             (Err(_), Some(lost)) => self.lost = Some(lost + count),

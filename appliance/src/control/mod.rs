@@ -14,6 +14,7 @@ pub mod explain;
 pub mod flows;
 pub mod grammar;
 pub mod listener;
+pub mod log;
 pub mod marks;
 pub mod neighbours;
 pub mod netlink;

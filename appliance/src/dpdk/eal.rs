@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, io, path, ptr};
 
 use super::errno::{Errno, check};
+use crate::logging;
 
 /// Whether memory has to be on hugepages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -174,7 +175,7 @@ impl Eal {
             }
         }
         for line in log {
-            eprintln!("{line}");
+            log::warn!(target: logging::DPDK, "{line}");
         }
         Ok(eal)
     }
@@ -386,7 +387,7 @@ fn rte_eal_init(arguments: &[CString]) -> Result<(), Errno> {
 pub fn quietly<R>(_eal: &Eal, action: impl FnOnce() -> R) -> R {
     let (result, log) = capture_log(action);
     for line in log {
-        eprintln!("{line}");
+        log::warn!(target: logging::DPDK, "{line}");
     }
     result
 }
