@@ -44,6 +44,11 @@ pub fn eal_config(config: &Config, worker_cpus: Vec<usize>) -> dpdk::EalConfig {
     dpdk::EalConfig {
         memory_mib: u32::try_from(config.eal.memory_bytes >> 20).unwrap_or(u32::MAX),
         hugepages: hugepages(config.eal.hugepages),
+        attach: match config.eal.attach {
+            config::Attach::Off => dpdk::Attach::Off,
+            config::Attach::Telemetry => dpdk::Attach::Telemetry,
+            config::Attach::Processes => dpdk::Attach::Processes,
+        },
         vdevs: [texts(virtual_devices), kernel::devices(config)].concat(),
         pci_devices: texts(pci),
         worker_cpus,

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
 use lb_core::control::Control;
@@ -21,6 +21,7 @@ use lb_core::interface::{Interface, InterfaceId};
 use lb_core::marks::MarksError;
 
 use crate::assemble;
+use crate::capture::tap::Taps;
 use crate::clock::TickClock;
 use crate::config::{Config, IdleMode, MetricsConfig};
 use crate::control::audit::{Audit, Door, Who};
@@ -49,6 +50,7 @@ use crate::neighbourhood::Neighbourhood;
 use crate::notify;
 use crate::ports::Ports;
 use crate::relay;
+use crate::session_log;
 use crate::signals;
 use crate::sync_sockets::SyncSockets;
 use crate::version::version;
@@ -84,6 +86,7 @@ pub fn run(path: &Path) -> Result<()> {
     let director = Arc::clone(lock(&control).director());
     let pulse = Arc::new(Pulse::default());
     let lcores: Arc<[LcoreCounters]> = worker_cpus.iter().map(|_| Default::default()).collect();
+    let taps = Arc::<Taps>::default();
     let crew = Crew {
         config: &config,
         director,
@@ -91,9 +94,12 @@ pub fn run(path: &Path) -> Result<()> {
         ports: &ports,
         kernel: &kernel,
         neighbourhood: &neighbourhood,
+        taps: &taps,
         clock,
         is_stopping: &is_stopping,
     };
+    let sessions = session_log::start(&config.session_log, &control, clock, &is_stopping);
+    let sessions = sessions.context("the session log has no thread")?;
     let started = crew.start(&eal, &worker_cpus)?;
     let commands = Arc::new(Commands {
         control: Arc::clone(&control),
@@ -109,6 +115,7 @@ pub fn run(path: &Path) -> Result<()> {
         tally: Tally::new().context("metrics")?,
         pulse: Arc::clone(&pulse),
         explainer: Mutex::default(),
+        taps: Arc::clone(&taps),
     });
     signal::serve(hangups, Arc::clone(&commands)).context("SIGHUP has no thread")?;
     let about = commands.about.clone();
@@ -124,6 +131,7 @@ pub fn run(path: &Path) -> Result<()> {
     let _ = end.join();
 
     lcore::wait_all(&eal);
+    let _ = sessions.map(JoinHandle::join);
     drop(doors);
     ports.close()?;
     kernel.close()?;
@@ -254,6 +262,7 @@ struct Crew<'a> {
     ports: &'a Ports,
     kernel: &'a KernelInterfaces,
     neighbourhood: &'a Arc<Neighbourhood>,
+    taps: &'a Arc<Taps>,
     clock: TickClock,
     is_stopping: &'a Arc<AtomicBool>,
 }
@@ -287,6 +296,7 @@ impl Crew<'_> {
                 to_kernel,
                 // The first worker takes it.
                 from_kernel: from_kernel.take(),
+                taps: Arc::clone(self.taps),
                 clock: self.clock,
                 idle: self.idle(),
                 is_stopping: Arc::clone(self.is_stopping),

@@ -19,6 +19,7 @@
 
 pub mod arguments;
 pub mod assemble;
+pub mod capture;
 pub mod captured_frame;
 pub mod clock;
 pub mod config;
@@ -45,8 +46,10 @@ pub mod neighbourhood;
 pub mod notify;
 pub mod ports;
 pub mod relay;
+pub mod session_log;
 pub mod signals;
 pub mod sync_sockets;
+pub mod top;
 
 pub mod version;
 pub mod watch;

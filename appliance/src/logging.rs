@@ -60,7 +60,7 @@ modules! {
     FLOWS "flows" "room in the flow table that runs short, and the defence against overload";
     DROPS "drops" "packets dropped, by reason, every ten seconds (debug)";
     METRICS "metrics" "HTTP requests for figures (debug)";
-    AUDIT "audit" "an audit log that cannot be written";
+    AUDIT "audit" "an audit or session log that cannot be written";
     DPDK "dpdk" "what DPDK says";
 }
 

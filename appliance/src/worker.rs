@@ -11,6 +11,7 @@ use lb_core::course::Course;
 use lb_core::director::Director;
 use lb_core::drops::DropReason;
 use lb_core::fragment::Early;
+use lb_core::frame::Frame;
 use lb_core::interface::InterfaceId;
 use lb_core::neighbour::NeighbourSeen;
 use lb_core::route::Hop;
@@ -18,6 +19,9 @@ use lb_core::slots::DestinationId;
 use lb_core::waiting::Waiting;
 use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
 
+use crate::capture::record::Fate;
+use crate::capture::tap::Taps;
+use crate::capture::tapper::Tapper;
 use crate::clock::TickClock;
 use crate::dpdk::clock::cycles;
 use crate::dpdk::{Burst, DropList, MBUFS_MAX, Mbuf, Mempool, RxQueue, TxBuffer, TxCounts};
@@ -57,6 +61,8 @@ pub struct Equipment {
     /// What the host's kernel sends: for the worker that sends it, and the frames of the control
     /// plane.
     pub from_kernel: Option<FromKernel>,
+    /// Captures under way.
+    pub taps: Arc<Taps>,
     pub clock: TickClock,
     pub idle: Idle,
     pub is_stopping: Arc<AtomicBool>,
@@ -101,6 +107,7 @@ struct Ways {
     send: Vec<TxBuffer>,
     ports: Arc<[usize]>,
     pools: Vec<Mempool>,
+    tapper: Tapper,
 }
 
 impl Ways {
@@ -121,9 +128,24 @@ impl Ways {
         let Some(mut mbuf) = Mbuf::alloc(pool) else { return false };
         let is_copied = mbuf.copy_parts(parts);
         if is_copied {
-            self.push(interface, mbuf);
+            self.push_other(interface, mbuf, Fate::Made);
         }
         is_copied
+    }
+
+    /// The same for a frame that is none of the burst as it was received.
+    fn push_other(&mut self, interface: InterfaceId, mbuf: Mbuf, fate: Fate) {
+        self.tap(&Verdict::Send(interface), &mbuf, fate);
+        self.push(interface, mbuf);
+    }
+
+    /// Captures a frame that is none of the burst as it was received, if it leaves.
+    fn tap(&self, verdict: &Verdict, mbuf: &Mbuf, fate: Fate) {
+        if let Verdict::Send(interface) = *verdict
+            && self.tapper.is_on()
+        {
+            self.tapper.sent(interface, fate, mbuf.bytes());
+        }
     }
 }
 
@@ -169,7 +191,7 @@ impl PacketWorker {
             had_work: false,
             receive,
             outputs: Outputs {
-                ways: Ways { send, ports, pools },
+                ways: Ways { send, ports, pools, tapper: Tapper::new(equipment.taps, number) },
                 to_kernel: equipment.to_kernel,
                 dropped: DropList::new(),
                 waiting: Waiting::new(equipment.waiting_max),
@@ -209,6 +231,9 @@ impl PacketWorker {
     /// One turn: each queue once, then everything that waits.
     fn turn(&mut self) {
         self.core.boundary();
+        if self.outputs.ways.tapper.look() {
+            self.core.set_thorough(self.outputs.ways.tapper.is_on());
+        }
         let now = self.begin_turn();
         let lcore = &self.lcores[self.number];
         let mut frames = 0;
@@ -219,10 +244,19 @@ impl PacketWorker {
             }
             frames += received;
             lcore.count_burst(received);
+            let is_tapped = self.outputs.ways.tapper.is_on();
+            if is_tapped {
+                let frames = self.burst.frames().iter().map(Frame::bytes);
+                self.outputs.ways.tapper.keep(frames);
+            }
             let ways = &mut self.outputs.ways;
             let mut around = Around { ways, lcore, neighbourhood: &self.neighbourhood };
             let bytes = self.burst.frames_mut();
             self.core.process(*interface, now, bytes, &mut self.verdicts, &mut around);
+            if is_tapped {
+                let packets = self.core.packets().iter().zip(self.burst.frames());
+                self.outputs.ways.tapper.judge(*interface, packets, &self.verdicts);
+            }
             if received >= WHOLE_MIN
                 && let Some(interface) = same_way(&self.verdicts[..received])
             {
@@ -262,6 +296,7 @@ impl PacketWorker {
         for (mut frame, course) in followers.drain(..) {
             let mut around = Around { ways: &mut outputs.ways, lcore, neighbourhood };
             let verdict = core.follow(&course, now, &mut frame, &mut around);
+            outputs.ways.tap(&verdict, &frame, Fate::Released);
             outputs.settle(frame, &verdict, now, counters);
         }
         outputs.followers = followers;
@@ -275,7 +310,7 @@ impl PacketWorker {
             self.core.pictures(),
             now,
             &self.director.counters[self.number],
-            |frame, interface| ways.push(interface, frame),
+            |frame, interface| ways.push_other(interface, frame, Fate::Released),
             |frame| dropped.push(frame),
         );
         self.lcores[self.number].rare().waiting.set(waiting.len() as u64);
@@ -300,7 +335,7 @@ impl PacketWorker {
         };
         let send = |port, mbuf| {
             rare.relayed.add(1);
-            ways.push(port, mbuf);
+            ways.push_other(port, mbuf, Fate::FromKernel);
         };
         let heard = from_kernel.relay(hear, send, dropped);
         if heard > 0 {
@@ -347,7 +382,9 @@ impl Outputs {
         counters: &lb_core::counters::WorkerCounters,
     ) {
         match *verdict {
-            Verdict::Send(interface) => self.ways.push(interface, mbuf),
+            Verdict::Send(interface) | Verdict::Answer(interface, _) => {
+                self.ways.push(interface, mbuf);
+            }
             Verdict::Wait(pending) => {
                 if let Some(oldest) = self.waiting.push(mbuf, pending, now, counters) {
                     self.dropped.push(oldest);

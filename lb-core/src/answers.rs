@@ -103,7 +103,7 @@ impl Burst<'_> {
         if self.tag_again(frame, packet).is_none() {
             return Verdict::Drop(reason);
         }
-        Verdict::Send(packet.interface)
+        Verdict::Answer(packet.interface, Some(reason))
     }
 
     /// Gives an answer back the tag of its interface, if that was off already.

@@ -4,6 +4,7 @@
 //! rehearses packets (`explain`) has two callers of it, and the compiler would make it calls.
 
 use crate::burst::Burst;
+use crate::closings::Ending;
 use crate::counters::WorkerCounters;
 use crate::destination::ForwardingMethod;
 use crate::director::Director;
@@ -153,7 +154,7 @@ impl Connections {
             return None;
         }
         if director.is_over(id, now) {
-            let _by_us = director.end_connection(id, &mut self.limbo, counters);
+            let _by_us = director.end_connection(id, &mut self.limbo, counters, Ending::Expired);
             return None;
         }
         let (state, server) = (entry.state(), entry.destination());
@@ -194,7 +195,12 @@ impl Connections {
     }
 
     fn decide_expired(&mut self, burst: &Burst<'_>, packet: &mut Packet, id: FlowId) -> Decision {
-        burst.director.end_connection(id, &mut self.limbo, burst.counters);
+        let ending = if burst.director.is_over(id, burst.now) {
+            Ending::Expired
+        } else {
+            Ending::ServerRemoved
+        };
+        burst.director.end_connection(id, &mut self.limbo, burst.counters, ending);
         self.decide_unknown(burst, packet)
     }
 
@@ -219,7 +225,8 @@ impl Connections {
             }
         };
         if removed {
-            director.settle_connection(old, &mut self.limbo, &counters.flows_removed);
+            let removed = &counters.flows_removed;
+            director.settle_connection(old, &mut self.limbo, removed, Ending::Replaced);
         }
         decision
     }
@@ -326,7 +333,7 @@ impl Connections {
 
     /// Ends a connection of the table.
     pub(crate) fn end(&mut self, director: &Director, counters: &WorkerCounters, id: FlowId) {
-        director.end_connection(id, &mut self.limbo, counters);
+        director.end_connection(id, &mut self.limbo, counters, Ending::Replaced);
     }
 }
 

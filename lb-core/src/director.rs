@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use arc_swap::ArcSwap;
 
 use crate::clock::Tick;
+use crate::closings::{Closings, Ending};
 use crate::counters::{Counter, WorkerCounters};
 use crate::course::Course;
 use crate::drops::DropReason;
@@ -60,6 +61,8 @@ pub struct Director {
     pub calls: Arc<Calls>,
     /// Of how many packets that would begin a connection one is dropped.
     pub drop_rate: DropRate,
+    /// Connections that have ended, if somebody writes them down.
+    pub closings: Closings,
     /// Entries that commands ended; counted by who holds the control plane's lock.
     pub(crate) flows_ended: Counter,
     /// Set when a server is removed whose connections are to end, until the sweeper sees it.
@@ -91,6 +94,7 @@ impl Director {
             ftp: Arc::default(),
             calls: Arc::default(),
             drop_rate: DropRate::default(),
+            closings: Closings::default(),
             flows_ended: Counter::default(),
             has_orphans: AtomicBool::new(false),
             hasher,
@@ -104,10 +108,16 @@ impl Director {
 
     /// Removes a connection and takes it out of its destination's counts. `false` if another
     /// thread did.
-    pub fn end_connection(&self, id: FlowId, limbo: &mut Limbo, counters: &WorkerCounters) -> bool {
+    pub fn end_connection(
+        &self,
+        id: FlowId,
+        limbo: &mut Limbo,
+        counters: &WorkerCounters,
+        ending: Ending,
+    ) -> bool {
         let removed = self.flows.remove(id);
         if removed {
-            self.settle_connection(id, limbo, &counters.flows_removed);
+            self.settle_connection(id, limbo, &counters.flows_removed, ending);
         }
         removed
     }
@@ -126,7 +136,12 @@ impl Director {
         let is_over = |_: &_| self.is_over(id, now) || if_orphaned && self.is_orphaned(id);
         let removed = is_over(self.flows.entry(id)) && self.flows.remove_if(id, is_over);
         if removed {
-            self.settle_connection(id, limbo, &counters.flows_removed);
+            let ending = if if_orphaned && now.is_before(self.flows.entry(id).deadline()) {
+                Ending::ServerRemoved
+            } else {
+                Ending::Expired
+            };
+            self.settle_connection(id, limbo, &counters.flows_removed, ending);
         }
         removed
     }
@@ -168,9 +183,16 @@ impl Director {
 
     /// Takes a connection that the caller has removed from the table out of the counts. `removed`
     /// is the caller's own.
-    pub(crate) fn settle_connection(&self, id: FlowId, limbo: &mut Limbo, removed: &Counter) {
+    pub(crate) fn settle_connection(
+        &self,
+        id: FlowId,
+        limbo: &mut Limbo,
+        removed: &Counter,
+        ending: Ending,
+    ) {
         let entry = self.flows.entry(id);
         let last = entry.end_state();
+        self.closings.note(self, id, last, ending);
         self.count_connection(entry.destination(), last, false);
         self.control(self.flows.cold(id).controller(), false);
         if last.is_ftp() {

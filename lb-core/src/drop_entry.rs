@@ -5,6 +5,7 @@
 //! know where it is safe. What is in use stays.
 
 use crate::clock::{TICKS_PER_SECOND, Tick};
+use crate::closings::Ending;
 use crate::director::Director;
 use crate::flow::{FlowId, FlowKey, FlowState, Limbo, PACKETS_MAX};
 use crate::protocol::Protocol;
@@ -93,10 +94,10 @@ impl Thinner {
         }
         let controller = flows.cold(id).controller();
         let counters = director.housekeeping_counters();
-        director.settle_connection(id, limbo, &counters.flows_removed);
+        director.settle_connection(id, limbo, &counters.flows_removed, Ending::Shed);
         let is_left_over = |_: &_| is_left_over(director, controller, &key);
         let ended = if controller.is_some() && flows.remove_if(controller, is_left_over) {
-            director.settle_connection(controller, limbo, &counters.flows_removed);
+            director.settle_connection(controller, limbo, &counters.flows_removed, Ending::Shed);
             2
         } else {
             1

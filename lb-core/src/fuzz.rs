@@ -248,7 +248,8 @@ impl PacketPath {
         let kept = verdicts.iter().filter(is_kept).count() as u64;
         assert_eq!(after.1 - before.1 + kept, count, "frames that have a fate");
         for (verdict, buffer) in verdicts.iter().zip(&buffers) {
-            let leaves = matches!(verdict, Verdict::Send(_) | Verdict::Wait(_));
+            let leaves =
+                matches!(verdict, Verdict::Send(_) | Verdict::Answer(..) | Verdict::Wait(_));
             let length = buffer.bytes().len();
             // Tags stay on answers, and ARP is never larger than what asked.
             assert!(

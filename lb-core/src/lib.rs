@@ -35,6 +35,7 @@ pub mod address;
 mod answers;
 pub mod burst;
 pub mod clock;
+pub mod closings;
 pub mod connection;
 pub mod control;
 pub mod counters;

@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 
+use crate::closings::Closings;
 use crate::counters::{Counter, WorkerCounters};
 use crate::director::Director;
 use crate::flow::Storage;
@@ -68,6 +69,7 @@ impl Stage {
             ftp,
             calls,
             drop_rate: DropRate::default(),
+            closings: Closings::default(),
             flows_ended: Counter::default(),
             has_orphans: AtomicBool::new(false),
             hasher: real.hasher,

@@ -53,6 +53,9 @@ const AHEAD: usize = 16;
 pub enum Verdict {
     /// Ready to leave by this interface.
     Send(InterfaceId),
+    /// The frame has become an answer to itself, ready to leave by this interface; with the reason
+    /// where what it was is dropped.
+    Answer(InterfaceId, Option<DropReason>),
     /// Ready but for its link-layer header, as its next hop is not resolved: belongs into
     /// [`crate::waiting::Waiting`]. Not counted yet.
     Wait(Pending),
@@ -110,6 +113,12 @@ impl Worker {
         worker
     }
 
+    /// Whether every packet goes through all stages from now on: for who wants to know what they
+    /// find out of each ([`Worker::packets`]).
+    pub const fn set_thorough(&mut self, is_thorough: bool) {
+        self.is_thorough = is_thorough;
+    }
+
     /// Burst boundary: to be called once per turn of the worker's loop, whether frames came or
     /// not. Nothing from before this call is held after it.
     pub fn boundary(&mut self) {
@@ -125,9 +134,10 @@ impl Worker {
         (self.snapshot.load(), self.ways.load())
     }
 
-    /// What the stages found out about the first frame of the last burst.
-    pub(crate) const fn first_packet(&self) -> &Packet {
-        &self.packets[0]
+    /// What the stages found out about each frame of the last burst; what is behind is older. Of a
+    /// packet on the fast path they found out nothing, see [`Worker::set_thorough`].
+    pub const fn packets(&self) -> &[Packet; BURST_MAX] {
+        &self.packets
     }
 
     /// Takes a burst of frames that came in by one port through all stages. `from` is the
@@ -476,7 +486,7 @@ impl<'a> Burst<'a> {
             Outcome::Early(datagram, until) => Verdict::Hold(datagram, until),
             Outcome::Answered => {
                 self.counters.answered.add(1);
-                Verdict::Send(packet.interface)
+                Verdict::Answer(packet.interface, None)
             }
             Outcome::Punted => {
                 self.counters.punted.add(1);

@@ -133,7 +133,9 @@ impl Bed {
         self.waiting += u64::from(matches!(verdict, Verdict::Wait(_)));
         let bytes = frame_out.bytes().to_vec();
         match verdict {
-            Verdict::Send(interface) => around.sent.push((interface, bytes.clone())),
+            Verdict::Send(interface) | Verdict::Answer(interface, _) => {
+                around.sent.push((interface, bytes.clone()))
+            }
             Verdict::Hold(key, until) => {
                 let counters = &self.director.counters[0];
                 let _pushed_out = self.early.push(frame_out, key, until, counters);
@@ -188,7 +190,7 @@ impl Bed {
         for (mut frame, course) in known {
             let verdict = self.worker.follow(&course, self.now, &mut frame, around);
             self.waiting += u64::from(matches!(verdict, Verdict::Wait(_)));
-            if let Verdict::Send(interface) = verdict {
+            if let Verdict::Send(interface) | Verdict::Answer(interface, _) = verdict {
                 around.sent.push((interface, frame.bytes().to_vec()));
             }
         }

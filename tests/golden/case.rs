@@ -215,7 +215,7 @@ fn describe(bed: &Bed, outcome: &Outcome) -> Vec<String> {
         format!("{name} {}{}", show(frame), trailer(frame))
     });
     let left = match outcome.verdict {
-        Verdict::Send(_) => None,
+        Verdict::Send(_) | Verdict::Answer(..) => None,
         Verdict::Consumed if !outcome.sent.is_empty() => None,
         Verdict::Wait(_) => Some(format!("waits: {}", show(&outcome.frame))),
         Verdict::Hold(..) => Some("early".to_owned()),

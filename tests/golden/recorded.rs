@@ -104,7 +104,7 @@ impl Replay {
         let outcome = self.bed.process(InterfaceId(0), &frame);
         match outcome.verdict {
             Verdict::Send(InterfaceId(1)) => outcome.frame[5].to_string(),
-            Verdict::Send(_) => {
+            Verdict::Answer(..) => {
                 let answer = MemoryFrame::new(&outcome.frame);
                 let header =
                     ipv4::Header::over(window(answer.bytes(), 14).expect("an IPv4 answer"));

@@ -19,6 +19,7 @@ mod support {
 }
 
 mod access; // users, groups, and what they may do
+mod capture; // what passes, with what becomes of it
 mod connections; // half-closed, reset and reused connections; servers that go away
 mod daemons; // BIRD and keepalived beside the director
 mod fragments; // of datagrams that are larger than the wire allows
@@ -43,8 +44,10 @@ mod reload; // a configuration that changes while traffic runs
 mod routes; // gateways, and packets that are for no service
 mod scheduling; // who gets the next connection
 mod sctp; // associations
+mod sessions; // connections that ended, written down
 mod synchronisation; // a director that takes the connections of another over
 mod table; // replaced as a whole; rates
+mod top; // the director, live on a terminal
 mod topology; // several workers, several ports, routers
 mod transfer; // load and long transfers
 mod tunneling; // through IP-in-IP, GRE and GUE

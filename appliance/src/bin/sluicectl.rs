@@ -1,11 +1,12 @@
 //! Shows and changes what ipvsadm has no word for, in a running director.
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use appliance::control::grammar::{CommandLine, ExplainWords, Output, Verb};
+use appliance::control::grammar::{CommandLine, DrainWords, ExplainWords, Output, Verb};
 use appliance::control::{client, socket_path};
-use appliance::{captured_frame, drain, exec, manual};
+use appliance::{capture, captured_frame, drain, exec, manual, top};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -28,14 +29,17 @@ fn main() -> ExitCode {
     if let Verb::Drain(words) = &line.verb
         && words.wait
     {
-        let output = Output { colour: has_colour, ..line.output };
-        let code = drain::wait(&socket_path(line.socket.clone()), words, output)
-            .map(drain::End::exit)
-            .unwrap_or_else(|problem| {
-                eprintln!("{problem}");
-                2
-            });
-        return ExitCode::from(code);
+        return wait(
+            &socket_path(line.socket),
+            words,
+            Output { colour: has_colour, ..line.output },
+        );
+    }
+    if let Verb::Top(words) = &line.verb {
+        return top::run(socket_path(line.socket), words);
+    }
+    if let Verb::Capture(words) = &line.verb {
+        return capture::client::run(&socket_path(line.socket.clone()), words, line.output.json);
     }
     let mut words = vec!["sluicectl".to_owned()];
     if has_colour {
@@ -77,6 +81,14 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn wait(socket: &Path, words: &DrainWords, output: Output) -> ExitCode {
+    let end = drain::wait(socket, words, output);
+    ExitCode::from(end.map(drain::End::exit).unwrap_or_else(|problem| {
+        eprintln!("{problem}");
+        2
+    }))
 }
 
 fn print(text: &str) -> ExitCode {

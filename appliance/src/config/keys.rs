@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lb_core::settings::{SWITCHES, Switch, Values};
 
+use super::attach::Attach;
 use super::effect::Effect;
 use super::settings::{Hugepages, IdleMode};
 use super::values::{show_duration, show_size};
@@ -252,8 +253,19 @@ keys! {
         "memory for packets, a whole number of MiB";
     EAL_HUGEPAGES: "eal.hugepages", Kind::Choice(Hugepages::NAMES), Value("auto"),
         "huge pages: where the machine has them, never start without, never use them";
+    EAL_ATTACH: "eal.attach", Kind::Choice(Attach::NAMES), Value("off"),
+        "which of DPDK's own programs may look at the running director: [capture](capture.md)";
     EAL_EXTRA: "eal.extra", Kind::Texts, Empty,
         "raw EAL arguments, put behind the director's own";
+
+    SESSION_LOG: "session_log", Kind::Section, Empty,
+        "[connections that have ended](session-log.md), a JSON line for each";
+    SESSION_LOG_TO: "session_log.to", Kind::Text, Value("off"),
+        "where they are written down: a file, `stderr`, or `off`";
+    SESSION_LOG_SAMPLE: "session_log.sample", Kind::Count { min: 1, max: 1 << 30 }, Value("1"),
+        "one in so many";
+    SESSION_LOG_RATE: "session_log.rate", Kind::Count { min: 1, max: 1_000_000 }, Value("1000"),
+        "lines per second at most; those left out are counted";
 
     WORKERS: "workers", Kind::Cpus, Value("auto"),
         "CPUs that forward packets, one worker each";

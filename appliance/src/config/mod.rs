@@ -18,6 +18,7 @@
 //! Nothing here knows DPDK: a configuration can be checked on any machine.
 
 mod addresses;
+mod attach;
 mod effect;
 mod error;
 mod interfaces;
@@ -27,6 +28,7 @@ mod marks;
 mod raw;
 mod section;
 mod services;
+mod session_log;
 mod settings;
 mod suggestion;
 #[cfg(test)]
@@ -42,9 +44,11 @@ use std::path::Path;
 
 use lb_core::ipvsadm::Names;
 
+pub use attach::Attach;
 pub use effect::{Changed, Effect, changed};
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use keys::{Fallback, Key, Kind, keys, markdown_table};
+pub use session_log::SessionLogConfig;
 pub use settings::{
     ArpConfig, AuditTarget, Config, ControlConfig, Device, EalConfig, FragmentsConfig, Hugepages,
     IdleConfig, IdleMode, InterfaceAddress, InterfaceConfig, KernelConfig, LogConfig, MarksConfig,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use saphyr_parser::ScalarStyle;
 
+use super::attach::Attach;
 use super::error::{ConfigErrors, Position, shown};
 use super::keys::{self, Key, Kind};
 use super::section::{Section, count, text, truth, word};
@@ -37,7 +38,9 @@ pub(super) struct RawConfig {
     pub(super) log_format: Raw<Format>,
     pub(super) eal_memory_bytes: Raw<u64>,
     pub(super) eal_hugepages: Raw<Hugepages>,
+    pub(super) eal_attach: Raw<Attach>,
     pub(super) eal_extra: Vec<At<String>>,
+    pub(super) session_log: RawSessionLog,
     pub(super) workers: Raw<RawWorkers>,
     pub(super) idle_mode: Raw<IdleMode>,
     pub(super) idle_sleep: Raw<Duration>,
@@ -78,6 +81,12 @@ pub(super) struct RawMetrics {
     pub(super) socket: Raw<Option<String>>,
     pub(super) servers: Raw<bool>,
     pub(super) series: Raw<u32>,
+}
+
+pub(super) struct RawSessionLog {
+    pub(super) to: Raw<AuditTarget>,
+    pub(super) sample: Raw<u32>,
+    pub(super) rate: Raw<u32>,
 }
 
 pub(super) enum RawWorkers {
@@ -168,7 +177,11 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
         eal_hugepages: eal
             .as_ref()
             .and_then(|s| s.choice(&keys::EAL_HUGEPAGES, errors, Hugepages::from_name)),
+        eal_attach: eal
+            .as_ref()
+            .and_then(|s| s.choice(&keys::EAL_ATTACH, errors, Attach::from_name)),
         eal_extra: eal.map_or_else(Vec::new, |s| s.list(&keys::EAL_EXTRA, errors, text)),
+        session_log: session_log(&root, errors),
         workers: workers(&root, errors),
         idle_mode: idle
             .as_ref()
@@ -213,17 +226,12 @@ fn control(root: &Section<'_>, errors: &mut ConfigErrors) -> RawControl {
             audit: None,
         };
     };
-    let audit = |content: &Content| {
-        let name = text(content)?;
-        AuditTarget::from_name(&name)
-            .ok_or_else(|| format!("{} is no path from `/` on, `stderr`, or `off`", shown(&name)))
-    };
     RawControl {
         socket: control.value(&keys::CONTROL_SOCKET, errors, text),
         netlink_socket: control.value(&keys::CONTROL_NETLINK_SOCKET, errors, text),
         group: control.value(&keys::CONTROL_GROUP, errors, text),
         read_group: control.optional(&keys::CONTROL_READ_GROUP, errors, text),
-        audit: control.value(&keys::CONTROL_AUDIT, errors, audit),
+        audit: control.value(&keys::CONTROL_AUDIT, errors, log_target),
     }
 }
 
@@ -237,6 +245,23 @@ fn metrics(root: &Section<'_>, errors: &mut ConfigErrors) -> RawMetrics {
         servers: section.and_then(|s| s.value(&keys::METRICS_SERVERS, errors, truth)),
         series: section.and_then(|s| s.count(&keys::METRICS_SERIES, errors)),
     }
+}
+
+fn session_log(root: &Section<'_>, errors: &mut ConfigErrors) -> RawSessionLog {
+    let Some(section) = root.section(&keys::SESSION_LOG, errors) else {
+        return RawSessionLog { to: None, sample: None, rate: None };
+    };
+    RawSessionLog {
+        to: section.value(&keys::SESSION_LOG_TO, errors, log_target),
+        sample: section.count(&keys::SESSION_LOG_SAMPLE, errors),
+        rate: section.count(&keys::SESSION_LOG_RATE, errors),
+    }
+}
+
+fn log_target(content: &Content) -> Result<AuditTarget, String> {
+    let name = text(content)?;
+    AuditTarget::from_name(&name)
+        .ok_or_else(|| format!("{} is no path from `/` on, `stderr`, or `off`", shown(&name)))
 }
 
 fn workers(root: &Section<'_>, errors: &mut ConfigErrors) -> Raw<RawWorkers> {

@@ -1,5 +1,7 @@
 //! The settings of a director, checked and complete.
 
+use super::attach::Attach;
+use super::session_log::SessionLogConfig;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ pub struct Config {
     pub metrics: MetricsConfig,
     pub log: LogConfig,
     pub eal: EalConfig,
+    pub session_log: SessionLogConfig,
     pub workers: Workers,
     pub idle: IdleConfig,
     /// Connections that the flow table has room for.
@@ -119,6 +122,7 @@ pub struct EalConfig {
     /// A whole number of MiB.
     pub memory_bytes: u64,
     pub hugepages: Hugepages,
+    pub attach: Attach,
     /// Raw arguments behind our own.
     pub extra: Vec<String>,
 }

@@ -160,7 +160,7 @@ fn keys_are_known_given_once_and_not_forgotten() {
     assert_mistake("mtu: 1\n", "2:1: unknown key `mtu`; it belongs to `ports[]`");
     assert_mistake(
         "eal:\n  sockets: 1\n",
-        "3:3: eal: unknown key `sockets`; known here: `memory`, `hugepages`, `extra`",
+        "3:3: eal: unknown key `sockets`; known here: `memory`, `hugepages`, `attach`, `extra`",
     );
     assert_mistake(
         "eal: { vips: 1 }\n",

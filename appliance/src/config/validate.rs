@@ -12,6 +12,7 @@ use super::links::Links;
 use super::marks;
 use super::raw::{At, Raw, RawConfig, RawPort, RawVlan, RawWorkers};
 use super::services;
+use super::session_log::SessionLogConfig;
 use super::settings::{
     ArpConfig, Config, ControlConfig, Device, EalConfig, FragmentsConfig, IdleConfig, KernelConfig,
     LogConfig, MetricsConfig, PortConfig, TunnelConfig, VlanConfig, Workers,
@@ -58,7 +59,13 @@ pub(super) fn validate(
         eal: EalConfig {
             memory_bytes: raw.eal_memory_bytes?.value,
             hugepages: raw.eal_hugepages?.value,
+            attach: raw.eal_attach?.value,
             extra: raw.eal_extra.into_iter().map(|argument| argument.value).collect(),
+        },
+        session_log: SessionLogConfig {
+            to: value(raw.session_log.to)?,
+            sample: raw.session_log.sample?.value,
+            rate: raw.session_log.rate?.value,
         },
         workers: workers?,
         idle: IdleConfig { mode: raw.idle_mode?.value, sleep: raw.idle_sleep?.value },

@@ -5,10 +5,7 @@
 //! where it was renamed or removed, so that logrotate needs no signal. What cannot be written is
 //! lost, counted, and said once.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::io;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,11 +15,11 @@ use serde::Serialize;
 use signal_hook::low_level::siginfo::Process;
 
 use super::asker::Asker;
+use super::log_file::Log;
 use super::permissions::user_name;
 use super::protocol::{self, Answer};
 use crate::config::AuditTarget;
 use crate::lock::lock;
-use crate::logging;
 
 /// Bytes of lines that wait to be written together.
 const TOGETHER: usize = 64 << 10;
@@ -30,8 +27,6 @@ const TOGETHER: usize = 64 << 10;
 const INPUT_SHOWN: usize = 64 << 10;
 /// Lines about refusals in each second: who may not change anything cannot fill a disk either.
 const REFUSALS_PER_SECOND: u32 = 20;
-/// Only root and the group may read a log: it names people.
-const FILE_MODE: u32 = 0o640;
 
 /// By which way a change came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -107,7 +102,7 @@ impl Audit {
         let log = match target {
             AuditTarget::Off => None,
             AuditTarget::Stderr => Some(Log::Stderr),
-            AuditTarget::File(path) => Some(Log::File(LogFile::new(path.clone()))),
+            AuditTarget::File(path) => Some(Log::file("audit log", path)),
         };
         let audit = Self { log: log.map(Mutex::new), refusals: Mutex::default() };
         // A path that leads nowhere is found at the start, not at the first change.
@@ -332,91 +327,14 @@ impl Refusals {
     }
 }
 
-#[derive(Debug)]
-enum Log {
-    Stderr,
-    File(LogFile),
-}
-
-impl Log {
-    fn write(&mut self, lines: &[u8]) {
-        match self {
-            // There is nobody to tell.
-            Self::Stderr => drop(io::stderr().write_all(lines)),
-            Self::File(file) => file.write(lines),
-        }
-    }
-}
-
-/// A file that is appended to, whichever file has its name.
-#[derive(Debug)]
-struct LogFile {
-    path: PathBuf,
-    /// With its device and number.
-    open: Option<(File, u64, u64)>,
-    /// The last line in it may have no end.
-    is_cut: bool,
-    /// Lines that could not be written, since it was said.
-    lost: Option<usize>,
-}
-
-impl LogFile {
-    const fn new(path: PathBuf) -> Self {
-        Self { path, open: None, is_cut: false, lost: None }
-    }
-
-    fn write(&mut self, lines: &[u8]) {
-        let count = lines.iter().filter(|&&byte| byte == b'\n').count();
-        let written = self.try_write(lines);
-        let path = self.path.display();
-        match (written, self.lost) {
-            (Ok(()), None) => {}
-            (Ok(()), Some(lost)) => {
-                log::info!(target: logging::AUDIT, lost; "{path} is written again");
-                self.lost = None;
-            }
-            (Err(problem), None) => {
-                log::error!(target: logging::AUDIT, "{path} cannot be written: {problem}");
-                self.lost = Some(count);
-            }
-            (Err(_), Some(lost)) => self.lost = Some(lost + count),
-        }
-    }
-
-    fn try_write(&mut self, lines: &[u8]) -> io::Result<()> {
-        let named = fs::metadata(&self.path).ok().map(|found| (found.dev(), found.ino()));
-        let is_open = |(_, dev, ino): &(File, u64, u64)| named == Some((*dev, *ino));
-        if !self.open.as_ref().is_some_and(is_open) {
-            // The old one may be out of reach, and must not get more lines.
-            self.open = None;
-            self.open = Some(open(&self.path)?);
-            self.is_cut = false;
-        }
-        let Some((file, ..)) = &mut self.open else { return Ok(()) };
-        if self.is_cut {
-            file.write_all(b"\n")?;
-            self.is_cut = false;
-        }
-        let written = file.write_all(lines);
-        self.is_cut = written.is_err();
-        written
-    }
-}
-
-fn open(path: &PathBuf) -> io::Result<(File, u64, u64)> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let file = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path)?;
-    let metadata = file.metadata()?;
-    Ok((file, metadata.dev(), metadata.ino()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
 
     use super::*;
+    use crate::control::log_file::FILE_MODE;
 
     fn folder(name: &str) -> PathBuf {
         let name = format!("sluice-audit-{name}-{}", std::process::id());
@@ -440,26 +358,6 @@ mod tests {
         audit.write(b"three\n");
         audit.write(b"four\n");
         assert_eq!((text(&rotated), text(&path)), ("one\n".into(), "three\nfour\n".into()));
-        fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn a_log_that_cannot_be_written_loses_lines_and_nothing_else() {
-        let folder = folder("lost");
-        let path = folder.join("audit.log");
-        // A device that is always full.
-        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-        let mut file = LogFile::new(path.clone());
-        file.write(b"one\ntwo\n");
-        file.write(b"three\n");
-        assert_eq!(file.lost, Some(3));
-        fs::remove_file(&path).unwrap();
-        file.write(b"four\n");
-        assert_eq!((file.lost, fs::read_to_string(&path).unwrap()), (None, "four\n".to_owned()));
-        // A file where a folder should be.
-        let mut file = LogFile::new(path.join("x"));
-        file.write(b"five\n");
-        assert_eq!(file.lost, Some(1));
         fs::remove_dir_all(folder).unwrap();
     }
 

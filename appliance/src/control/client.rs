@@ -24,10 +24,19 @@ pub enum ClientError {
 ///
 /// When nobody listens at the socket, or it does not speak this protocol.
 pub fn ask(socket: &Path, words: &[String], input: Option<&[u8]>) -> Result<Answer, ClientError> {
-    let name = || socket.display().to_string();
-    let stream = UnixStream::connect(socket)
-        .map_err(|source| ClientError::Connect { socket: name(), source })?;
-    talk(&stream, words, input).map_err(|source| ClientError::Talk { socket: name(), source })
+    let stream = connect_to(socket)?;
+    let socket = socket.display().to_string();
+    talk(&stream, words, input).map_err(|source| ClientError::Talk { socket, source })
+}
+
+/// A conversation with the director at a socket.
+///
+/// # Errors
+///
+/// When nobody listens there.
+pub fn connect_to(socket: &Path) -> Result<UnixStream, ClientError> {
+    let named = |source| ClientError::Connect { socket: socket.display().to_string(), source };
+    UnixStream::connect(socket).map_err(named)
 }
 
 /// A director that refuses to listen says so before it closes: its answer tells more than the

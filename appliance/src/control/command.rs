@@ -30,6 +30,8 @@ use super::services;
 use super::status::{About, Status};
 use super::switches;
 use super::sync::Synchronisation;
+use crate::capture::stream::Session;
+use crate::capture::tap::Taps;
 use crate::housekeeping::Pulse;
 use crate::kernel::KernelInterfaces;
 use crate::live::Live;
@@ -56,6 +58,7 @@ pub struct Commands {
     pub tally: Tally,
     pub pulse: Arc<Pulse>,
     pub explainer: Mutex<Explainer>,
+    pub taps: Arc<Taps>,
 }
 
 impl Commands {
@@ -116,6 +119,35 @@ impl Commands {
         answer
     }
 
+    /// Begins a capture, if that is what the words ask for.
+    ///
+    /// # Errors
+    ///
+    /// The answer that says why not.
+    pub fn capture(
+        &self,
+        asker: &Asker,
+        words: &[String],
+        entries: &mut Entries<'_>,
+    ) -> Option<Result<Session<'_>, Answer>> {
+        // Other requests need not be read twice.
+        words.iter().find(|word| *word == "capture")?;
+        let Ok(Request::Sluicectl(CommandLine { verb: Verb::Capture(asked), .. })) =
+            Request::read(words, &[], &self.names)
+        else {
+            return None;
+        };
+        if let Err(refusal) = asker.check(Rights::Change) {
+            let answer = Answer::refusing(2, &refusal);
+            entries.add_refused(words, &answer);
+            return Some(Err(answer));
+        }
+        let begun = Session::begin(&asked, self);
+        let success = Answer::default();
+        entries.add(words, None, begun.as_ref().err().unwrap_or(&success));
+        Some(begun)
+    }
+
     /// ipvsadm's own command line. Names are looked up outside of the director's lock.
     fn run_ipvsadm(&self, command: &Command) -> Answer {
         ipvsadm::print(command, self.apply(command), &self.names).into()
@@ -170,7 +202,9 @@ impl Commands {
             Verb::Sync => answer(&Synchronisation::of(&lock(&self.control)), output),
             Verb::Reload(options) => reload::reload(self, options, output),
             Verb::Diff { file } => reload::diff(self, file.as_deref(), output),
-            Verb::Exec { .. } | Verb::Manual { .. } | Verb::Completion { .. } => {
+            // Read by whoever can send more than an answer.
+            Verb::Capture(_) => Answer::refusing(2, "sluiced: capture: not by this way"),
+            Verb::Top(_) | Verb::Exec { .. } | Verb::Manual { .. } | Verb::Completion { .. } => {
                 Answer::refusing(2, "sluiced: only sluicectl itself does that")
             }
             // Read as a request of its own kind.

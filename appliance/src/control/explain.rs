@@ -193,7 +193,7 @@ impl Explained {
             template: it.template.as_ref().map(flow),
             drop: it.dropped.map(drop_part),
             verdict: match it.verdict {
-                Verdict::Send(_) => "send",
+                Verdict::Send(_) | Verdict::Answer(..) => "send",
                 Verdict::Wait(_) => "wait",
                 Verdict::Hold(..) => "hold",
                 Verdict::Punt(_) => "to-kernel",

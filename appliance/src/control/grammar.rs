@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 use lb_core::control::{Clients, FlowFilter, FlowProtocol, ServerEnd, StateName};
 use lb_core::protocol::Protocol;
@@ -17,6 +17,7 @@ use lb_core::wire::sctp::ChunkType;
 use lb_core::wire::tcp::Flags;
 
 use super::flows::LIMIT_MAX;
+use crate::capture::FRAME_MAX;
 use crate::logging::Levels;
 use crate::manual::Program;
 use crate::version;
@@ -50,6 +51,8 @@ pub struct Output {
 pub enum Verb {
     /// What the director is, and how full and busy
     Status,
+    /// The director live on a terminal: services, servers, lcores, drops
+    Top(TopWords),
     /// Virtual services and real servers: settings, connections, counters, ways
     Services {
         /// Only this one: tcp:ADDRESS:PORT, udp:..., sctp:..., fwm:MARK, fwm6:MARK
@@ -64,6 +67,8 @@ pub enum Verb {
     },
     /// What would become of a packet, and why; changes nothing
     Explain(ExplainWords),
+    /// Packets as they come and go with what becomes of them, for tcpdump and Wireshark
+    Capture(CaptureWords),
     /// Takes new connections from a real server: weight 0 wherever it serves
     Drain(DrainWords),
     /// Ports with their devices, links and counters
@@ -258,6 +263,58 @@ pub struct DrainWords {
     pub look: bool,
 }
 
+/// `top`
+#[derive(Args, Clone, Copy, Debug)]
+pub struct TopWords {
+    /// Time between two looks: 1s, 500ms
+    #[arg(short = 'd', long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+    /// Ends after so many looks
+    #[arg(short = 'n', long, value_name = "LOOKS", value_parser = value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Prints text instead of drawing on the terminal
+    #[arg(short = 'b', long)]
+    pub batch: bool,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds = match text.strip_suffix("ms") {
+        Some(number) => number.parse::<u32>().ok().map(|ms| Duration::from_millis(ms.into())),
+        None => duration(text).ok(),
+    };
+    let fits =
+        |it: &Duration| (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(it);
+    seconds.filter(fits).ok_or_else(|| "write a time from 100ms to 1h".to_owned())
+}
+
+/// `capture`
+#[derive(Args, Clone, Debug)]
+pub struct CaptureWords {
+    /// Only of this port, or this VLAN
+    #[arg(short = 'i', long, value_name = "PORT")]
+    pub interface: Option<String>,
+    /// Ends after so many packets
+    #[arg(short = 'c', long, value_name = "PACKETS", value_parser = value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Writes a file in pcapng's format; -: to standard output
+    #[arg(short = 'w', long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// Bytes of each frame
+    #[arg(short = 's', long, value_name = "BYTES", default_value_t = FRAME_MAX as u32,
+          value_parser = value_parser!(u32).range(14..=FRAME_MAX as i64))]
+    pub snaplen: u32,
+    /// KiB of memory for each worker in which packets wait to be sent
+    #[arg(short = 'B', long, value_name = "KIB", default_value_t = 4096,
+          value_parser = value_parser!(u32).range(32..=1 << 20))]
+    pub buffer: u32,
+    /// The filter as a program: what `tcpdump -ddd` prints, with commas between the lines
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "filter")]
+    pub program: Option<String>,
+    /// The packets that are wanted, in tcpdump's words (pcap-filter(7))
+    #[arg(trailing_var_arg = true)]
+    pub filter: Vec<String>,
+}
+
 /// `explain`
 #[derive(Args, Clone, Debug)]
 pub struct ExplainWords {
@@ -380,6 +437,8 @@ impl Verb {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Status => "status",
+            Self::Top(_) => "top",
+            Self::Capture(_) => "capture",
             Self::Services { .. } => "services",
             Self::Flows { .. } => "flows",
             Self::Explain(_) => "explain",
@@ -404,7 +463,9 @@ impl Verb {
     /// Whether it changes what the director does. What `marks` does its own language says.
     pub fn changes(&self) -> bool {
         match self {
-            Self::Status | Self::Services { .. } | Self::Ports | Self::Neigh => false,
+            Self::Top(_) | Self::Status | Self::Services { .. } | Self::Ports | Self::Neigh => {
+                false
+            }
             Self::Routes | Self::Diff { .. } | Self::Sync => false,
             Self::Reload(options) => !options.dry_run,
             Self::Get { .. } | Self::Drops { .. } | Self::Marks { .. } => false,
@@ -416,6 +477,8 @@ impl Verb {
             Self::Settings { action } => matches!(action, Some(SettingAction::Set { .. })),
             Self::Flows { action, .. } => *action == FlowAction::Kill,
             Self::Explain(_) => false,
+            // It shows what is in packets, which is not for those who may only look.
+            Self::Capture(_) => true,
             Self::Drain(words) => !words.look,
             Self::Set { .. } => true,
         }
@@ -477,6 +540,7 @@ mod tests {
             "drain 10.0.0.1",
             "drain 10.0.0.1 --undo",
             "log ports=debug",
+            "capture -c 1 tcp port 80",
         ];
         for line in changing {
             assert!(verb(line).changes(), "{line}");
@@ -509,6 +573,13 @@ mod tests {
         assert_eq!(words, ["-t", "mangle", "-L", "--json"]);
         let line = CommandLine::of_words(&["--json".into(), "status".into()]).unwrap();
         assert!(line.output.json);
+    }
+
+    #[test]
+    fn looks_have_a_time_between_them() {
+        let all = ["500ms", "2", "1m"].map(|text| interval(text).map(|it| it.as_millis()));
+        assert_eq!(all, [Ok(500), Ok(2000), Ok(60_000)]);
+        assert!(["99ms", "0", "2h", "ms", "-1"].iter().all(|text| interval(text).is_err()));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod flows;
 pub mod grammar;
 pub mod listener;
 pub mod log;
+pub mod log_file;
 pub mod marks;
 pub mod neighbours;
 pub mod netlink;

@@ -102,6 +102,17 @@ fn talk(
         if words.is_empty() {
             continue;
         }
+        match commands.capture(asker, &words, entries) {
+            None => {}
+            Some(Err(refusal)) => return refusal.write(to),
+            Some(Ok(session)) => {
+                commands.publish();
+                entries.write();
+                Answer::default().write(to)?;
+                // What follows is no conversation any more.
+                return session.run(from.get_ref(), to, commands);
+            }
+        }
         let mut memory = commands.budget.portion();
         let answer = match read_its_input(&words, from, asker, &mut memory)? {
             Ok(input) => commands.run(asker, &words, &input, entries),

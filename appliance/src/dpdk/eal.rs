@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, io, path, ptr};
 
+use super::attach::Attach;
 use super::errno::{Errno, check};
 use crate::logging;
 
@@ -44,6 +45,8 @@ pub struct EalConfig {
     pub memory_mib: u32,
     /// What pages it is on.
     pub hugepages: Hugepages,
+    /// Who may look at it.
+    pub attach: Attach,
     /// Virtual devices with their arguments, such as `net_af_packet0,iface=lan0`.
     pub vdevs: Vec<String>,
     /// PCI devices to take, such as `0000:03:00.0`; no other is touched.
@@ -96,6 +99,15 @@ pub enum EalError {
         free_mib: u64,
         /// How many 2 MiB pages the machine has to have.
         pages_needed: u64,
+    },
+    /// What another process is to map has to be a file.
+    #[error(
+        "eal.attach: `processes` needs memory on hugepages, of which {wanted_mib} MiB are not \
+         free: reserve more with `sysctl -w vm.nr_hugepages=N`, or write `telemetry`"
+    )]
+    AttachNeedsHugepages {
+        /// Asked for.
+        wanted_mib: u32,
     },
     /// An argument that no C string can hold.
     #[error("EAL argument {0:?} has a zero byte in it")]
@@ -157,7 +169,9 @@ impl Eal {
             return Err(EalError::AlreadyStarted);
         }
         let (started, log) = capture_log(|| rte_eal_init(&arguments));
-        remove_runtime_dir();
+        if config.attach == Attach::Off {
+            remove_runtime_dir();
+        }
         started.map_err(|errno| EalError::Init { errno, log: log.clone() })?;
         let eal = Self {
             runtime: Arc::new(Runtime {
@@ -177,6 +191,7 @@ impl Eal {
         for line in log {
             log::warn!(target: logging::DPDK, "{line}");
         }
+        config.attach.serve();
         Ok(eal)
     }
 
@@ -246,12 +261,17 @@ fn arguments(config: &EalConfig) -> Result<(Vec<String>, bool), EalError> {
         return Err(EalError::NoMemory);
     }
     let on_hugepages = choose_hugepages(config.hugepages, config.memory_mib)?;
-    let mut words: Vec<String> =
-        ["sluiced", "--no-telemetry", "--log-level=warning"].map(str::to_owned).to_vec();
+    let attach = config.attach;
+    if attach == Attach::Processes && !on_hugepages {
+        return Err(EalError::AttachNeedsHugepages { wanted_mib: config.memory_mib });
+    }
+    let mut words: Vec<String> = ["sluiced", "--log-level=warning"].map(str::to_owned).to_vec();
     words.extend(["-m".to_owned(), config.memory_mib.to_string()]);
-    words.push(format!("--file-prefix=sluice-{}", std::process::id()));
+    words.extend(attach.arguments());
     words.extend(["--main-lcore=0".to_owned(), "--lcores".to_owned(), lcore_map(config)?]);
-    if on_hugepages {
+    if attach == Attach::Processes {
+        words.push("--single-file-segments".to_owned());
+    } else if on_hugepages {
         // One file for each list of pages rather than one for each page, of which a large pool
         // has more than a process may have open.
         words.extend(["--in-memory", "--single-file-segments"].map(str::to_owned));
@@ -436,7 +456,7 @@ fn quoted(log: &[String]) -> String {
     if log.is_empty() { String::new() } else { format!(". DPDK says: {}", log.join("; ")) }
 }
 
-/// The runtime folder is made in any case, and stays empty: there is nothing to share.
+/// The runtime folder is made in any case, and stays empty where there is nothing to share.
 fn remove_runtime_dir() {
     // SAFETY: returns a static buffer, which is written while the EAL starts.
     let folder = unsafe { dpdk_sys::rte_eal_get_runtime_dir() };
@@ -446,6 +466,8 @@ fn remove_runtime_dir() {
     // SAFETY: a C string, see above.
     let folder = unsafe { CStr::from_ptr(folder) }.to_string_lossy();
     if folder.contains("sluice-") {
+        // DPDK itself would remove it when the process has ended, and the folder never.
+        let _ = fs::remove_file(path::Path::new(&*folder).join("dpdk_telemetry.v2"));
         // Fails where something was put there after all, and then it is not ours to remove.
         let _ = fs::remove_dir(&*folder);
     }
@@ -492,6 +514,17 @@ mod tests {
         for word in ["--no-huge", "--no-shconf", "--no-pci", "--vdev=net_null0,size=60"] {
             assert!(words.iter().any(|given| given == word), "{word} is not in {words:?}");
         }
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_shared() {
+        let words = |attach| arguments(&EalConfig { attach, ..config() }).map(|(words, _)| words);
+        assert!(words(Attach::Off).unwrap().contains(&"--no-telemetry".to_owned()));
+        let telemetry = words(Attach::Telemetry).unwrap();
+        assert!(!telemetry.contains(&"--no-telemetry".to_owned()));
+        assert!(telemetry.contains(&"--no-shconf".to_owned()), "{telemetry:?}");
+        let problem = words(Attach::Processes).unwrap_err().to_string();
+        assert!(problem.starts_with("eal.attach: `processes` needs"), "{problem}");
     }
 
     #[test]

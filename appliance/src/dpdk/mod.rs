@@ -98,6 +98,7 @@
 //! # }
 //! ```
 
+mod attach;
 pub mod burst;
 pub mod clock;
 pub mod device;
@@ -112,6 +113,7 @@ pub mod queue;
 pub mod queue_stats;
 pub mod tx_buffer;
 
+pub use attach::Attach;
 pub use burst::{Burst, Drain, DropList};
 pub use eal::{Eal, EalConfig, EalError, Hugepages};
 pub use errno::Errno;

@@ -14,6 +14,7 @@ use super::Control;
 use super::flow_filter::FlowMatcher;
 use super::record::ServiceRecord;
 use crate::clock::Tick;
+use crate::closings::Ending;
 use crate::destination::ForwardingMethod;
 use crate::director::Director;
 use crate::flow::{FlowId, FlowKey, FlowState};
@@ -66,6 +67,14 @@ pub struct FlowGroup {
     pub state: &'static str,
     pub server: (IpAddr, u16),
     pub is_template: bool,
+}
+
+/// The real server that a slot belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotOwner {
+    pub service: ServiceKey,
+    pub address: IpAddr,
+    pub port: u16,
 }
 
 /// What an attempt to end connections has done.
@@ -243,10 +252,26 @@ impl Control {
         removed.chain(present).collect()
     }
 
+    /// The real server of each slot in use, and its service.
+    pub fn owners_of_slots(&self) -> HashMap<DestinationId, SlotOwner> {
+        let removed = self
+            .trash
+            .rows()
+            .map(|(key, address, port, id)| (id, SlotOwner { service: *key, address, port }));
+        let present = self.services.values().flat_map(|record: &ServiceRecord| {
+            record.servers().map(|(server, id, _)| {
+                let (address, port) = (server.address, server.port);
+                (id, SlotOwner { service: *record.key(), address, port })
+            })
+        });
+        removed.chain(present).collect()
+    }
+
     /// Takes a connection that was removed from the table out of the counts.
     fn settle(&mut self, id: FlowId) {
         let director = &self.director;
-        director.settle_connection(id, &mut self.limbo, &director.flows_ended);
+        let ended = &director.flows_ended;
+        director.settle_connection(id, &mut self.limbo, ended, Ending::Killed);
     }
 }
 

@@ -69,7 +69,7 @@ pub use drain::{DrainError, DrainRow};
 pub use flow_filter::{
     Clients, FilterError, FlowFilter, FlowMatcher, FlowProtocol, ServerEnd, StateName,
 };
-pub use flows::{FlowGroup, FlowKill, FlowPage, FlowRow, FlowWalk, Killed};
+pub use flows::{FlowGroup, FlowKill, FlowPage, FlowRow, FlowWalk, Killed, SlotOwner};
 pub use inventory::{DetailedService, Reach, RemovedServer, ServerDetail};
 pub use support::Acceptance;
 

@@ -136,11 +136,11 @@ impl Explainer {
         worker.process(port, now, &mut frames, &mut verdicts, &mut around);
         let [frame] = frames;
         let verdict = verdicts[0];
-        if let Verdict::Send(interface) = verdict {
+        if let Verdict::Send(interface) | Verdict::Answer(interface, _) = verdict {
             around.0.push((interface, frame.bytes().to_vec()));
         }
 
-        let decided = *worker.first_packet();
+        let decided = worker.packets()[0];
         let counters = &director.counters[0];
         let counted = DropReason::ALL.iter().find(|&&reason| counters.dropped(reason) > 0);
         let has_flow = matches!(decided.class, Class::Forward | Class::Return);

@@ -130,24 +130,27 @@ pub(super) fn fill(entry: &Entry, cold: &Cold, flow: &NewFlow) {
 }
 
 /// The key of an entry, if it is one of the table.
-#[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
 pub(super) fn key(entry: &Entry, cold: &Cold) -> Option<FlowKey> {
+    let first = entry.key[0].load(Ordering::Relaxed);
+    (first & (kind::USED | kind::LONE) == kind::USED).then(|| last_key(entry, cold))
+}
+
+/// The key that an entry has, or had when it was removed and is not in use again yet.
+#[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
+pub(super) fn last_key(entry: &Entry, cold: &Cold) -> FlowKey {
     let words = entry.key.each_ref().map(|word| word.load(Ordering::Relaxed));
-    if words[0] & (kind::USED | kind::LONE) != kind::USED {
-        return None;
-    }
     let (client, virtual_address, virtual_port) = if words[0] & kind::IPV6 == 0 {
         (Address::v4(words[0] as u32), Address::v4(words[1] as u32), (words[1] >> 32) as u16)
     } else {
         (cold.address(0), cold.address(1), words[0] as u16)
     };
-    Some(FlowKey {
+    FlowKey {
         protocol: (words[0] >> 48) as u8,
         client,
         client_port: (words[0] >> 32) as u16,
         virtual_address,
         virtual_port,
-    })
+    }
 }
 
 /// Whether this is the live entry of a key. `words` are the key's, and say of which kind.
@@ -245,9 +248,11 @@ impl Entry {
         self.lifetime_s.store(other.lifetime_s.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// Makes the entry no connection; its other fields stay until it is filled again.
+    /// Makes the entry no connection; its other fields, and the rest of its key, stay until it is
+    /// filled again.
     pub(super) fn kill(&self) {
-        self.key[0].store(0, Ordering::Relaxed);
+        let first = self.key[0].load(Ordering::Relaxed);
+        self.key[0].store(first & !kind::USED, Ordering::Relaxed);
     }
 
     /// Makes a template one that no new connection finds: its ports become 65535

@@ -195,6 +195,11 @@ impl FlowTable {
         entry::key(self.entry(id), self.cold(id))
     }
 
+    /// The key that an entry had when it was removed; until it is in use again.
+    pub(crate) fn last_key(&self, id: FlowId) -> FlowKey {
+        entry::last_key(self.entry(id), self.cold(id))
+    }
+
     /// Address of a connection's real server.
     #[inline]
     pub fn server(&self, id: FlowId) -> Address {
