@@ -372,7 +372,7 @@ impl LogFile {
         match (written, self.lost) {
             (Ok(()), None) => {}
             (Ok(()), Some(lost)) => {
-                log::info!(target: logging::AUDIT, lost; "{path} is written again");
+                log::info!(target: logging::AUDIT, "{path} is written again; {lost} lines are lost");
                 self.lost = None;
             }
             (Err(problem), None) => {
