@@ -247,7 +247,10 @@ impl Log for StandardError {
         if record.level() > module.level() {
             return;
         }
-        let Some(held_back) = lock(&module.pace).admit(Instant::now()) else {
+        // A reload says all of what it did, and nobody but the operator causes one.
+        let is_paced = !matches!(module.name, START | RELOAD);
+        let admitted = if is_paced { lock(&module.pace).admit(Instant::now()) } else { Some(0) };
+        let Some(held_back) = admitted else {
             module.suppressed.fetch_add(1, Ordering::Relaxed);
             return;
         };

@@ -16,8 +16,9 @@ use crate::frame::Frame;
 use crate::glance::{Glance, Side};
 use crate::interface::InterfaceId;
 use crate::limiter::Limiter;
+use crate::next_hop::NextHop;
 use crate::protocol::Protocol;
-use crate::slots::{DestinationSlot, NextHop};
+use crate::slots::DestinationSlot;
 use crate::transition::{Event, follow, keeps_established, timeout_s};
 use crate::wire::tcp::Flags;
 

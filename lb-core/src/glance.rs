@@ -82,7 +82,8 @@ impl Glance {
         Event { protocol: self.protocol, is_reply, flags: self.flags, chunk: 0 }
     }
 
-    /// Looks at a frame that came in by the interface with this address, and asks for the bucket of its connection.
+    /// Looks at a frame that came in by the interface with this address, and asks for the bucket
+    /// of its connection.
     #[inline(always)]
     pub(crate) fn look(
         &mut self,

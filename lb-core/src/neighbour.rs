@@ -11,8 +11,9 @@ use std::net::IpAddr;
 
 use crate::clock::{TICKS_PER_SECOND, Tick};
 use crate::interface::InterfaceId;
+use crate::next_hop::NextHop;
 use crate::route::Hop;
-use crate::slots::{DestinationId, DestinationSlots, NextHop};
+use crate::slots::{DestinationId, DestinationSlots};
 use crate::wire::MacAddress;
 
 /// What ARP or neighbour discovery told: who has an address.

@@ -7,8 +7,6 @@
 
 mod copy;
 
-use std::fmt;
-use std::num::NonZeroU64;
 use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering,
 };
@@ -16,63 +14,14 @@ use std::sync::atomic::{
 use crate::address::Address;
 use crate::destination::{Tunnel, TunnelChecksum};
 use crate::falls::Falls;
-use crate::interface::InterfaceId;
 use crate::load::Load;
+use crate::next_hop::NextHop;
 use crate::prefetch;
 use crate::settings::Settings;
-use crate::wire::MacAddress;
 
 /// Number of a destination's slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DestinationId(pub u32);
-
-/// Where frames for a destination go on the link layer. One word, so that a worker never sees half
-/// of a change: the MAC address in the order of the wire, and the interface above it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct NextHop(NonZeroU64);
-
-/// Set in every next hop.
-const RESOLVED: u64 = 1 << 63;
-
-impl NextHop {
-    /// The station with this address, by this interface.
-    pub const fn new(mac: MacAddress, interface: InterfaceId) -> Self {
-        let [a, b, c, d, e, f] = mac.0;
-        let word = u64::from_le_bytes([a, b, c, d, e, f, interface.0, 0]);
-        match NonZeroU64::new(word | RESOLVED) {
-            Some(word) => Self(word),
-            None => unreachable!(),
-        }
-    }
-
-    #[inline]
-    const fn from_word(word: u64) -> Option<Self> {
-        match NonZeroU64::new(word) {
-            Some(word) => Some(Self(word)),
-            None => None,
-        }
-    }
-
-    /// The link-layer address.
-    #[inline]
-    pub const fn mac(self) -> MacAddress {
-        let [a, b, c, d, e, f, _, _] = self.0.get().to_le_bytes();
-        MacAddress([a, b, c, d, e, f])
-    }
-
-    /// By which interface it is reached.
-    #[inline]
-    pub const fn interface(self) -> InterfaceId {
-        let [_, _, _, _, _, _, interface, _] = self.0.get().to_le_bytes();
-        InterfaceId(interface)
-    }
-}
-
-impl fmt::Debug for NextHop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} by {:?}", self.mac(), self.interface())
-    }
-}
 
 /// The run-time data of one destination.
 #[derive(Debug, Default)]
@@ -159,7 +108,7 @@ impl DestinationSlot {
 
     /// Publishes where its frames go.
     pub fn set_next_hop(&self, next_hop: Option<NextHop>) {
-        self.settings.next_hop.store(next_hop.map_or(0, |it| it.0.get()), Ordering::Relaxed);
+        self.settings.next_hop.store(next_hop.map_or(0, NextHop::word), Ordering::Relaxed);
     }
 
     /// Bytes of the largest packet that the way to it takes; `None` where no route leads.
@@ -513,6 +462,8 @@ impl DestinationSlots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interface::InterfaceId;
+    use crate::wire::MacAddress;
 
     #[test]
     fn a_next_hop_survives_its_word() {

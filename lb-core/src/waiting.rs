@@ -9,8 +9,8 @@ use crate::drops::DropReason;
 use crate::forward;
 use crate::frame::Frame;
 use crate::interface::InterfaceId;
+use crate::next_hop::NextHop;
 use crate::outcome::Pending;
-use crate::slots::NextHop;
 use crate::snapshot::Snapshot;
 use crate::ways::{Way, Ways};
 

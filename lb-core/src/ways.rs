@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use crate::address::Address;
 use crate::hash::FlowHasher;
 use crate::interface::InterfaceId;
+use crate::next_hop::NextHop;
 use crate::route::{Hop, Routes};
-use crate::slots::NextHop;
 
 /// Number of a known way in its picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -60,7 +60,10 @@ impl LogFile {
         match (written, self.lost) {
             (Ok(()), None) => {}
             (Ok(()), Some(lost)) => {
-                log::info!(target: logging::AUDIT, lost; "{name} {path} is written again");
+                log::info!(
+                    target: logging::AUDIT,
+                    "{name} {path} is written again; {lost} lines are lost"
+                );
                 self.lost = None;
             }
             (Err(problem), None) => {

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use super::Control;
 use super::record::ServiceRecord;
+use crate::next_hop::NextHop;
 use crate::operations::ServiceRow;
 use crate::route::Hop;
 use crate::service::ServiceKey;
-use crate::slots::{DestinationId, NextHop};
+use crate::slots::DestinationId;
 use crate::wire::MacAddress;
 
 /// How packets get to a real server.
