@@ -1,5 +1,5 @@
 # The commands people type. Each does all of its own set-up on a Debian 12 with Rust from rustup.
-.PHONY: install uninstall demo demo-clean test conformance bench bench-full
+.PHONY: install uninstall demo demo-clean test test-page conformance bench bench-full
 
 # Builds a release and puts programs, library, units, manual pages and completions into the file
 # system. PREFIX=/usr/local. DESTDIR=FOLDER: below it, for packages. PROGRAMS=FOLDER: those there.
@@ -22,6 +22,11 @@ demo-clean:
 # Everything that is tested: ends with the line "N passed, N failed".
 test:
 	@tests/run
+
+# The status page in a real browser (Debian's chromium). Needs root, as the lab does.
+test-page:
+	@scripts/setup build lab page
+	@cargo test -p appliance --test lab page:: -- --ignored
 
 # The same commands and frames to the kernel's IPVS and to the director; they must do the same.
 # SEED=N CASES=N: random cases alone. ONLY=TEXT: the cases alone whose name has that.

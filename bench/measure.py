@@ -66,7 +66,9 @@ def windows(bench, director, row, may_make=False):
     for _ in range(bench.windows):
         made, sent = director.state.window(bench.seconds)
         if not 0.98 < sent / made < 1.02:
-            director.program.fail(f"of {made:.0f} packets per second {sent:.0f} were sent")
+            director.program.fail(f"of {made:.0f} packets per second {sent:.0f} were sent, "
+                                  f"{director.status()['flows']} connections; dropped: "
+                                  f"{director.ask('drops')}")
         samples.append(cost(sent))
     check(director, row, before, may_make)
     return samples
@@ -197,7 +199,7 @@ class Changes(threading.Thread):
         try:
             with Connection(self.bench.socket) as connection:
                 due = time.monotonic()
-                while not self.is_over.is_set():
+                while not self.is_over.is_set() or self.done % 2:
                     service = virtual_service(4, self.done // 2 % self.row.services)
                     verb, end = ("-d", "") if self.done % 2 else ("-a", " -g")
                     connection.command(f"{verb} -t {service} -r 10.0.10.200{end}")

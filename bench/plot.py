@@ -5,8 +5,8 @@ import os
 from html import escape
 
 WIDTH, HEIGHT = 720, 400
-LEFT, RIGHT, TOP, BOTTOM = 70, 170, 40, 50
-COLOURS = ["#1668a5", "#c8501e", "#3a8f3a", "#7d4fa0", "#8a6d1f", "#444444"]
+LEFT, RIGHT, TOP, BOTTOM = 70, 170, 56, 50
+COLOURS = ["#8899aa", "#aabbcc", "#1668a5", "#3a8f3a", "#c8501e", "#7d4fa0"]
 
 
 def text(x, y, what, anchor="start", size=12):
@@ -65,12 +65,16 @@ def lines_chart(title, x_name, y_name, series):
     for tick in ticks:
         y = y_axis.place(tick)
         parts += [line(LEFT, y, WIDTH - RIGHT, y), text(LEFT - 6, y + 4, f"{tick:g}", "end")]
+    last = 0
     for x in xs:
-        parts.append(text(x_axis.place(x), HEIGHT - BOTTOM + 18, f"{x:,}", "middle", 10))
+        at = x_axis.place(x)
+        if at - last > 60:
+            parts.append(text(at, HEIGHT - BOTTOM + 18, f"{x:,}", "middle", 10))
+            last = at
     parts += [text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_name, "middle"),
-              text(LEFT - 60, TOP - 6, y_name)]
+              text(LEFT - 60, TOP - 14, y_name)]
     for number, (name, points) in enumerate(series):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = COLOURS[(number + 2) % len(COLOURS)]
         places = [(x_axis.place(x), y_axis.place(y)) for x, y, *_ in points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
@@ -108,7 +112,7 @@ def bars_chart(title, x_name, bars):
                            .replace("<text", '<text fill="white"'))
             begin += max(0, value)
     for number, kind in enumerate(kinds if len(kinds) > 1 else []):
-        x = 20 + number * 115
+        x = 16 + number * 117
         out += [f'<rect x="{x}" y="{height - 26}" width="12" height="12" '
                 f'fill="{COLOURS[number % len(COLOURS)]}"/>',
                 text(x + 16, height - 15, kind, size=11)]
@@ -118,7 +122,7 @@ def bars_chart(title, x_name, bars):
 def by_flows(results):
     def points(pattern):
         rows = sorted((row["flows"], name) for name, row in results.rows.items()
-                      if name == pattern.format(row["flows"]))
+                      if name == pattern.format(row["flows"]) and row["flows"] != 99_991)
         return [(flows, *[results.number(name, "ns", of) for of in ("median", "min", "max")])
                 for flows, name in rows]
 
@@ -144,20 +148,32 @@ def by_workers(results):
 
 
 def by_stage(results):
-    """What the parts of the packet path cost in the frame's way, beside the whole of it."""
+    """Where the time goes; the director's parts as they were measured alone, the rest is what they
+    leave of the whole."""
     io, null = results.number("made-io", "ns"), results.number("null", "ns")
     if not io or not null:
         return None
+    alone = results.parts
+    before = alone.get("tunnel/frames alone", 0)
     bars = []
-    for name, title in (("dr-8192", "direct routing, 8,192 flows"),
-                        ("dr-1000000", "direct routing, 1,000,000 flows"),
-                        ("nat", "NAT, 1,000,000 flows"), ("ipip", "ipip, 1,000,000 flows"),
-                        ("gue", "gue, 1,000,000 flows"), ("gre", "gre, 1,000,000 flows"),
-                        ("dr6", "IPv6, 1,000,000 flows")):
+    for name, title, read, rewrite in (
+            ("dr-8192", "direct routing, 8,192 flows", "tcp", 0),
+            ("dr-1000000", "direct routing, 1,000,000 flows", "tcp", 0),
+            ("nat", "NAT, 1,000,000 flows", "tcp", alone.get("nat/tcp", 0)),
+            ("ipip", "ipip, 1,000,000 flows", "tcp", alone.get("tunnel/ipip", before) - before),
+            ("gue", "gue, 1,000,000 flows", "tcp", alone.get("tunnel/gue", before) - before),
+            ("gre", "gre, 1,000,000 flows", "tcp", alone.get("tunnel/gre", before) - before),
+            ("dr6", "IPv6, 1,000,000 flows", "tcp over IPv6", 0)):
         whole = results.number(name, "ns")
-        if whole:
-            bars.append((title, [("device and testpmd", null), ("generator", io - null),
-                                 ("director", whole - io)]))
+        if not whole:
+            continue
+        flows = results.rows[name]["flows"]
+        parts = [("reading", alone.get(f"parse/{read}", 0)),
+                 ("hash, lookup", alone.get(f"find/{flows}/1 threads/staged", 0)),
+                 ("rewriting", rewrite)]
+        rest = whole - io - sum(value for _, value in parts)
+        bars.append((title, [("device, testpmd", null), ("generator", io - null), *parts,
+                             ("rest of director", rest)]))
     return bars_chart("Where the time of a packet goes", "ns per packet", bars) if bars else None
 
 

@@ -58,6 +58,7 @@ class Results:
     def __init__(self, machine):
         self.machine = machine
         self.rows = {}
+        self.parts = {}  # nanoseconds, see parts.py
 
     @classmethod
     def read(cls, path):
@@ -65,11 +66,13 @@ class Results:
             told = json.load(file)
         results = cls(told["machine"])
         results.rows = told["rows"]
+        results.parts = told.get("parts", {})
         return results
 
     def write(self, path):
         with open(path, "w") as file:
-            json.dump({"machine": self.machine, "rows": self.rows}, file, indent=1)
+            told = {"machine": self.machine, "rows": self.rows, "parts": self.parts}
+            json.dump(told, file, indent=1)
             file.write("\n")
 
     def sort(self, names):
@@ -95,7 +98,9 @@ class Results:
         return {"median": statistics.median, "min": min, "max": max}[of](values) if values else None
 
     def scale(self, name):
-        one = self.number("nat" if "nat" in name else "dr-1000000", "mpps")
+        ones = {"two-dr": "dr-1000000", "two-nat-8192": "nat-8192",
+                "two-nat-other-8192": "nat-8192"}
+        one = self.number(ones.get(name, "nat"), "mpps")
         mine = self.number(name, "mpps")
         return mine / one if one and mine else None
 

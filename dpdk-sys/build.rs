@@ -24,7 +24,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_dev_(get_port_by_name|get_mtu|set_mtu|default_mac_addr_set)",
     "rte_eth_(rx|tx)_queue_setup",
     "rte_eth_(promiscuous_(enable|disable)|allmulticast_enable)",
-    "rte_eth_(macaddr_get|stats_get)",
+    "rte_eth_(macaddr_get|stats_get|xstats_get|xstats_get_names)",
     "rte_eth_(rx|tx)_burst",
     "shim_.*",
 ];

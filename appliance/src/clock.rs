@@ -22,9 +22,15 @@ impl TickClock {
 
     /// The current tick.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "ticks wrap after 17 years, see Tick")]
     pub fn now(&self) -> Tick {
-        Tick((cycles().wrapping_sub(self.start) / self.cycles_per_tick) as u32)
+        self.at(cycles())
+    }
+
+    /// The tick of a moment, as the cycle counter tells it.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "ticks wrap after 17 years, see Tick")]
+    pub const fn at(&self, cycles: u64) -> Tick {
+        Tick((cycles.wrapping_sub(self.start) / self.cycles_per_tick) as u32)
     }
 
     /// Time since the start.

@@ -23,7 +23,7 @@ use lb_core::marks::MarksError;
 use crate::assemble;
 use crate::capture::tap::Taps;
 use crate::clock::TickClock;
-use crate::config::{Config, IdleMode};
+use crate::config::{Config, IdleMode, MetricsConfig};
 use crate::control::audit::{Audit, Door, Who};
 use crate::control::budget::Budget;
 use crate::control::command::Commands;
@@ -32,12 +32,19 @@ use crate::control::netlink::NetlinkDoor;
 use crate::control::permissions::Permissions;
 use crate::control::server::ControlDoor;
 use crate::control::status::About;
+use crate::decisions;
 use crate::dpdk::{Eal, EalError, Queues, RxQueue, TxBuffer, lcore, queue};
-use crate::housekeeping;
+use crate::housekeeping::{self, Pulse};
 use crate::idle::Idle;
 use crate::kernel::{self, KernelInterfaces};
+use crate::lcore_counters::LcoreCounters;
 use crate::live::{Live, signal};
 use crate::lock::lock;
+use crate::logging;
+use crate::metrics::Exporter;
+use crate::metrics::door::MetricsDoor;
+use crate::metrics::tally::Tally;
+use crate::metrics::write::Limits;
 use crate::names::SystemNames;
 use crate::neighbourhood::Neighbourhood;
 use crate::notify;
@@ -56,6 +63,7 @@ use crate::worker::{Equipment, PacketWorker};
 /// Whatever keeps it from starting; then nothing is left behind.
 pub fn run(path: &Path) -> Result<()> {
     let (config, names) = assemble::load(path).map_err(|errors| anyhow!("{errors}"))?;
+    logging::begin(&config.log.levels, config.log.format);
     let is_stopping = Arc::new(AtomicBool::new(false));
     let audit = Arc::new(Audit::to(&config.control.audit));
     let end = signals::watch(&is_stopping, Arc::clone(&audit));
@@ -76,10 +84,13 @@ pub fn run(path: &Path) -> Result<()> {
     let control = Arc::new(Mutex::new(control));
     let neighbourhood = Arc::new(Neighbourhood::new(thread::current()));
     let director = Arc::clone(lock(&control).director());
+    let pulse = Arc::new(Pulse::default());
+    let lcores: Arc<[LcoreCounters]> = worker_cpus.iter().map(|_| Default::default()).collect();
     let taps = Arc::<Taps>::default();
     let crew = Crew {
         config: &config,
         director,
+        lcores: &lcores,
         ports: &ports,
         kernel: &kernel,
         neighbourhood: &neighbourhood,
@@ -90,29 +101,32 @@ pub fn run(path: &Path) -> Result<()> {
     let sessions = session_log::start(&config.session_log, &control, clock, &is_stopping);
     let sessions = sessions.context("the session log has no thread")?;
     let started = crew.start(&eal, &worker_cpus)?;
-    let packet_memory = packet_memory(&config, &eal);
     let commands = Arc::new(Commands {
         control: Arc::clone(&control),
         ports: Arc::clone(&ports),
         kernel: Arc::clone(&kernel),
         neighbourhood: Arc::clone(&neighbourhood),
-        about: about(clock, &started, &packet_memory, flow_memory),
+        about: about(&config, &eal, clock, started, flow_memory),
         live,
         names,
         permissions: Arc::clone(&doors.permissions),
         audit: Arc::clone(&audit),
         budget: Budget::default(),
+        tally: Tally::new().context("metrics")?,
+        pulse: Arc::clone(&pulse),
         explainer: Mutex::default(),
         taps: Arc::clone(&taps),
     });
     signal::serve(hangups, Arc::clone(&commands)).context("SIGHUP has no thread")?;
-    doors.serve(commands)?;
+    let about = commands.about.clone();
+    decisions::say(&config, &about, &worker_cpus, &ports.rows());
+    doors.serve(commands, lcores, &config.metrics)?;
     audit.write_down(Door::Start, &Who::oneself(), &format!("sluiced --config {}", path.display()));
-    announce_ready(&config, &started, &packet_memory)?;
+    announce_ready(&config, &about)?;
     if let Err(problem) = notify::ready() {
-        eprintln!("sluiced: {problem}");
+        log::warn!(target: logging::START, "{problem}");
     }
-    housekeeping::run(&control, &neighbourhood, clock, &is_stopping);
+    housekeeping::run(&control, &neighbourhood, clock, &ports, &pulse, &is_stopping);
     // A signal is what ended it. That a thread cannot be waited for changes nothing any more.
     let _ = end.join();
 
@@ -124,14 +138,20 @@ pub fn run(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What `sluicectl status` says that does not change.
-fn about(clock: TickClock, cpus: &[usize], packet_memory: &str, flow_memory: String) -> About {
+/// What does not change while the director runs.
+fn about(
+    config: &Config,
+    eal: &Eal,
+    clock: TickClock,
+    worker_cpus: Vec<usize>,
+    flow_memory: String,
+) -> About {
     About {
         version: version().to_owned(),
         dpdk_version: Eal::version(),
         clock,
-        worker_cpus: cpus.to_owned(),
-        packet_memory: packet_memory.to_owned(),
+        worker_cpus,
+        packet_memory: packet_memory(config, eal),
         flow_memory,
     }
 }
@@ -146,6 +166,7 @@ fn packet_memory(config: &Config, eal: &Eal) -> String {
 struct Doors {
     control: Listener,
     netlink: Listener,
+    metrics: MetricsDoor,
     permissions: Arc<Permissions>,
 }
 
@@ -157,14 +178,26 @@ impl Doors {
         let open = |key, path, carries| Listener::open(key, path, carries, &permissions);
         let control = open("control.socket", control, Carries::Bytes)?;
         let netlink = open("control.netlink_socket", netlink, Carries::Datagrams)?;
-        for note in [note.as_deref(), control.note(), netlink.note()].into_iter().flatten() {
-            eprintln!("sluiced: {note}");
+        let socket = config.metrics.socket.as_deref();
+        let metrics = MetricsDoor::open(&config.metrics.listen, socket, &permissions)?;
+        let notes = [note.as_deref(), control.note(), netlink.note(), metrics.note()];
+        for note in notes.into_iter().flatten() {
+            log::warn!(target: logging::START, "{note}");
         }
-        Ok(Self { control, netlink, permissions })
+        Ok(Self { control, netlink, metrics, permissions })
     }
 
-    fn serve(&self, commands: Arc<Commands>) -> Result<()> {
+    fn serve(
+        &self,
+        commands: Arc<Commands>,
+        lcores: Arc<[LcoreCounters]>,
+        config: &MetricsConfig,
+    ) -> Result<()> {
         let no_thread = "a control socket has no thread";
+        let worker_cpus = commands.about.worker_cpus.clone();
+        let limits = Limits { servers: config.servers, series: config.series as usize };
+        let exporter = Exporter::new(Arc::clone(&commands), lcores, limits);
+        self.metrics.serve(exporter, &worker_cpus).context("metrics have no thread")?;
         self.control.serve(ControlDoor(Arc::clone(&commands))).context(no_thread)?;
         self.netlink.serve(NetlinkDoor(commands)).context(no_thread)
     }
@@ -225,6 +258,7 @@ fn build_control(
 struct Crew<'a> {
     config: &'a Config,
     director: Arc<Director>,
+    lcores: &'a Arc<[LcoreCounters]>,
     ports: &'a Ports,
     kernel: &'a KernelInterfaces,
     neighbourhood: &'a Arc<Neighbourhood>,
@@ -250,6 +284,7 @@ impl Crew<'_> {
         for (number, ((receive, send), to_kernel)) in shares {
             let equipment = Equipment {
                 director: Arc::clone(&self.director),
+                lcores: Arc::clone(self.lcores),
                 number,
                 receive,
                 send,
@@ -304,7 +339,8 @@ fn share_out(queues: Vec<Queues>, workers: usize) -> Vec<Share> {
     shares
 }
 
-fn announce_ready(config: &Config, worker_cpus: &[usize], packet_memory: &str) -> Result<()> {
+fn announce_ready(config: &Config, about: &About) -> Result<()> {
+    let About { worker_cpus, packet_memory, .. } = about;
     let mut out = io::stdout().lock();
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     writeln!(

@@ -25,6 +25,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod decisions;
 #[allow(unsafe_code, reason = "the one module that calls C: it wraps DPDK's nouns safely")]
 pub mod dpdk;
 pub mod drain;
@@ -34,9 +35,12 @@ pub mod housekeeping;
 pub mod idle;
 pub mod iproute;
 pub mod kernel;
+pub mod lcore_counters;
 pub mod live;
 pub mod lock;
+pub mod logging;
 pub mod manual;
+pub mod metrics;
 pub mod names;
 pub mod neighbourhood;
 pub mod notify;
@@ -48,4 +52,5 @@ pub mod sync_sockets;
 pub mod top;
 
 pub mod version;
+pub mod watch;
 pub mod worker;

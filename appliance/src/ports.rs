@@ -1,5 +1,6 @@
 //! The ports of the director, from configuration to counters.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
@@ -7,8 +8,8 @@ use lb_core::wire::MacAddress;
 
 use crate::config::{Config, PortConfig as Settings};
 use crate::dpdk::{
-    self, Eal, Mempool, MempoolConfig, MempoolError, Port, PortError, PortStats, Queues, device,
-    mempool,
+    self, Eal, Mempool, MempoolConfig, MempoolError, Port, PortError, PortStats, QueueStats,
+    Queues, device, mempool,
 };
 use crate::frame_ring::FrameRing;
 use crate::iproute::{IpError, ip};
@@ -41,6 +42,7 @@ pub struct Ports {
 struct OpenPort {
     port: Port,
     pool: Mempool,
+    mbufs: u32,
     device: String,
     mac: MacAddress,
     mtu: u16,
@@ -55,9 +57,17 @@ pub struct PortRow {
     pub mac: MacAddress,
     pub mtu: u16,
     pub link: String,
+    pub is_up: bool,
+    /// Where the device knows.
+    pub speed_mbps: Option<u32>,
     pub rx_queues: u16,
     pub tx_queues: u16,
     pub stats: Result<PortStats, PortError>,
+    /// Of drivers that count by queue.
+    pub queues: BTreeMap<u16, QueueStats>,
+    /// Packet buffers, and how many of them are in rings or held by somebody.
+    pub mbufs: u32,
+    pub mbufs_in_use: u32,
 }
 
 impl Ports {
@@ -125,6 +135,12 @@ impl Ports {
         stopped.into_iter().collect()
     }
 
+    /// All ports, and whether they have a link.
+    pub fn links(&self) -> Vec<(String, bool)> {
+        let is_up = |open: &OpenPort| open.port.link().is_ok_and(|link| link.is_up);
+        lock(&self.open).iter().map(|open| (open.port.name().to_owned(), is_up(open))).collect()
+    }
+
     /// All ports with their counters.
     pub fn rows(&self) -> Vec<PortRow> {
         lock(&self.open).iter().map(OpenPort::row).collect()
@@ -174,11 +190,14 @@ impl OpenPort {
             None => MacAddress(port.mac()?),
         };
         let (device, mtu) = (settings.device.as_str().to_owned(), settings.mtu);
-        Ok(Self { port, pool, device, mac, mtu })
+        Ok(Self { port, pool, mbufs, device, mac, mtu })
     }
 
     fn row(&self) -> PortRow {
-        let link = match self.port.link() {
+        let found = self.port.link();
+        let is_up = found.as_ref().is_ok_and(|link| link.is_up);
+        let speed_mbps = found.as_ref().ok().and_then(|link| link.speed_mbps);
+        let link = match found {
             Ok(link) if !link.is_up => "down".to_owned(),
             Ok(link) => link
                 .speed_mbps
@@ -192,9 +211,14 @@ impl OpenPort {
             mac: self.mac,
             mtu: self.mtu,
             link,
+            is_up,
+            speed_mbps,
             rx_queues: self.port.rx_queues(),
             tx_queues: self.port.tx_queues(),
             stats: self.port.stats(),
+            queues: self.port.queue_stats(),
+            mbufs: self.mbufs,
+            mbufs_in_use: self.pool.in_use(),
         }
     }
 }

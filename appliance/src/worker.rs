@@ -23,17 +23,25 @@ use crate::capture::record::Fate;
 use crate::capture::tap::Taps;
 use crate::capture::tapper::Tapper;
 use crate::clock::TickClock;
-use crate::dpdk::{Burst, DropList, MBUFS_MAX, Mbuf, Mempool, RxQueue, TxBuffer};
+use crate::dpdk::clock::cycles;
+use crate::dpdk::{Burst, DropList, MBUFS_MAX, Mbuf, Mempool, RxQueue, TxBuffer, TxCounts};
 use crate::idle::Idle;
+use crate::lcore_counters::LcoreCounters;
 use crate::neighbourhood::Neighbourhood;
 use crate::relay::{FromKernel, ToKernel};
 
 const _: () = assert!(MBUFS_MAX <= BURST_MAX, "a burst fits the core's arrays");
 
+/// From how many frames on a burst that leaves as a whole is sent at once; smaller ones leave with
+/// those of other queues, at the end of the turn.
+const WHOLE_MIN: usize = 16;
+
 /// What a worker is made of; see [`PacketWorker::new`].
 #[derive(Debug)]
 pub struct Equipment {
     pub director: Arc<Director>,
+    /// Of all workers.
+    pub lcores: Arc<[LcoreCounters]>,
     pub number: usize,
     /// The queues to receive from, with the interface of untagged frames of their port.
     pub receive: Vec<(InterfaceId, RxQueue)>,
@@ -65,7 +73,11 @@ pub struct Equipment {
 pub struct PacketWorker {
     core: Worker,
     director: Arc<Director>,
+    lcores: Arc<[LcoreCounters]>,
     number: usize,
+    /// When the last turn began, as the cycle counter tells it, and whether it had work.
+    turn_began: u64,
+    had_work: bool,
     receive: Vec<(InterfaceId, RxQueue)>,
     outputs: Outputs,
     burst: Burst,
@@ -104,6 +116,23 @@ impl Ways {
         self.send[self.ports[usize::from(interface.0)]].push(mbuf);
     }
 
+    /// The whole of a burst by one interface, as it is.
+    #[inline]
+    fn push_all(&mut self, interface: InterfaceId, burst: &mut Burst) {
+        self.send[self.ports[usize::from(interface.0)]].send_all(burst);
+    }
+
+    /// Sends a new frame, if there is a buffer for it.
+    fn make(&mut self, interface: InterfaceId, parts: &[&[u8]]) -> bool {
+        let pool = &self.pools[self.ports[usize::from(interface.0)]];
+        let Some(mut mbuf) = Mbuf::alloc(pool) else { return false };
+        let is_copied = mbuf.copy_parts(parts);
+        if is_copied {
+            self.push_other(interface, mbuf, Fate::Made);
+        }
+        is_copied
+    }
+
     /// The same for a frame that is none of the burst as it was received.
     fn push_other(&mut self, interface: InterfaceId, mbuf: Mbuf, fate: Fate) {
         self.tap(&Verdict::Send(interface), &mbuf, fate);
@@ -123,6 +152,7 @@ impl Ways {
 /// What the core sees of this worker.
 struct Around<'a> {
     ways: &'a mut Ways,
+    lcore: &'a LcoreCounters,
     neighbourhood: &'a Neighbourhood,
 }
 
@@ -140,24 +170,25 @@ impl Surroundings for Around<'_> {
     }
 
     fn send(&mut self, interface: InterfaceId, parts: &[&[u8]]) -> bool {
-        let pool = &self.ways.pools[self.ways.ports[usize::from(interface.0)]];
-        let Some(mut mbuf) = Mbuf::alloc(pool) else { return false };
-        let is_copied = mbuf.copy_parts(parts);
-        if is_copied {
-            self.ways.push_other(interface, mbuf, Fate::Made);
-        }
-        is_copied
+        let is_made = self.ways.make(interface, parts);
+        self.lcore.rare().pieces.add(u64::from(is_made));
+        is_made
     }
 }
 
 impl PacketWorker {
     /// To be made on the lcore that it will run on, where its memory is near.
     pub fn new(equipment: Equipment) -> Self {
-        let Equipment { director, number, receive, send, ports, pools, .. } = equipment;
+        let Equipment { director, lcores, number, receive, send, ports, pools, .. } = equipment;
+        let now = cycles();
+        lcores[number].begin(now);
         Self {
             core: Worker::new(Arc::clone(&director), number),
             director,
+            lcores,
             number,
+            turn_began: now,
+            had_work: false,
             receive,
             outputs: Outputs {
                 ways: Ways { send, ports, pools, tapper: Tapper::new(equipment.taps, number) },
@@ -180,18 +211,31 @@ impl PacketWorker {
     /// Works until it is told to stop.
     pub fn run(mut self) {
         while !self.is_stopping.load(Ordering::Relaxed) {
-            let had_work = self.turn();
-            self.idle.after_turn(had_work);
+            self.turn();
+            self.idle.after_turn(self.had_work);
         }
     }
 
-    /// One turn: each queue once, then everything that waits. Returns whether there was work.
-    fn turn(&mut self) -> bool {
+    /// Reads the clock, once in a turn. Between two readings there is one whole turn: if it had
+    /// work, its cycles were busy.
+    #[inline]
+    fn begin_turn(&mut self) -> Tick {
+        let now = cycles();
+        if self.had_work {
+            self.lcores[self.number].busy_cycles.add(now.wrapping_sub(self.turn_began));
+        }
+        self.turn_began = now;
+        self.clock.at(now)
+    }
+
+    /// One turn: each queue once, then everything that waits.
+    fn turn(&mut self) {
         self.core.boundary();
         if self.outputs.ways.tapper.look() {
             self.core.set_thorough(self.outputs.ways.tapper.is_on());
         }
-        let now = self.clock.now();
+        let now = self.begin_turn();
+        let lcore = &self.lcores[self.number];
         let mut frames = 0;
         for (interface, queue) in &self.receive {
             let received = self.burst.rx(queue);
@@ -199,22 +243,29 @@ impl PacketWorker {
                 continue;
             }
             frames += received;
+            lcore.count_burst(received);
             let is_tapped = self.outputs.ways.tapper.is_on();
             if is_tapped {
                 let frames = self.burst.frames().iter().map(Frame::bytes);
                 self.outputs.ways.tapper.keep(frames);
             }
-            let mut around =
-                Around { ways: &mut self.outputs.ways, neighbourhood: &self.neighbourhood };
+            let ways = &mut self.outputs.ways;
+            let mut around = Around { ways, lcore, neighbourhood: &self.neighbourhood };
             let bytes = self.burst.frames_mut();
             self.core.process(*interface, now, bytes, &mut self.verdicts, &mut around);
             if is_tapped {
                 let packets = self.core.packets().iter().zip(self.burst.frames());
                 self.outputs.ways.tapper.judge(*interface, packets, &self.verdicts);
             }
+            if received >= WHOLE_MIN
+                && let Some(interface) = same_way(&self.verdicts[..received])
+            {
+                self.outputs.ways.push_all(interface, &mut self.burst);
+                continue;
+            }
             let counters = &self.director.counters[self.number];
             for (mbuf, verdict) in self.burst.drain().zip(&self.verdicts) {
-                self.outputs.settle(mbuf, *verdict, now, counters);
+                self.outputs.settle(mbuf, verdict, now, counters);
             }
         }
         if !self.outputs.waiting.is_empty() {
@@ -225,13 +276,13 @@ impl PacketWorker {
         }
         let sent = self.send_control_frames(now);
         self.flush();
-        frames > 0 || sent
+        self.had_work = frames > 0 || sent;
     }
 
     /// Takes fragments on whose datagram's course is known now.
     fn release_early(&mut self, now: Tick) {
-        let Self { core, outputs, director, neighbourhood, number, .. } = self;
-        let counters = &director.counters[*number];
+        let Self { core, outputs, director, lcores, neighbourhood, number, .. } = self;
+        let (counters, lcore) = (&director.counters[*number], &lcores[*number]);
         let Outputs { dropped, early, followers, .. } = outputs;
         early.release(
             &director.fragments,
@@ -243,12 +294,13 @@ impl PacketWorker {
         // In the order in which they came.
         let mut followers = std::mem::take(&mut outputs.followers);
         for (mut frame, course) in followers.drain(..) {
-            let mut around = Around { ways: &mut outputs.ways, neighbourhood };
+            let mut around = Around { ways: &mut outputs.ways, lcore, neighbourhood };
             let verdict = core.follow(&course, now, &mut frame, &mut around);
             outputs.ways.tap(&verdict, &frame, Fate::Released);
-            outputs.settle(frame, verdict, now, counters);
+            outputs.settle(frame, &verdict, now, counters);
         }
         outputs.followers = followers;
+        lcore.rare().held.set(outputs.early.len() as u64);
     }
 
     fn release_waiting(&mut self, now: Tick) {
@@ -261,27 +313,43 @@ impl PacketWorker {
             |frame, interface| ways.push_other(interface, frame, Fate::Released),
             |frame| dropped.push(frame),
         );
+        self.lcores[self.number].rare().waiting.set(waiting.len() as u64);
     }
 
     /// What the control plane and the host's kernel have to say, on the worker that says it.
     fn send_control_frames(&mut self, now: Tick) -> bool {
         let Some(from_kernel) = &mut self.from_kernel else { return false };
+        let (core, Outputs { ways, dropped, .. }) = (&mut self.core, &mut self.outputs);
+        let rare = self.lcores[self.number].rare();
         let mut sent = false;
         while let Some(frame) = self.neighbourhood.next_frame() {
-            let ways = &mut self.outputs.ways;
-            let mut around = Around { ways, neighbourhood: &self.neighbourhood };
-            sent |= around.send(frame.interface, &[frame.bytes()]);
+            if ways.make(frame.interface, &[frame.bytes()]) {
+                rare.control_frames.add(1);
+                sent = true;
+            }
         }
-        let (core, Outputs { ways, dropped, .. }) = (&mut self.core, &mut self.outputs);
-        let hear = |from, mbuf: &mut Mbuf| core.hear(from, now, mbuf).is_ok();
-        let send = |port, mbuf| ways.push_other(port, mbuf, Fate::FromKernel);
-        sent |= from_kernel.relay(hear, send, dropped) > 0;
-        sent
+        let hear = |from, mbuf: &mut Mbuf| {
+            let heard = core.hear(from, now, mbuf).is_ok();
+            rare.heard_dropped.add(u64::from(!heard));
+            heard
+        };
+        let send = |port, mbuf| {
+            rare.relayed.add(1);
+            ways.push_other(port, mbuf, Fate::FromKernel);
+        };
+        let heard = from_kernel.relay(hear, send, dropped);
+        if heard > 0 {
+            rare.heard.add(heard as u64);
+        }
+        sent || heard > 0
     }
 
     fn flush(&mut self) {
         for output in &mut self.outputs.ways.send {
-            let failed = output.flush().failed;
+            let TxCounts { sent, failed } = output.flush();
+            if sent > 0 {
+                self.lcores[self.number].rare().sent.add(sent);
+            }
             if failed > 0 {
                 let counters = &self.director.counters[self.number];
                 counters.drop_packets(DropReason::TransmitFull, failed);
@@ -296,18 +364,26 @@ impl PacketWorker {
     }
 }
 
+/// The interface by which all frames of a burst leave.
+#[inline]
+fn same_way(verdicts: &[Verdict]) -> Option<InterfaceId> {
+    let Some(&Verdict::Send(first)) = verdicts.first() else { return None };
+    let is_same = |verdict: &Verdict| matches!(*verdict, Verdict::Send(it) if it == first);
+    verdicts.iter().all(is_same).then_some(first)
+}
+
 impl Outputs {
     #[inline]
     fn settle(
         &mut self,
         mbuf: Mbuf,
-        verdict: Verdict,
+        verdict: &Verdict,
         now: Tick,
         counters: &lb_core::counters::WorkerCounters,
     ) {
-        match verdict {
+        match *verdict {
             Verdict::Send(interface) | Verdict::Answer(interface, _) => {
-                self.ways.push(interface, mbuf)
+                self.ways.push(interface, mbuf);
             }
             Verdict::Wait(pending) => {
                 if let Some(oldest) = self.waiting.push(mbuf, pending, now, counters) {

@@ -1,7 +1,9 @@
-//! The flow table against the obvious alternative, `dashmap`: the same keys in random order, one
-//! lookup at a time and in bursts of 32 whose lines are asked for beforehand, as the packet path
-//! does; alone and beside a second thread that does the same.
+//! The flow table against the obvious alternatives, `dashmap` and the standard library's `HashMap`
+//! (which no second thread could change meanwhile): the same keys in random order, one lookup at a
+//! time and in bursts of 32 whose lines are asked for beforehand, as the packet path does; alone
+//! and beside a second thread that does the same. `bench/parts/rte_hash.c` is DPDK's own.
 
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -40,9 +42,13 @@ fn hash(table: &FlowTable, key: &FlowKey) -> u64 {
 
 /// Keys of different clients, in an order that no prefetcher foresees.
 fn keys(count: usize) -> Vec<FlowKey> {
+    keys_from(0x0a00_0000, count)
+}
+
+fn keys_from(clients: u32, count: usize) -> Vec<FlowKey> {
     let key = |number: u32| FlowKey {
         protocol: 6,
-        client: Address::v4(0x0a00_0000 + number / 64),
+        client: Address::v4(clients + number / 64),
         client_port: u16::try_from(1024 + number % 64).unwrap_or_default(),
         virtual_address: Address::v4(0x0a00_0064),
         virtual_port: 80,
@@ -117,6 +123,14 @@ fn from_dashmap(map: &DashMap<FlowKey, Connection, FlowHasher>, burst: &[FlowKey
         .sum()
 }
 
+fn from_hashmap(map: &HashMap<FlowKey, Connection, FlowHasher>, burst: &[FlowKey]) -> u32 {
+    burst
+        .iter()
+        .filter_map(|key| map.get(key))
+        .map(|found| found.destination.0 + found.deadline.0 + u32::from(found.state.number()))
+        .sum()
+}
+
 /// Measures a lookup of bursts, alone and beside a second thread.
 fn lookup(
     c: &mut Criterion,
@@ -153,18 +167,26 @@ fn finds(c: &mut Criterion) {
         keys.iter().for_each(|key| fill(&table, key, &mut free));
         lookup(c, "one by one", &keys, |burst| one_by_one(&table, burst));
         lookup(c, "staged", &keys, |burst| staged(&table, burst));
+        let strangers = keys_from(0x0b00_0000, size);
+        lookup(c, "one by one, not there", &strangers, |burst| one_by_one(&table, burst));
+        lookup(c, "staged, not there", &strangers, |burst| staged(&table, burst));
 
+        let connection = Connection {
+            state: FlowState::new(1, ForwardingMethod::DirectRouting, true),
+            deadline: Tick(9),
+            destination: DestinationId(1),
+            _server: (Address::v4(0x0a00_020b), 80),
+        };
         let map = DashMap::with_capacity_and_hasher(size, hasher());
-        for key in &keys {
-            let connection = Connection {
-                state: FlowState::new(1, ForwardingMethod::DirectRouting, true),
-                deadline: Tick(9),
-                destination: DestinationId(1),
-                _server: (Address::v4(0x0a00_020b), 80),
-            };
-            map.insert(*key, connection);
-        }
+        keys.iter().for_each(|key| _ = map.insert(*key, connection));
         lookup(c, "dashmap", &keys, |burst| from_dashmap(&map, burst));
+        lookup(c, "dashmap, not there", &strangers, |burst| from_dashmap(&map, burst));
+        drop(map);
+
+        let mut map = HashMap::with_capacity_and_hasher(size, hasher());
+        keys.iter().for_each(|key| _ = map.insert(*key, connection));
+        lookup(c, "HashMap", &keys, |burst| from_hashmap(&map, burst));
+        lookup(c, "HashMap, not there", &strangers, |burst| from_hashmap(&map, burst));
     }
 }
 
@@ -217,6 +239,27 @@ fn templates(c: &mut Criterion) {
     }
 }
 
+/// The same with a `dashmap`, which needs no wait.
+fn changes_of_dashmap(c: &mut Criterion) {
+    let mut group = c.benchmark_group("insert and remove, dashmap");
+    for size in SIZES {
+        let keys = keys(size);
+        let map = DashMap::with_capacity_and_hasher(size * 2, hasher());
+        let half = size / 2;
+        keys[..half].iter().for_each(|key| _ = map.insert(*key, flow(key)));
+        let mut bursts = keys[half..].chunks_exact(BURST).cycle();
+        group.throughput(Throughput::Elements(BURST as u64));
+        group.bench_function(format!("{size}"), |b| {
+            b.iter(|| {
+                let burst = bursts.next().unwrap_or_default();
+                burst.iter().for_each(|key| _ = map.insert(*key, flow(key)));
+                burst.iter().for_each(|key| _ = map.remove(key));
+            });
+        });
+    }
+    group.finish();
+}
+
 /// A connection begins and ends, with the wait for the burst boundary in between.
 fn changes(c: &mut Criterion) {
     let mut group = c.benchmark_group("insert and remove");
@@ -249,5 +292,5 @@ fn changes(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, finds, templates, changes);
+criterion_group!(benches, finds, templates, changes, changes_of_dashmap);
 criterion_main!(benches);

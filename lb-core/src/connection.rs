@@ -16,7 +16,7 @@ use crate::protocol::Protocol;
 use crate::schedule::Occasion;
 use crate::slots::{DestinationId, DestinationSlot};
 use crate::state::{SctpState, TcpState};
-use crate::transition::{follow, keeps_established, timeout_s};
+use crate::transition::{Event, follow, keeps_established, timeout_s};
 use crate::ways::Way;
 use crate::wire::sctp;
 use crate::wire::tcp::Flags;
@@ -99,11 +99,11 @@ impl Connections {
         if !slot.is_available() {
             return self.without_server(burst, packet, id);
         }
-        entry.set_deadline(if keeps_established(state, packet) {
+        entry.set_deadline(if keeps_established(state, Event::of(packet)) {
             burst.established_until
         } else {
-            let state = follow(burst, id, state, packet);
-            now.plus_seconds(timeout_s(snapshot, packet, state.number()))
+            let state = follow(burst, id, state, Event::of(packet));
+            now.plus_seconds(timeout_s(snapshot, packet.protocol, state.number()))
         });
         entry.count_packet();
         count_in(counters, server, packet.length);
@@ -158,11 +158,11 @@ impl Connections {
             return None;
         }
         let (state, server) = (entry.state(), entry.destination());
-        entry.set_deadline(if keeps_established(state, packet) {
+        entry.set_deadline(if keeps_established(state, Event::of(packet)) {
             burst.established_until
         } else {
-            let state = follow(burst, id, state, packet);
-            now.plus_seconds(timeout_s(snapshot, packet, state.number()))
+            let state = follow(burst, id, state, Event::of(packet));
+            now.plus_seconds(timeout_s(snapshot, packet.protocol, state.number()))
         });
         count_out(counters, server, packet.length);
         packet.flow = id;

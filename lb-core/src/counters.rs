@@ -26,6 +26,12 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(amount), Ordering::Relaxed);
     }
 
+    /// Replaces the value: of a counter that is a gauge. Only the owning worker may.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     /// The value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -64,6 +70,8 @@ pub struct WorkerCounters {
     pub received: Counter,
     /// Frames that leave: to a real server, back to a client, or on their route.
     pub forwarded: Counter,
+    /// Those of them that left in pieces, which are frames that the director made.
+    pub split: Counter,
     /// Frames that the director answered itself: ARP, neighbour solicitations, echo.
     pub answered: Counter,
     /// Frames that went to the host's kernel.
@@ -87,6 +95,7 @@ impl WorkerCounters {
             drops: std::array::from_fn(|_| Counter::default()),
             received: Counter::default(),
             forwarded: Counter::default(),
+            split: Counter::default(),
             answered: Counter::default(),
             punted: Counter::default(),
             errors_sent: Counter::default(),

@@ -221,8 +221,14 @@ impl Director {
             self.counters.iter().map(counter).fold(0, u64::wrapping_add)
         };
         // Removals first: a connection that comes and goes in between is not counted as negative.
-        let removed = self.flows_ended.get() + sum(|counters| counters.flows_removed.get());
+        let removed = self.flows_removed();
         sum(|counters| counters.flows_inserted.get()).saturating_sub(removed)
+    }
+
+    /// Connections and templates that were taken out of the table.
+    pub fn flows_removed(&self) -> u64 {
+        let by_threads = self.counters.iter().map(|counters| counters.flows_removed.get());
+        by_threads.fold(self.flows_ended.get(), u64::wrapping_add)
     }
 
     /// A connection got somewhere: its template is told.

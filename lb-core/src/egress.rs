@@ -11,9 +11,10 @@ use crate::drops::DropReason;
 use crate::forward::{self, End, masquerade, tunnel};
 use crate::frame::Frame;
 use crate::limiter::Limiter;
+use crate::next_hop::NextHop;
 use crate::outcome::{Outcome, Pending};
 use crate::parse::Packet;
-use crate::slots::{DestinationId, DestinationSlot, NextHop};
+use crate::slots::{DestinationId, DestinationSlot};
 use crate::ways::Way;
 use crate::wire::ethernet;
 use crate::workbench::Workbench;
@@ -301,7 +302,7 @@ impl Burst<'_> {
             forward::strip(frame, packet);
         }
         let by = match way {
-            Ok(next_hop) => next_hop.interface,
+            Ok(next_hop) => next_hop.interface(),
             Err(Outcome::Waits(Pending::Neighbour(hop))) => hop.interface,
             Err(outcome) => return outcome,
         };
@@ -353,7 +354,7 @@ impl Burst<'_> {
     #[inline]
     pub(crate) fn address<F: Frame>(&self, frame: &mut F, next_hop: NextHop) -> Outcome {
         match forward::address_link(frame, next_hop, self.snapshot) {
-            Ok(()) => Outcome::Forwarded(next_hop.interface),
+            Ok(()) => Outcome::Forwarded(next_hop.interface()),
             Err(reason) => Outcome::Refused(reason),
         }
     }
@@ -370,16 +371,16 @@ impl Burst<'_> {
         let Some(next_hop) = to else {
             return Outcome::Refused(DropReason::NeighbourUnresolved);
         };
-        let interface = self.snapshot.interface(next_hop.interface);
+        let interface = self.snapshot.interface(next_hop.interface());
         let Some(packet) = frame.bytes().get(ethernet::HEADER_LEN..) else {
             return Outcome::Refused(DropReason::FrameTooShort);
         };
         let is_v4 = packet.first().is_some_and(|byte| byte >> 4 == 4);
-        let (link, link_length) = forward::link_header(interface, next_hop.mac, is_v4);
+        let (link, link_length) = forward::link_header(interface, next_hop.mac(), is_v4);
         let link = link.get(..link_length).unwrap_or_default();
         let mut has_room = true;
         let mut emit = |header: &[u8], piece: &[u8]| {
-            has_room = surroundings.send(next_hop.interface, &[link, header, piece]);
+            has_room = surroundings.send(next_hop.interface(), &[link, header, piece]);
             has_room
         };
         let is_cut = if is_v4 {

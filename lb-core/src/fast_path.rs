@@ -1,24 +1,25 @@
 //! The fast path: stages 4 and 5 in one, for the packets that most are.
 //!
-//! A plain frame ([`Glance`]) of a connection that is found at once, whose state the packet leaves
-//! as it is, and whose way out is known and takes it. All of that is asked before the first byte
-//! is written: a packet that is unusual in anything goes through the stages of [`crate::worker`]
-//! as if it had not been here. What the two make of a packet that could go either way is the same.
+//! A plain frame ([`Glance`]) of a connection that is found at once and does not begin anew, whose
+//! way out is known and takes the packet. All of that is asked before the first byte is written:
+//! a packet that is unusual in anything goes through the stages of [`crate::worker`] as if it had
+//! not been here. What the two make of a packet that could go either way is the same.
 
 use crate::burst::Burst;
 use crate::clock::Tick;
 use crate::connection::{count_in, count_out};
 use crate::destination::ForwardingMethod;
 use crate::drops::DropReason;
-use crate::flow::{Entry, FlowState};
+use crate::flow::{Entry, FlowId, FlowState};
 use crate::forward::{self, Layout, masquerade, tunnel};
 use crate::frame::Frame;
 use crate::glance::{Glance, Side};
 use crate::interface::InterfaceId;
 use crate::limiter::Limiter;
+use crate::next_hop::NextHop;
 use crate::protocol::Protocol;
-use crate::slots::{DestinationSlot, NextHop};
-use crate::state::{TcpState, UdpState};
+use crate::slots::DestinationSlot;
+use crate::transition::{Event, follow, keeps_established, timeout_s};
 use crate::wire::tcp::Flags;
 
 impl Burst<'_> {
@@ -59,7 +60,10 @@ impl Burst<'_> {
         state: FlowState,
         limiter: &mut Limiter,
     ) -> Option<Result<InterfaceId, DropReason>> {
-        let until = self.kept_until(glance, state)?;
+        if glance.protocol == Protocol::Tcp.number() && glance.flags.contains(Flags::SYN) {
+            // It may begin the connection anew.
+            return None;
+        }
         let server = entry.destination();
         let slot = self.director.slots.get(server);
         let next_hop = slot.next_hop()?;
@@ -71,21 +75,18 @@ impl Burst<'_> {
         let layout = Layout::plain_v4(glance.protocol);
         match state.method() {
             ForwardingMethod::DirectRouting => forward::hop(frame.bytes_mut(), &layout).ok()?,
-            ForwardingMethod::Masquerading => {
-                let to = (entry.server_v4().to_ip(), entry.server_port());
-                masquerade::to_server(frame.bytes_mut(), &layout, to).ok()?;
-            }
+            ForwardingMethod::Masquerading => readdress(frame, glance.protocol, entry)?,
             ForwardingMethod::Tunneling => self.wrap(frame, glance, slot, mtu, limiter)?,
             ForwardingMethod::Local | ForwardingMethod::Bypass => return None,
         }
-        entry.set_deadline(until);
+        entry.set_deadline(self.moved(glance, state));
         entry.count_packet();
         count_in(self.counters, server, glance.length.into());
         Some(self.leave_fast(frame, next_hop))
     }
 
     /// From the real server of NAT back to the client.
-    #[inline(always)]
+    #[inline(never)]
     fn take_reply<F: Frame>(
         &self,
         frame: &mut F,
@@ -93,36 +94,42 @@ impl Burst<'_> {
         entry: &Entry,
         state: FlowState,
     ) -> Option<Result<InterfaceId, DropReason>> {
-        let until = self.kept_until(glance, state)?;
         let way = entry.way_back(self.ways.generation())?;
         let next_hop = self.ways.next_hop(way)?;
-        if glance.length > self.snapshot.interface(next_hop.interface).mtu {
+        if glance.length > self.snapshot.interface(next_hop.interface()).mtu {
             return None;
         }
         let layout = Layout::plain_v4(glance.protocol);
         masquerade::to_client(frame.bytes_mut(), &layout, entry.virtual_end_v4()).ok()?;
-        entry.set_deadline(until);
+        entry.set_deadline(self.moved(glance, state));
         count_out(self.counters, entry.destination(), glance.length.into());
         Some(self.leave_fast(frame, next_hop))
     }
 
-    /// Until when a connection lives whose state the packet does not change; `None` where it does.
+    /// Moves the connection's state where the packet does that, which most do not. Returns until
+    /// when it lives then.
     #[inline(always)]
-    fn kept_until(&self, glance: &Glance, state: FlowState) -> Option<Tick> {
-        const EVENTS: u8 = Flags::SYN.0 | Flags::FIN.0 | Flags::RST.0 | Flags::ACK.0;
-        if glance.protocol == Protocol::Tcp.number() {
-            let is_kept = state.number() == TcpState::Established.number()
-                && glance.flags.0 & EVENTS == Flags::ACK.0;
-            return is_kept.then_some(self.established_until);
+    fn moved(&self, glance: &Glance, state: FlowState) -> Tick {
+        let event = glance.event();
+        if keeps_established(state, event) {
+            return self.established_until;
         }
         // The first reply of a datagram's connection tells something.
-        let is_news = glance.side == Side::Server && (state.no_output() || state.is_unassured());
-        let is_kept = state.number() == UdpState::Normal.number() && !is_news;
-        is_kept.then_some(self.datagrams_until)
+        let is_news = event.is_reply && (state.no_output() || state.is_unassured());
+        if glance.protocol == Protocol::Udp.number() && !is_news {
+            return self.datagrams_until;
+        }
+        self.follow_until(glance.flow, state, event)
+    }
+
+    #[inline(never)]
+    fn follow_until(&self, id: FlowId, state: FlowState, event: Event) -> Tick {
+        let state = follow(self, id, state, event);
+        self.now.plus_seconds(timeout_s(self.snapshot, event.protocol, state.number()))
     }
 
     /// Puts a packet into its tunnel, where it fits as it is.
-    #[inline(always)]
+    #[inline(never)]
     fn wrap<F: Frame>(
         &self,
         frame: &mut F,
@@ -146,6 +153,14 @@ impl Burst<'_> {
         next_hop: NextHop,
     ) -> Result<InterfaceId, DropReason> {
         forward::address_link(frame, next_hop, self.snapshot)?;
-        Ok(next_hop.interface)
+        Ok(next_hop.interface())
     }
+}
+
+/// Readdresses a packet to its real server. Not inlined, as it would cost direct routing
+/// registers.
+#[inline(never)]
+fn readdress<F: Frame>(frame: &mut F, protocol: u8, entry: &Entry) -> Option<()> {
+    let to = (entry.server_v4().to_ip(), entry.server_port());
+    masquerade::to_server(frame.bytes_mut(), &Layout::plain_v4(protocol), to).ok()
 }

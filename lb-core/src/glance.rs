@@ -1,14 +1,14 @@
 //! What a frame is at first glance: the frames that most are, told from all others.
 
 use crate::flow::{FlowId, FlowTable, client_word_v4, end_word_v4};
-use crate::interface::Interface;
 use crate::snapshot::Snapshot;
+use crate::transition::Event;
 use crate::wire::ethernet::EtherType;
 use crate::wire::field::window;
 use crate::wire::ipv4::protocol;
 use crate::wire::ports::Ports;
 use crate::wire::tcp::Flags;
-use crate::wire::{ethernet, ipv4, tcp, udp};
+use crate::wire::{MacAddress, ethernet, ipv4, tcp, udp};
 
 /// Where the transport header of a plain frame is.
 const TRANSPORT: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
@@ -75,40 +75,48 @@ impl Glance {
         self.side != Side::Unknown
     }
 
-    /// Looks at a frame that came in by an interface, and asks for the bucket of its connection.
+    /// What of it moves the connection's state.
+    #[inline(always)]
+    pub(crate) fn event(&self) -> Event {
+        let is_reply = self.side == Side::Server;
+        Event { protocol: self.protocol, is_reply, flags: self.flags, chunk: 0 }
+    }
+
+    /// Looks at a frame that came in by the interface with this address, and asks for the bucket
+    /// of its connection.
     #[inline(always)]
     pub(crate) fn look(
         &mut self,
         frame: &[u8],
-        interface: &Interface,
+        mac: MacAddress,
         snapshot: &Snapshot,
         flows: &FlowTable,
     ) {
-        self.side = self.read(frame, interface, snapshot, flows).unwrap_or(Side::Unknown);
+        if self.read(frame, mac, snapshot, flows).is_none() {
+            self.side = Side::Unknown;
+        }
     }
 
     #[inline(always)]
     fn read(
         &mut self,
         frame: &[u8],
-        interface: &Interface,
+        mac: MacAddress,
         snapshot: &Snapshot,
         flows: &FlowTable,
-    ) -> Option<Side> {
+    ) -> Option<()> {
         let head: &[u8; HEAD_LEN] = frame.first_chunk()?;
         let link = ethernet::Header::over(window(head, 0)?);
         let header = ipv4::Header::over(window(head, ethernet::HEADER_LEN)?);
         let ports = Ports::over(window(head, TRANSPORT)?);
-        (self.protocol, self.ttl) = (header.protocol(), header.ttl());
-        self.flags = Flags(frame.get(FLAGS).copied().unwrap_or_default());
-        self.length = header.total_length();
-        let end = ethernet::HEADER_LEN + usize::from(self.length);
-        let least = match self.protocol {
+        let (protocol, length) = (header.protocol(), header.total_length());
+        let least = match protocol {
             protocol::TCP => TRANSPORT + tcp::HEADER_LEN,
             protocol::UDP => HEAD_LEN,
             _ => return None,
         };
-        let is_plain = link.destination() == interface.mac
+        let end = ethernet::HEADER_LEN + usize::from(length);
+        let is_plain = link.destination() == mac
             && link.ether_type() == EtherType::IPV4
             && header.is_without_options()
             && !header.is_fragment()
@@ -130,10 +138,19 @@ impl Glance {
         if !(1..224).contains(&first) || first == 127 {
             return None;
         }
-        self.client = client_word_v4(self.protocol, client.0, client.1);
-        self.other = end_word_v4(other.0, other.1);
-        self.hash = flows.hash_v4(self.protocol, client.0, client.1);
-        flows.prefetch_bucket(self.hash);
-        Some(side)
+        let hash = flows.hash_v4(protocol, client.0, client.1);
+        flows.prefetch_bucket(hash);
+        *self = Self {
+            side,
+            protocol,
+            flags: Flags(frame.get(FLAGS).copied().unwrap_or_default()),
+            ttl: header.ttl(),
+            length,
+            flow: FlowId::NONE,
+            hash,
+            client: client_word_v4(protocol, client.0, client.1),
+            other: end_word_v4(other.0, other.1),
+        };
+        Some(())
     }
 }

@@ -23,7 +23,7 @@ use crate::frame::Frame;
 use crate::local;
 use crate::outcome::Outcome;
 use crate::parse::{Class, Packet};
-use crate::transition::{follow, keeps_established, timeout_s};
+use crate::transition::{Event, follow, keeps_established, timeout_s};
 use crate::workbench::Workbench;
 
 impl Burst<'_> {
@@ -117,12 +117,12 @@ impl Burst<'_> {
         let Some(id) = self.find_of_host(packet) else { return Ok(()) };
         let entry = director.flows.entry(id);
         let state = entry.state();
-        let is_quiet = !state.no_output() && keeps_established(state, packet);
+        let is_quiet = !state.no_output() && keeps_established(state, Event::of(packet));
         entry.set_deadline(if is_quiet {
             self.established_until
         } else {
-            let state = follow(self, id, state, packet);
-            self.now.plus_seconds(timeout_s(self.snapshot, packet, state.number()))
+            let state = follow(self, id, state, Event::of(packet));
+            self.now.plus_seconds(timeout_s(self.snapshot, packet.protocol, state.number()))
         });
         count_out(self.counters, entry.destination(), packet.length);
         packet.flow = id;

@@ -68,6 +68,7 @@ pub mod local;
 pub mod marks;
 pub mod neighbour;
 pub mod netlink;
+pub mod next_hop;
 pub mod operations;
 mod options;
 mod outcome;

@@ -11,8 +11,9 @@ use std::net::IpAddr;
 
 use crate::clock::{TICKS_PER_SECOND, Tick};
 use crate::interface::InterfaceId;
+use crate::next_hop::NextHop;
 use crate::route::Hop;
-use crate::slots::{DestinationId, DestinationSlots, NextHop};
+use crate::slots::{DestinationId, DestinationSlots};
 use crate::wire::MacAddress;
 
 /// What ARP or neighbour discovery told: who has an address.
@@ -379,7 +380,7 @@ impl Neighbour {
 
     fn next_hop(&self, interface: InterfaceId) -> Option<NextHop> {
         let mac = self.mac.filter(|_| self.is_published())?;
-        Some(NextHop { mac, interface })
+        Some(NextHop::new(mac, interface))
     }
 
     fn publish(&self, interface: InterfaceId, slots: &DestinationSlots) {
@@ -408,7 +409,7 @@ mod tests {
     }
 
     fn published(slots: &DestinationSlots) -> Option<u8> {
-        slots.get(USER).next_hop().map(|next_hop| next_hop.mac.0[5])
+        slots.get(USER).next_hop().map(|next_hop| next_hop.mac().0[5])
     }
 
     fn asked(neighbours: &mut Neighbours, now: u32, slots: &DestinationSlots) -> Vec<Option<u8>> {

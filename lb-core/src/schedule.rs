@@ -212,7 +212,7 @@ fn first_entry(burst: &Burst<'_>, packet: &Packet, plan: &Plan) -> NewFlow {
         let first = FlowState::new(state.number(), plan.method, state.is_active());
         let is_unassured = plan.template.is_some() && !is_assured;
         let first = if is_unassured { first.unassured() } else { first };
-        (first, timeout_s(snapshot, packet, state.number()))
+        (first, timeout_s(snapshot, packet.protocol, state.number()))
     };
     let is_ftp = crate::ftp::is_control(packet, plan.method) && !plan.is_related;
     let state = if is_ftp { state.with_ftp() } else { state };

@@ -65,6 +65,7 @@ pub struct Services {
     callers: HashMap<AddressKey, (Arc<VirtualService>, DestinationId), FlowHasher>,
     has_ftp: bool,
     has_port_zero: bool,
+    destinations: usize,
 }
 
 impl Services {
@@ -82,9 +83,16 @@ impl Services {
             callers: HashMap::with_hasher(hasher),
             has_ftp: false,
             has_port_zero: false,
+            destinations: services.iter().map(|service| service.destinations.len()).sum(),
         };
         services.into_iter().for_each(|service| all.insert(service));
         all
+    }
+
+    /// How many destinations they have together.
+    #[inline]
+    pub const fn destinations(&self) -> usize {
+        self.destinations
     }
 
     /// The NAT servers of all of them.

@@ -14,43 +14,14 @@ use std::sync::atomic::{
 use crate::address::Address;
 use crate::destination::{Tunnel, TunnelChecksum};
 use crate::falls::Falls;
-use crate::interface::InterfaceId;
 use crate::load::Load;
+use crate::next_hop::NextHop;
 use crate::prefetch;
 use crate::settings::Settings;
-use crate::wire::MacAddress;
 
 /// Number of a destination's slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DestinationId(pub u32);
-
-/// Where frames for a destination go on the link layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NextHop {
-    pub mac: MacAddress,
-    pub interface: InterfaceId,
-}
-
-/// Set in the packed next hop once it is known.
-const RESOLVED: u64 = 1 << 63;
-
-impl NextHop {
-    /// One word, so that a worker never sees half of a change; the MAC address in the order of
-    /// the wire.
-    const fn pack(self) -> u64 {
-        let [a, b, c, d, e, f] = self.mac.0;
-        u64::from_le_bytes([a, b, c, d, e, f, 0, 0]) | (self.interface.0 as u64) << 48 | RESOLVED
-    }
-
-    #[inline]
-    const fn unpack(word: u64) -> Option<Self> {
-        if word & RESOLVED == 0 {
-            return None;
-        }
-        let [a, b, c, d, e, f, interface, _] = word.to_le_bytes();
-        Some(Self { mac: MacAddress([a, b, c, d, e, f]), interface: InterfaceId(interface) })
-    }
-}
 
 /// The run-time data of one destination.
 #[derive(Debug, Default)]
@@ -132,12 +103,12 @@ impl DestinationSlot {
     /// Where its frames go; `None` while the neighbour is not resolved.
     #[inline]
     pub fn next_hop(&self) -> Option<NextHop> {
-        NextHop::unpack(self.settings.next_hop.load(Ordering::Relaxed))
+        NextHop::from_word(self.settings.next_hop.load(Ordering::Relaxed))
     }
 
     /// Publishes where its frames go.
     pub fn set_next_hop(&self, next_hop: Option<NextHop>) {
-        self.settings.next_hop.store(next_hop.map_or(0, NextHop::pack), Ordering::Relaxed);
+        self.settings.next_hop.store(next_hop.map_or(0, NextHop::word), Ordering::Relaxed);
     }
 
     /// Bytes of the largest packet that the way to it takes; `None` where no route leads.
@@ -491,15 +462,18 @@ impl DestinationSlots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interface::InterfaceId;
+    use crate::wire::MacAddress;
 
     #[test]
     fn a_next_hop_survives_its_word() {
         let slot = DestinationSlot::default();
         assert_eq!(slot.next_hop(), None);
-        let next_hop =
-            NextHop { mac: MacAddress([0xfe, 1, 2, 3, 4, 0xff]), interface: InterfaceId(255) };
+        let mac = MacAddress([0xfe, 1, 2, 3, 4, 0xff]);
+        let next_hop = NextHop::new(mac, InterfaceId(255));
         slot.set_next_hop(Some(next_hop));
         assert_eq!(slot.next_hop(), Some(next_hop));
+        assert_eq!((next_hop.mac(), next_hop.interface()), (mac, InterfaceId(255)));
         slot.set_next_hop(None);
         assert_eq!(slot.next_hop(), None);
     }

@@ -9,8 +9,8 @@ use crate::drops::DropReason;
 use crate::forward;
 use crate::frame::Frame;
 use crate::interface::InterfaceId;
+use crate::next_hop::NextHop;
 use crate::outcome::Pending;
-use crate::slots::NextHop;
 use crate::snapshot::Snapshot;
 use crate::ways::{Way, Ways};
 
@@ -42,6 +42,12 @@ impl<F: Frame> Waiting<F> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
+    }
+
+    /// Frames that wait.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.frames.len()
     }
 
     /// Queues a frame whose verdict was to wait. Returns the one that had to make room for it.
@@ -92,7 +98,7 @@ impl<F: Frame> Waiting<F> {
             match forward::address_link(&mut waiter.frame, next_hop, snapshot) {
                 Ok(()) => {
                     counters.forwarded.add(1);
-                    send(waiter.frame, next_hop.interface);
+                    send(waiter.frame, next_hop.interface());
                 }
                 Err(reason) => {
                     counters.drop_packets(reason, 1);

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use crate::address::Address;
 use crate::hash::FlowHasher;
 use crate::interface::InterfaceId;
+use crate::next_hop::NextHop;
 use crate::route::{Hop, Routes};
-use crate::slots::NextHop;
 
 /// Number of a known way in its picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ mod tests {
         let mac = MacAddress([2, 0, 0, 0, 0, 1]);
         let lan = Interface::new("lan0", InterfaceId(0), mac, 1500).with_address([10, 0, 1, 1], 24);
         let hop = |last| Hop { interface: InterfaceId(0), neighbour: [10, 0, 1, last].into() };
-        let next_hop = NextHop { mac, interface: InterfaceId(0) };
+        let next_hop = NextHop::new(mac, InterfaceId(0));
         let known = [(hop(2), next_hop)].into_iter();
         let ways = Ways::new(FlowHasher::new([1, 2, 3]), Routes::new(&[lan], &[]), known, 0);
         assert_eq!(ways.to(Address::v4(0x0a00_0102)), Way::Known(WayId(0)));

@@ -70,8 +70,10 @@ pub enum Verdict {
     Drop(DropReason),
 }
 
-/// How many packets before its own turn a packet's destination is asked for.
+/// How many packets before its own turn a packet's destination is asked for, where there are more
+/// than the cache next to the CPU has anyway.
 const AHEAD_OF_DESTINATION: usize = 8;
+const DESTINATIONS_AT_HAND: usize = 64;
 
 /// One worker's view of the director, and its scratch memory.
 #[derive(Debug)]
@@ -154,8 +156,11 @@ impl Worker {
         let Self { director, number, snapshot, ways, glances, packets, bench, .. } = self;
         let burst = Burst::begin(director, *number, (snapshot.load(), ways.load()), from, now);
         let (glances, packets) = (&mut glances[..frames.len()], &mut packets[..frames.len()]);
-        let is_fast = !self.is_thorough && burst.snapshot.punt_rules.is_empty();
-        burst.look_up(frames, glances, packets, is_fast);
+        if self.is_thorough || !burst.snapshot.punt_rules.is_empty() {
+            burst.look_up::<F, false>(frames, glances, packets);
+        } else {
+            burst.look_up::<F, true>(frames, glances, packets);
+        }
         burst.pass(frames, glances, packets, verdicts, bench, surroundings);
         burst.counters.received.add(packets.len() as u64);
     }
@@ -246,24 +251,25 @@ impl<'a> Burst<'a> {
 
     /// Stages 1 to 3 over the burst. A packet is [`AHEAD`] packets behind when its bucket is looked
     /// at, so that buckets and entries come from memory while other frames are read, instead of
-    /// all at once while nothing else is left to do.
-    fn look_up<F: Frame>(
+    /// all at once while nothing else is left to do. Without a glance all are read in full.
+    #[inline(never)]
+    fn look_up<F: Frame, const GLANCE: bool>(
         &self,
         frames: &[F],
         glances: &mut [Glance],
         packets: &mut [Packet],
-        is_fast: bool,
     ) {
         let flows = &self.director.flows;
-        let interface = self.snapshot.interface(self.from);
+        let mac = self.snapshot.interface(self.from).mac;
         for frame in frames {
             frame.prefetch();
         }
         for (place, frame) in frames.iter().enumerate() {
             let glance = &mut glances[place];
-            glance.side = Side::Unknown;
-            if is_fast && frame.is_whole() {
-                glance.look(frame.bytes(), interface, self.snapshot, flows);
+            if GLANCE && frame.is_whole() {
+                glance.look(frame.bytes(), mac, self.snapshot, flows);
+            } else {
+                glance.side = Side::Unknown;
             }
             if !glance.is_plain() {
                 self.read(frame, &mut packets[place]);
@@ -329,6 +335,7 @@ impl<'a> Burst<'a> {
     }
 
     /// Stages 4 and 5, packet by packet: what becomes of each depends on those before it.
+    #[inline(never)]
     fn pass<F: Frame>(
         &self,
         frames: &mut [F],
@@ -339,8 +346,12 @@ impl<'a> Burst<'a> {
         surroundings: &mut impl Surroundings,
     ) {
         let mut forwarded = 0;
-        glances.iter().take(AHEAD_OF_DESTINATION).for_each(|it| self.prefetch_destination(it));
-        let mut later = glances.iter().skip(AHEAD_OF_DESTINATION);
+        let are_far = self.snapshot.services.destinations() > DESTINATIONS_AT_HAND;
+        let (now, later) = glances.split_at(AHEAD_OF_DESTINATION.min(glances.len()));
+        if are_far {
+            now.iter().for_each(|glance| self.prefetch_destination(glance));
+        }
+        let mut later = if are_far { later.iter() } else { [].iter() };
         let packets = packets.iter_mut().zip(glances).zip(verdicts);
         for (frame, ((packet, glance), verdict)) in frames.iter_mut().zip(packets) {
             if let Some(later) = later.next() {
@@ -469,6 +480,7 @@ impl<'a> Burst<'a> {
             Outcome::Waits(pending) => Verdict::Wait(pending),
             Outcome::Split => {
                 self.counters.forwarded.add(1);
+                self.counters.split.add(1);
                 Verdict::Consumed
             }
             Outcome::Early(datagram, until) => Verdict::Hold(datagram, until),

@@ -10,6 +10,7 @@ mod support {
     pub(crate) mod config;
     pub(crate) mod daemon;
     pub(crate) mod director;
+    pub(crate) mod http;
     pub(crate) mod lab;
     pub(crate) mod pcap;
     pub(crate) mod sockets;
@@ -33,10 +34,12 @@ mod local_servers; // the director itself as a real server
 mod marks; // rules in iptables' words
 mod masquerading; // NAT: both directions through the director
 mod memif; // two DPDK processes: testpmd generates and counts
+mod metrics; // figures, and what Prometheus makes of them
 mod neighbours; // ARP and echo
 mod operating; // symptoms, and the commands that show their causes
 mod operator; // looks at connections, ends them, empties a server
 mod overload; // more connections than there is room for
+mod page; // the status page in a browser
 mod persistence; // clients that come again
 mod reload; // a configuration that changes while traffic runs
 mod routes; // gateways, and packets that are for no service

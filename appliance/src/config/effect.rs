@@ -108,6 +108,14 @@ static PLAIN: &[Plain] = &[
         c.control.read_group.clone().unwrap_or_else(|| "nobody".to_owned())
     }),
     plain(&keys::CONTROL_AUDIT, Restart, |c| c.control.audit.to_string()),
+    plain(&keys::METRICS_LISTEN, Restart, |c| list(&c.metrics.listen)),
+    plain(&keys::METRICS_SOCKET, Restart, |c| {
+        c.metrics.socket.as_ref().map_or_else(|| "none".to_owned(), |it| it.display().to_string())
+    }),
+    plain(&keys::METRICS_SERVERS, Restart, |c| c.metrics.servers.to_string()),
+    plain(&keys::METRICS_SERIES, Restart, |c| c.metrics.series.to_string()),
+    plain(&keys::LOG_LEVEL, Restart, |c| c.log.levels.to_string()),
+    plain(&keys::LOG_FORMAT, Restart, |c| c.log.format.name().to_owned()),
     plain(&keys::EAL_MEMORY, Restart, |c| show_size(c.eal.memory_bytes)),
     plain(&keys::EAL_HUGEPAGES, Restart, |c| c.eal.hugepages.name().to_owned()),
     plain(&keys::SESSION_LOG_TO, Restart, |c| c.session_log.to.to_string()),
@@ -228,6 +236,12 @@ mod tests {
         ("control.group", "control: { group: adm }", Restart),
         ("control.read_group", "control: { read_group: adm }", Restart),
         ("control.audit", "control: { audit: /var/log/sluice.log }", Restart),
+        ("metrics.listen", "metrics: { listen: 127.0.0.1:9107 }", Restart),
+        ("metrics.socket", "metrics: { socket: /run/m.sock }", Restart),
+        ("metrics.servers", "metrics: { servers: false }", Restart),
+        ("metrics.series", "metrics: { series: 1000 }", Restart),
+        ("log.level", "log: { level: warning }", Restart),
+        ("log.format", "log: { format: json }", Restart),
         ("eal.memory", "eal: { memory: 512M }", Restart),
         ("eal.hugepages", "eal: { hugepages: off }", Restart),
         ("session_log.to", "session_log: { to: stderr }", Restart),

@@ -12,6 +12,7 @@ use super::attach::Attach;
 use super::effect::Effect;
 use super::settings::{Hugepages, IdleMode};
 use super::values::{show_duration, show_size};
+use crate::logging::Format;
 use Fallback::{Empty, Required, Value, Without};
 
 /// A key of the configuration file.
@@ -80,6 +81,8 @@ pub enum Kind {
     InterfaceAddresses,
     Subnet,
     Mac,
+    /// A list of addresses with ports, or one of them.
+    Listens,
     /// A list of protocols with ports, such as `tcp 22`.
     Protocols,
     /// A list of marks: numbers, decimal or hexadecimal.
@@ -134,6 +137,7 @@ impl Kind {
             Self::InterfaceAddresses => "list of address/prefix".to_owned(),
             Self::Subnet => "address/prefix".to_owned(),
             Self::Mac => "MAC address".to_owned(),
+            Self::Listens => "address:port, or list of them".to_owned(),
             Self::Protocols => "list of `tcp PORT`, `udp PORT`, `sctp PORT`, `proto N`".to_owned(),
             Self::Marks => "list of marks, 1 to 0xffffffff".to_owned(),
             Self::Commands => "block of lines".to_owned(),
@@ -223,6 +227,24 @@ keys! {
         "group whose members may look, and change nothing";
     CONTROL_AUDIT: "control.audit", Kind::Text, Value("stderr"),
         "where [changes are written down](control.md#the-audit-log): a file, `stderr`, or `off`";
+
+    METRICS: "metrics", Kind::Section, Empty,
+        "[figures for Prometheus](metrics.md), and the status page";
+    METRICS_LISTEN: "metrics.listen", Kind::Listens, Empty,
+        "where they are served over HTTP, such as `127.0.0.1:9107`: to everybody who gets there";
+    METRICS_SOCKET: "metrics.socket", Kind::Text, Without("none"),
+        "path of a Unix socket that serves them, too, to those who may look";
+    METRICS_SERVERS: "metrics.servers", Kind::Bool, Value("true"),
+        "figures of each real server; `false`: of services alone";
+    METRICS_SERIES: "metrics.series", Kind::Count { min: 1000, max: 10_000_000 }, Value("250000"),
+        "time series at most: those of further real servers and services are left out, and counted";
+
+    LOG: "log", Kind::Section, Empty,
+        "what the director says on [standard error](control.md#sluicectl-log)";
+    LOG_LEVEL: "log.level", Kind::Text, Value("info"),
+        "level of all modules, or of some: `warning`, `info,neighbours=off`";
+    LOG_FORMAT: "log.format", Kind::Choice(Format::NAMES), Value("text"),
+        "lines for people, with priorities where the journal listens; or JSON objects";
 
     EAL: "eal", Kind::Section, Empty,
         "how DPDK is started";

@@ -51,8 +51,9 @@ pub use keys::{Fallback, Key, Kind, keys, markdown_table};
 pub use session_log::SessionLogConfig;
 pub use settings::{
     ArpConfig, AuditTarget, Config, ControlConfig, Device, EalConfig, FragmentsConfig, Hugepages,
-    IdleConfig, IdleMode, InterfaceAddress, InterfaceConfig, KernelConfig, MarksConfig, Mbufs,
-    PortConfig, Route, StaticNeighbour, Subnet, TakenProtocol, TunnelConfig, VlanConfig, Workers,
+    IdleConfig, IdleMode, InterfaceAddress, InterfaceConfig, KernelConfig, LogConfig, MarksConfig,
+    Mbufs, MetricsConfig, PortConfig, Route, StaticNeighbour, Subnet, TakenProtocol, TunnelConfig,
+    VlanConfig, Workers,
 };
 
 /// Longest configuration file that is read: 16 MiB, which is some 300,000 service lines.

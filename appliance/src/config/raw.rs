@@ -5,7 +5,7 @@
 
 use lb_core::settings::{SWITCHES, Settings};
 use lb_core::wire::MacAddress;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use saphyr_parser::ScalarStyle;
@@ -19,6 +19,7 @@ use super::settings::{
 };
 use super::values;
 use super::yaml::{Content, Node};
+use crate::logging::{Format, Levels};
 
 /// A value and its place: where it stands, or the section that it is absent from.
 #[derive(Clone, Debug)]
@@ -32,6 +33,9 @@ pub(super) type Raw<T> = Option<At<T>>;
 
 pub(super) struct RawConfig {
     pub(super) control: RawControl,
+    pub(super) metrics: RawMetrics,
+    pub(super) log_levels: Raw<Levels>,
+    pub(super) log_format: Raw<Format>,
     pub(super) eal_memory_bytes: Raw<u64>,
     pub(super) eal_hugepages: Raw<Hugepages>,
     pub(super) eal_attach: Raw<Attach>,
@@ -70,6 +74,13 @@ pub(super) struct RawControl {
     pub(super) group: Raw<String>,
     pub(super) read_group: Raw<Option<String>>,
     pub(super) audit: Raw<AuditTarget>,
+}
+
+pub(super) struct RawMetrics {
+    pub(super) listen: Vec<At<SocketAddr>>,
+    pub(super) socket: Raw<Option<String>>,
+    pub(super) servers: Raw<bool>,
+    pub(super) series: Raw<u32>,
 }
 
 pub(super) struct RawSessionLog {
@@ -146,6 +157,7 @@ pub(super) struct RawCommands {
 pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> {
     let root = Section::root(tree, errors)?;
     // A section that is no mapping is reported; reading on finds the mistakes of the others.
+    let log = root.section(&keys::LOG, errors);
     let eal = root.section(&keys::EAL, errors);
     let idle = root.section(&keys::IDLE, errors);
     let flows = root.section(&keys::FLOWS, errors);
@@ -156,6 +168,11 @@ pub(super) fn read(tree: &Node, errors: &mut ConfigErrors) -> Option<RawConfig> 
     let (ports, ports_whole) = ports(&root, errors);
     Some(RawConfig {
         control: control(&root, errors),
+        metrics: metrics(&root, errors),
+        log_levels: log
+            .as_ref()
+            .and_then(|s| s.value(&keys::LOG_LEVEL, errors, |c| text(c)?.parse())),
+        log_format: log.and_then(|s| s.choice(&keys::LOG_FORMAT, errors, Format::from_name)),
         eal_memory_bytes: eal.as_ref().and_then(|s| s.size(&keys::EAL_MEMORY, errors)),
         eal_hugepages: eal
             .as_ref()
@@ -215,6 +232,18 @@ fn control(root: &Section<'_>, errors: &mut ConfigErrors) -> RawControl {
         group: control.value(&keys::CONTROL_GROUP, errors, text),
         read_group: control.optional(&keys::CONTROL_READ_GROUP, errors, text),
         audit: control.value(&keys::CONTROL_AUDIT, errors, log_target),
+    }
+}
+
+fn metrics(root: &Section<'_>, errors: &mut ConfigErrors) -> RawMetrics {
+    let section = root.section(&keys::METRICS, errors);
+    let section = section.as_ref();
+    let listen = |content: &Content| values::listen(&word(content)?);
+    RawMetrics {
+        listen: section.map_or_else(Vec::new, |s| s.list(&keys::METRICS_LISTEN, errors, listen)),
+        socket: section.and_then(|s| s.optional(&keys::METRICS_SOCKET, errors, text)),
+        servers: section.and_then(|s| s.value(&keys::METRICS_SERVERS, errors, truth)),
+        series: section.and_then(|s| s.count(&keys::METRICS_SERIES, errors)),
     }
 }
 

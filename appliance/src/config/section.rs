@@ -243,6 +243,9 @@ impl<'a> Section<'a> {
         let way_out = match (&node.content, key.kind) {
             (Content::Sequence(items), _) => return items,
             (Content::Refused, _) => return &[],
+            (Content::Text(..) | Content::Number(..), Kind::Listens) => {
+                return std::slice::from_ref(node);
+            }
             (_, Kind::Sections) => "begin each item with `- `".to_owned(),
             (Content::Text(text, _) | Content::Number(_, text), _) => {
                 format!("write {}", shown(&format!("[{text}]")))

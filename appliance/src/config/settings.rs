@@ -3,17 +3,21 @@
 use super::attach::Attach;
 use super::session_log::SessionLogConfig;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lb_core::settings::Settings;
 use lb_core::wire::MacAddress;
 
+use crate::logging::{Format, Levels};
+
 /// A valid configuration. Two that are equal make the same director.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub control: ControlConfig,
+    pub metrics: MetricsConfig,
+    pub log: LogConfig,
     pub eal: EalConfig,
     pub session_log: SessionLogConfig,
     pub workers: Workers,
@@ -57,6 +61,26 @@ pub struct ControlConfig {
     /// The group whose members may look.
     pub read_group: Option<String>,
     pub audit: AuditTarget,
+}
+
+/// Where figures are served, and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Each once.
+    pub listen: Vec<SocketAddr>,
+    /// A Unix socket; its path fits into a `sockaddr_un`.
+    pub socket: Option<PathBuf>,
+    /// Whether each real server has figures of its own.
+    pub servers: bool,
+    /// Time series at most.
+    pub series: u32,
+}
+
+/// What is said on standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    pub levels: Levels,
+    pub format: Format,
 }
 
 /// Where changes are written down.

@@ -4,6 +4,7 @@ mod files;
 mod interfaces;
 mod ipv6;
 mod marks;
+mod metrics;
 mod switches;
 
 use lb_core::wire::MacAddress;

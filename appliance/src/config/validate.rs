@@ -15,7 +15,7 @@ use super::services;
 use super::session_log::SessionLogConfig;
 use super::settings::{
     ArpConfig, Config, ControlConfig, Device, EalConfig, FragmentsConfig, IdleConfig, KernelConfig,
-    PortConfig, TunnelConfig, VlanConfig, Workers,
+    LogConfig, MetricsConfig, PortConfig, TunnelConfig, VlanConfig, Workers,
 };
 
 /// Ports that DPDK is built for, `RTE_MAX_ETHPORTS`; each kernel interface is one, too.
@@ -49,6 +49,13 @@ pub(super) fn validate(
             read_group: value(raw.control.read_group)?,
             audit: value(raw.control.audit)?,
         },
+        metrics: MetricsConfig {
+            listen: raw.metrics.listen.into_iter().map(|listen| listen.value).collect(),
+            socket: value(raw.metrics.socket)?.map(PathBuf::from),
+            servers: value(raw.metrics.servers)?,
+            series: value(raw.metrics.series)?,
+        },
+        log: LogConfig { levels: value(raw.log_levels)?, format: value(raw.log_format)? },
         eal: EalConfig {
             memory_bytes: raw.eal_memory_bytes?.value,
             hugepages: raw.eal_hugepages?.value,
@@ -97,22 +104,32 @@ pub(super) fn validate(
 
 /// Each socket has a path of its own, short enough for a socket.
 fn check_sockets(raw: &RawConfig, errors: &mut ConfigErrors) {
-    let (control, netlink) = (&raw.control.socket, &raw.control.netlink_socket);
-    for (key, socket) in [("socket", control), ("netlink_socket", netlink)] {
-        if let Some(socket) = socket {
-            check_socket(key, socket, errors);
+    let metrics = raw.metrics.socket.as_ref().and_then(|socket| {
+        socket.value.as_ref().map(|value| At { position: socket.position, value: value.clone() })
+    });
+    let sockets = [
+        ("control.socket", raw.control.socket.as_ref()),
+        ("control.netlink_socket", raw.control.netlink_socket.as_ref()),
+        ("metrics.socket", metrics.as_ref()),
+    ];
+    let mut seen: HashMap<&str, &str> = HashMap::new();
+    for (key, socket) in sockets {
+        let Some(socket) = socket else { continue };
+        check_socket(key, socket, errors);
+        if let Some(other) = seen.get(socket.value.as_str()) {
+            let path = shown(&socket.value);
+            let problem = format!("{key}: {path} is {other}, too; give each a path of its own");
+            errors.at(socket.position, problem);
         }
+        seen.insert(&socket.value, key);
     }
-    if let (Some(control), Some(netlink)) = (control, netlink)
-        && control.value == netlink.value
-    {
-        errors.at(
-            netlink.position,
-            format!(
-                "control.netlink_socket: {} is control.socket, too; give each a path of its own",
-                shown(&netlink.value)
-            ),
-        );
+    let mut listens = HashMap::new();
+    for (index, listen) in raw.metrics.listen.iter().enumerate() {
+        if let Some(line) = earlier(&mut listens, listen.value, listen.position) {
+            let address = shown(&listen.value.to_string());
+            let problem = format!("{address} stands on line {line} already; remove one");
+            errors.at(listen.position, format!("metrics.listen[{index}]: {problem}"));
+        }
     }
 }
 
@@ -122,7 +139,7 @@ fn check_socket(key: &str, socket: &At<String>, errors: &mut ConfigErrors) {
         errors.at(
             socket.position,
             format!(
-                "control.{key}: {} is {bytes} bytes long, but the path of a socket has at most \
+                "{key}: {} is {bytes} bytes long, but the path of a socket has at most \
                  {SOCKET_PATH_BYTES_MAX}; choose a shorter one",
                 shown(&socket.value)
             ),

@@ -1,6 +1,6 @@
 //! Values with units and addresses, from text. Each error says what is wrong and what to write.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::error::shown;
@@ -79,6 +79,21 @@ pub(super) fn address(text: &str) -> Result<IpAddr, String> {
         return Ok(address);
     };
     Err(format!("{} is {kind}; write the unicast address of a host", shown(text)))
+}
+
+/// An address of the host with a port, to listen at.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    let example = "write for example `127.0.0.1:9107` or `[::1]:9107`";
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 => {
+            Err(format!("{} has no port that others could know; {example}", shown(text)))
+        }
+        Ok(address) if address.ip().is_multicast() => {
+            Err(format!("{} is a multicast address; {example}", shown(text)))
+        }
+        Ok(address) => Ok(address),
+        Err(_) => Err(format!("{} is no address with a port; {example}", shown(text))),
+    }
 }
 
 /// An address that the director can own: not a link-local one either, of which every interface
@@ -320,6 +335,24 @@ mod tests {
         assert_eq!(taken_protocol("proto 112"), taken(112, None));
         for text in ["", "tcp", "tcp ssh", "tcp 0", "tcp 65536", "TCP 22", "proto 256", "22"] {
             assert!(taken_protocol(text).unwrap_err().contains("write for example"), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_to_listen_at() {
+        for text in ["127.0.0.1:9107", "[::1]:9107", "0.0.0.0:80"] {
+            assert_eq!(listen(text).unwrap().to_string(), text);
+        }
+        for (text, why) in [
+            ("9107", "`9107` is no address with a port"),
+            (":9107", "`:9107` is no address with a port"),
+            ("localhost:9107", "`localhost:9107` is no address with a port"),
+            ("::1:9107", "`::1:9107` is no address with a port"),
+            ("127.0.0.1:0", "`127.0.0.1:0` has no port"),
+            ("224.0.0.1:9107", "`224.0.0.1:9107` is a multicast address"),
+        ] {
+            let problem = listen(text).unwrap_err();
+            assert!(problem.starts_with(why) && problem.contains("write for example"), "{problem}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use lb_core::control::Control;
 use lb_core::explain::Explainer;
@@ -31,9 +32,12 @@ use super::switches;
 use super::sync::Synchronisation;
 use crate::capture::stream::Session;
 use crate::capture::tap::Taps;
+use crate::housekeeping::Pulse;
 use crate::kernel::KernelInterfaces;
 use crate::live::Live;
 use crate::lock::lock;
+use crate::logging;
+use crate::metrics::tally::{Ended, Tally};
 use crate::names::SystemNames;
 use crate::neighbourhood::Neighbourhood;
 use crate::ports::Ports;
@@ -51,6 +55,8 @@ pub struct Commands {
     pub permissions: Arc<Permissions>,
     pub audit: Arc<Audit>,
     pub budget: Budget,
+    pub tally: Tally,
+    pub pulse: Arc<Pulse>,
     pub explainer: Mutex<Explainer>,
     pub taps: Arc<Taps>,
 }
@@ -65,10 +71,30 @@ impl Commands {
         input: &[u8],
         entries: &mut Entries<'_>,
     ) -> Answer {
-        let request = match Request::read(words, input, &self.names) {
-            Ok(request) => request,
-            Err(answer) => return answer,
+        let begin = Instant::now();
+        let request = Request::read(words, input, &self.names);
+        let verb = request.as_ref().map_or("unknown", Request::verb);
+        let answer = match request {
+            Ok(request) => self.run_request(asker, words, input, request, entries),
+            Err(answer) => answer,
         };
+        // 1 is how `diff` says that something differs.
+        let good = answer.exit == 0 || verb == "diff" && answer.exit == 1;
+        let took = begin.elapsed();
+        log::debug!(target: logging::CONTROL, verb, exit = answer.exit, took:? = took,
+            uid = asker.uid, pid = asker.pid; "request");
+        self.tally.command(verb, Ended::well(good), took);
+        answer
+    }
+
+    fn run_request(
+        &self,
+        asker: &Asker,
+        words: &[String],
+        input: &[u8],
+        request: Request,
+        entries: &mut Entries<'_>,
+    ) -> Answer {
         let changes = request.changes();
         let wanted = if changes { Rights::Change } else { Rights::Read };
         if let Err(refusal) = asker.check(wanted) {
@@ -160,6 +186,7 @@ impl Commands {
             Verb::Neigh => answer(&NeighbourTable::of(&lock(&self.control)), output),
             Verb::Routes => answer(&RouteTable::of(&lock(&self.control)), output),
             Verb::Drops { all } => answer(&Drops::of(&lock(&self.control), all), output),
+            Verb::Log { levels } => super::log::run(levels.as_ref(), output),
             Verb::Vips { action } => self.vips(action, output),
             Verb::Settings { action } => {
                 switches::run(&mut lock(&self.control), action.as_ref(), output)

@@ -18,6 +18,7 @@ use lb_core::wire::tcp::Flags;
 
 use super::flows::LIMIT_MAX;
 use crate::capture::FRAME_MAX;
+use crate::logging::Levels;
 use crate::manual::Program;
 use crate::version;
 
@@ -105,6 +106,11 @@ pub enum Verb {
         /// Also reasons that never occurred
         #[arg(long)]
         all: bool,
+    },
+    /// What the director says of its own accord, by module; changes levels
+    Log {
+        /// `info`, `ports=debug`, or several: `warning,ports=debug`
+        levels: Option<Levels>,
     },
     /// Takes what changed in the configuration file; connections and counters stay
     Reload(ReloadOptions),
@@ -427,6 +433,33 @@ pub enum SettingAction {
 }
 
 impl Verb {
+    /// Its word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Top(_) => "top",
+            Self::Capture(_) => "capture",
+            Self::Services { .. } => "services",
+            Self::Flows { .. } => "flows",
+            Self::Explain(_) => "explain",
+            Self::Drain(_) => "drain",
+            Self::Ports => "ports",
+            Self::Neigh => "neigh",
+            Self::Routes => "routes",
+            Self::Vips { .. } => "vips",
+            Self::Settings { .. } | Self::Get { .. } | Self::Set { .. } => "settings",
+            Self::Marks { .. } => "marks",
+            Self::Drops { .. } => "drops",
+            Self::Log { .. } => "log",
+            Self::Reload(_) => "reload",
+            Self::Diff { .. } => "diff",
+            Self::Sync => "sync",
+            Self::Exec { .. } => "exec",
+            Self::Manual { .. } => "manual",
+            Self::Completion { .. } => "completion",
+        }
+    }
+
     /// Whether it changes what the director does. What `marks` does its own language says.
     pub fn changes(&self) -> bool {
         match self {
@@ -439,6 +472,7 @@ impl Verb {
             // The program's requests say for themselves.
             Self::Exec { .. } => false,
             Self::Manual { .. } | Self::Completion { .. } => false,
+            Self::Log { levels } => levels.is_some(),
             Self::Vips { action } => !matches!(action, None | Some(VipAction::List)),
             Self::Settings { action } => matches!(action, Some(SettingAction::Set { .. })),
             Self::Flows { action, .. } => *action == FlowAction::Kill,
@@ -505,10 +539,15 @@ mod tests {
             "flows kill --all",
             "drain 10.0.0.1",
             "drain 10.0.0.1 --undo",
+            "log ports=debug",
             "capture -c 1 tcp port 80",
         ];
         for line in changing {
             assert!(verb(line).changes(), "{line}");
+            let word = verb(line).name();
+            assert!(
+                line.starts_with(word) || ["vip ", "set "].iter().any(|it| line.starts_with(it))
+            );
         }
         let showing =
             ["status", "ports", "neigh", "routes", "vips", "vip list", "settings", "services"];
@@ -516,6 +555,7 @@ mod tests {
             "settings get pmtu_disc",
             "get",
             "drops --all",
+            "log",
             "diff",
             "reload --dry-run",
             "flows",

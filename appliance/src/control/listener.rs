@@ -18,6 +18,7 @@ use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use super::asker::credentials;
 use super::permissions::Permissions;
 use super::places::Places;
+use crate::logging;
 
 /// Connections that wait to be taken.
 const BACKLOG: i32 = 1024;
@@ -204,6 +205,8 @@ impl<C: Conversation> Admission<C> {
         let Ok((pid, uid, _)) = credentials(&stream) else { return };
         let is_privileged = self.permissions.is_privileged(uid);
         let Some(place) = self.places.take(pid, uid, is_privileged) else {
+            log::warn!(target: logging::CONTROL, socket = C::NAME, uid, pid;
+                "too many connections: one is refused");
             // The listening thread must not wait for this client.
             let refused =
                 stream.set_nonblocking(true).and_then(|()| self.conversation.refuse(&stream));

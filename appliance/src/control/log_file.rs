@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::logging;
+
 /// Only root and the group may read a log: it names people.
 pub const FILE_MODE: u32 = 0o640;
 
@@ -58,11 +60,14 @@ impl LogFile {
         match (written, self.lost) {
             (Ok(()), None) => {}
             (Ok(()), Some(lost)) => {
-                eprintln!("sluiced: {name} {path} is written again; {lost} lines are lost");
+                log::info!(
+                    target: logging::AUDIT,
+                    "{name} {path} is written again; {lost} lines are lost"
+                );
                 self.lost = None;
             }
             (Err(problem), None) => {
-                eprintln!("sluiced: {name} {path} cannot be written: {problem}");
+                log::error!(target: logging::AUDIT, "{name} {path} cannot be written: {problem}");
                 self.lost = Some(count);
             }
             (Err(_), Some(lost)) => self.lost = Some(lost + count),

@@ -14,6 +14,7 @@ pub mod explain;
 pub mod flows;
 pub mod grammar;
 pub mod listener;
+pub mod log;
 pub mod log_file;
 pub mod marks;
 pub mod neighbours;

@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lb_core::netlink::{self, Access, REQUEST_MAX};
 
@@ -13,6 +13,7 @@ use super::audit::{Door, Entries};
 use super::command::Commands;
 use super::listener::Conversation;
 use crate::lock::lock;
+use crate::metrics::tally::Ended;
 
 /// A program that does not read its answers for so long is left alone. One that says nothing is
 /// not: a netlink socket is silent for as long as its program is.
@@ -57,6 +58,7 @@ impl Conversation for NetlinkDoor {
 impl NetlinkDoor {
     /// The replies to a request, whose changes are visible to the workers then.
     fn answer(&self, request: &[u8], rights: Rights, entries: &mut Entries<'_>) -> Vec<Vec<u8>> {
+        let begin = Instant::now();
         let mut changes = Vec::new();
         let tell = |change| changes.push(change);
         let access = access(rights);
@@ -65,6 +67,7 @@ impl NetlinkDoor {
             self.0.publish();
         }
         for change in &changes {
+            self.0.tally.command("netlink", Ended::well(change.result.is_ok()), begin.elapsed());
             entries.add_change(change);
         }
         entries.write();

@@ -40,6 +40,15 @@ impl Request {
         }
     }
 
+    /// Its verb: of ipvsadm's command lines the option.
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Self::Ipvsadm(command) => command.name(),
+            Self::Marks(..) => "marks",
+            Self::Sluicectl(line) => line.verb.name(),
+        }
+    }
+
     /// Whether it changes what the director does.
     pub fn changes(&self) -> bool {
         match self {
@@ -114,6 +123,7 @@ mod tests {
         ] {
             let request = Request::read(&words(line), b"", &Numeric).unwrap();
             assert_eq!(request.changes(), changes, "{line}");
+            assert!(line.contains(request.verb().get(..2).unwrap()), "{line}: {}", request.verb());
         }
     }
 

@@ -46,6 +46,12 @@ impl Burst {
         self.0.as_mut_slice()
     }
 
+    /// For who sends it as a whole.
+    #[inline]
+    pub(super) fn array_mut(&mut self) -> &mut MbufArray {
+        &mut self.0
+    }
+
     /// Takes all frames out, one after the other, in order. What the iterator does not yield is
     /// freed in bulk.
     #[inline]

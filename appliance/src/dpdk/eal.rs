@@ -24,6 +24,7 @@ use std::{fs, io, path, ptr};
 
 use super::attach::Attach;
 use super::errno::{Errno, check};
+use crate::logging;
 
 /// Whether memory has to be on hugepages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -188,7 +189,7 @@ impl Eal {
             }
         }
         for line in log {
-            eprintln!("{line}");
+            log::warn!(target: logging::DPDK, "{line}");
         }
         config.attach.serve();
         Ok(eal)
@@ -406,7 +407,7 @@ fn rte_eal_init(arguments: &[CString]) -> Result<(), Errno> {
 pub fn quietly<R>(_eal: &Eal, action: impl FnOnce() -> R) -> R {
     let (result, log) = capture_log(action);
     for line in log {
-        eprintln!("{line}");
+        log::warn!(target: logging::DPDK, "{line}");
     }
     result
 }

@@ -110,6 +110,7 @@ pub mod memory;
 pub mod mempool;
 pub mod port;
 pub mod queue;
+pub mod queue_stats;
 pub mod tx_buffer;
 
 pub use attach::Attach;
@@ -121,4 +122,5 @@ pub use memory::{MemoryError, Pages, Region, Zeroed, zeroed_region};
 pub use mempool::{Mempool, MempoolConfig, MempoolError};
 pub use port::{Link, Port, PortConfig, PortError, PortStats, Queues, RxFilter};
 pub use queue::{RxQueue, SharedTxQueue, TxPath, TxQueue};
+pub use queue_stats::QueueStats;
 pub use tx_buffer::{TxBuffer, TxCounts};

@@ -135,7 +135,7 @@ pub enum PortError {
 /// counters share it behind a mutex, since drivers do not promise more.
 #[derive(Debug)]
 pub struct Port {
-    open: Arc<OpenPort>,
+    pub(super) open: Arc<OpenPort>,
     driver: String,
     is_virtual: bool,
     rx_queues: u16,
@@ -385,7 +385,7 @@ impl Port {
 /// What a port and its queue handles share. The last of them stops and closes the device.
 #[derive(Debug)]
 pub(super) struct OpenPort {
-    id: u16,
+    pub(super) id: u16,
     name: String,
     /// The device was made to receive all frames, which some keep when the process is gone.
     is_promiscuous: AtomicBool,

@@ -1,5 +1,6 @@
 //! Frames that wait to leave through one queue, so that they leave together.
 
+use super::burst::Burst;
 use super::mbuf::{MBUFS_MAX, Mbuf, MbufArray};
 use super::queue::TxPath;
 
@@ -39,6 +40,19 @@ impl TxBuffer {
         if self.waiting.len() == MBUFS_MAX {
             self.send();
         }
+    }
+
+    /// Sends a whole burst, behind what waits.
+    #[inline]
+    pub fn send_all(&mut self, burst: &mut Burst) {
+        if self.waiting.len() > 0 {
+            self.send();
+        }
+        let frames = burst.array_mut();
+        let total = frames.len();
+        let sent = self.path.send(frames, RETRIES_MAX);
+        self.counts.sent += sent as u64;
+        self.counts.failed += (total - sent) as u64;
     }
 
     /// Sends what waits, and returns what became of all frames since the last call. To be called

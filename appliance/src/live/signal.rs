@@ -11,7 +11,8 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use super::Options;
 use crate::control::audit::{Door, Who};
 use crate::control::command::Commands;
-use crate::control::report;
+use crate::control::{reload, report};
+use crate::logging;
 
 /// Signals with those who sent them.
 pub type Hangups = SignalsInfo<WithOrigin>;
@@ -33,16 +34,19 @@ pub fn register() -> io::Result<Hangups> {
 pub fn serve(mut signals: Hangups, commands: Arc<Commands>) -> io::Result<()> {
     let work = move || {
         for origin in signals.forever() {
-            let (good, said) = match commands.live.reload(&commands.control, Options::default()) {
+            let (good, said) = match reload::run(&commands, Options::default()) {
                 Ok(reloaded) => (reloaded.is_good(), report::text(&reloaded, false)),
                 Err(problem) => (false, format!("{problem}\nNothing was changed.\n")),
             };
             let who = Who::sender_of(origin.process);
             let error = if good { "" } else { said.trim_end() };
             commands.audit.write_result(Door::Signal, &who, "SIGHUP", i32::from(!good) * 2, error);
-            commands.neighbourhood.wake();
             for line in said.lines() {
-                eprintln!("sluiced: reload: {line}");
+                if good {
+                    log::info!(target: logging::RELOAD, "{line}");
+                } else {
+                    log::warn!(target: logging::RELOAD, "{line}");
+                }
             }
         }
     };

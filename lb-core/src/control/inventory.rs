@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::Control;
 use super::record::ServiceRecord;
+use crate::next_hop::NextHop;
 use crate::operations::ServiceRow;
 use crate::route::Hop;
 use crate::service::ServiceKey;
@@ -24,6 +25,9 @@ pub enum Reach {
 /// A real server, besides its [`DestinationRow`](crate::operations::DestinationRow).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerDetail {
+    /// It takes new connections: its weight is above 0, it is not overloaded, and the way to it is
+    /// known to its end.
+    pub is_usable: bool,
     /// The upper threshold was reached, and the lower one is not left behind yet.
     pub is_overloaded: bool,
     /// The last weight that was not 0; 0 where there never was one.
@@ -61,6 +65,20 @@ impl Control {
                 details: record.servers().map(|(_, id, hop)| self.detail(id, hop)).collect(),
             })
             .collect()
+    }
+
+    /// Each service with the number of its real servers, and of those that take new connections.
+    pub fn usable_servers(&self) -> impl Iterator<Item = (&ServiceKey, usize, usize)> {
+        self.services.values().map(|record| {
+            let usable = record.servers().filter(|(_, id, _)| self.is_usable(*id)).count();
+            (record.key(), record.destinations().len(), usable)
+        })
+    }
+
+    fn is_usable(&self, id: DestinationId) -> bool {
+        let slot = self.director.slots.get(id);
+        let is_reached = slot.next_hop().is_some() || slot.is_local();
+        slot.weight() > 0 && !slot.is_overloaded() && is_reached
     }
 
     /// Removed real servers that connections, templates or schedulers still refer to.
@@ -105,10 +123,11 @@ impl Control {
         let slot = self.director.slots.get(id);
         let reach = match hop {
             _ if slot.is_local() => Reach::Here,
-            Some(hop) => Reach::Link { hop, mac: slot.next_hop().map(|next| next.mac) },
+            Some(hop) => Reach::Link { hop, mac: slot.next_hop().map(NextHop::mac) },
             None => Reach::Nowhere,
         };
         ServerDetail {
+            is_usable: self.is_usable(id),
             is_overloaded: slot.is_overloaded(),
             last_weight: slot.last_weight(),
             reach,

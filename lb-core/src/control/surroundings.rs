@@ -113,7 +113,7 @@ mod tests {
     /// Last byte of the MAC address that packets for a destination go to.
     fn next(control: &Control, id: u32) -> Option<u8> {
         let director: &Director = control.director();
-        director.slots.get(DestinationId(id)).next_hop().map(|next| next.mac.0[5])
+        director.slots.get(DestinationId(id)).next_hop().map(|next| next.mac().0[5])
     }
 
     fn states(control: &Control) -> Vec<(String, State, usize)> {
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(states(&control), known);
         let ways = control.director().ways.load();
         let Way::Known(out) = ways.to(address("198.51.100.1").into()) else { panic!() };
-        assert_eq!(ways.next_hop(out).unwrap().mac.0[5], 3);
+        assert_eq!(ways.next_hop(out).unwrap().mac().0[5], 3);
         control.set_surroundings(Network::default());
         control.publish();
         assert_eq!((next(&control, 0), next(&control, 1)), (None, Some(2)));

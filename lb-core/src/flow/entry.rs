@@ -431,7 +431,7 @@ mod tests {
     use super::*;
 
     fn address(text: &str) -> Address {
-        text.parse::<std::net::IpAddr>().unwrap().into()
+        text.parse::<IpAddr>().unwrap().into()
     }
 
     fn flow(client: &str, vip: &str, server: &str, method: ForwardingMethod) -> NewFlow {

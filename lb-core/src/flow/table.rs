@@ -464,8 +464,17 @@ impl FlowTable {
     /// How many buckets have 0, 1, ... flows; chains count as one bucket. The last count is of
     /// that many and more.
     pub fn chain_lengths(&self) -> [usize; 2 * SLOTS + 1] {
+        self.chain_lengths_of(0..self.buckets())
+    }
+
+    /// The same of some buckets alone, by their numbers: a sample.
+    pub fn chain_lengths_of(
+        &self,
+        buckets: impl IntoIterator<Item = usize>,
+    ) -> [usize; 2 * SLOTS + 1] {
         let mut counts = [0; 2 * SLOTS + 1];
-        for home in &self.storage.buckets[..=self.home_mask] {
+        for number in buckets {
+            let home = &self.storage.buckets[number & self.home_mask];
             let flows: usize = self.chain(home).map(Bucket::used).sum();
             counts[flows.min(2 * SLOTS)] += 1;
         }

@@ -4,8 +4,8 @@ use super::atomic::take_fragment_header;
 use crate::drops::DropReason;
 use crate::frame::Frame;
 use crate::interface::Interface;
+use crate::next_hop::NextHop;
 use crate::parse::Packet;
-use crate::slots::NextHop;
 use crate::snapshot::Snapshot;
 use crate::wire::ethernet::EtherType;
 use crate::wire::{MacAddress, ethernet, field::window_mut, vlan};
@@ -58,11 +58,11 @@ pub fn address_link(
     next_hop: NextHop,
     snapshot: &Snapshot,
 ) -> Result<(), DropReason> {
-    let interface = snapshot.interface(next_hop.interface);
+    let interface = snapshot.interface(next_hop.interface());
     let window = window_mut::<{ ethernet::HEADER_LEN }>(frame.bytes_mut(), 0)
         .ok_or(DropReason::FrameTooShort)?;
     let mut header = ethernet::Header::over(window);
-    header.set_destination(next_hop.mac);
+    header.set_destination(next_hop.mac());
     header.set_source(interface.mac);
     match interface.vlan {
         None => Ok(()),
@@ -146,7 +146,7 @@ mod tests {
         ]);
         for (id, vlan) in [(0, None), (1, Some(7))] {
             let mut frame = MemoryFrame::new(&plain);
-            let next_hop = NextHop { mac: to, interface: InterfaceId(id) };
+            let next_hop = NextHop::new(to, InterfaceId(id));
             assert_eq!(address_link(&mut frame, next_hop, &snapshot), Ok(()));
             let expected = Tcp::default().frame(&link(vlan));
             assert_eq!(frame.bytes(), expected);
@@ -154,7 +154,7 @@ mod tests {
             assert_eq!(header[..length], expected[..length]);
         }
         let mut tight = MemoryFrame::with_room(&plain, 3, 0);
-        let next_hop = NextHop { mac: to, interface: InterfaceId(1) };
+        let next_hop = NextHop::new(to, InterfaceId(1));
         assert_eq!(address_link(&mut tight, next_hop, &snapshot), Err(DropReason::NoRoom));
     }
 

@@ -32,6 +32,8 @@ pub struct Tracker<D> {
     generation: AtomicU32,
     /// The stripe that the next sweep begins with.
     swept: AtomicUsize,
+    /// Datagrams of each stripe as the last sweep found them.
+    found: Box<[AtomicU32]>,
 }
 
 impl<D: Copy> Tracker<D> {
@@ -43,6 +45,7 @@ impl<D: Copy> Tracker<D> {
             hasher,
             generation: AtomicU32::new(0),
             swept: AtomicUsize::new(0),
+            found: (0..stripes).map(|_| AtomicU32::new(0)).collect(),
         }
     }
 
@@ -53,6 +56,7 @@ impl<D: Copy> Tracker<D> {
             hasher: self.hasher,
             generation: AtomicU32::new(self.generation()),
             swept: AtomicUsize::new(0),
+            found: self.stripes.iter().map(|_| AtomicU32::new(0)).collect(),
         }
     }
 
@@ -109,10 +113,19 @@ impl<D: Copy> Tracker<D> {
         let count = self.stripes.len();
         let steps = count.div_ceil(TICKS_PER_SECOND as usize);
         let begin = self.swept.fetch_add(steps, Ordering::Relaxed);
-        (0..steps)
-            .filter_map(|step| self.stripes.get(begin.wrapping_add(step) % count))
-            .map(|stripe| lock(stripe).forget_expired(now))
-            .sum()
+        let sweep = |number: usize| {
+            let mut stripe = lock(self.stripes.get(number)?);
+            let forgotten = stripe.forget_expired(now);
+            self.found.get(number)?.store(stripe.used.count_ones(), Ordering::Relaxed);
+            Some(forgotten)
+        };
+        (0..steps).filter_map(|step| sweep(begin.wrapping_add(step) % count)).sum()
+    }
+
+    /// Datagrams that were remembered when they were swept last, within the second: takes no lock,
+    /// so no worker waits for who asks.
+    pub fn live_lately(&self) -> usize {
+        self.found.iter().map(|found| found.load(Ordering::Relaxed) as usize).sum()
     }
 
     /// Datagrams that are remembered, for listings.

@@ -22,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) services: Vec<String>,
     /// Whether the VIP stands under `vips`.
     pub(crate) owns_vip: bool,
+    /// Further keys of some ports, by name.
+    pub(crate) keys_of_ports: Vec<(String, String)>,
     /// Further keys of every port, such as `kernel: true`.
     pub(crate) port_keys: Vec<String>,
     /// Further keys at the top level.
@@ -40,6 +42,7 @@ impl Config {
             neighbours: Vec::new(),
             services: Vec::new(),
             owns_vip: true,
+            keys_of_ports: Vec::new(),
             port_keys: Vec::new(),
             keys: Vec::new(),
         }
@@ -121,6 +124,9 @@ impl Config {
             writeln!(text, "    addresses: [{address}]")?;
             for (_, mtu) in self.mtus.iter().filter(|(port, _)| port == name) {
                 writeln!(text, "    mtu: {mtu}")?;
+            }
+            for (_, key) in self.keys_of_ports.iter().filter(|(port, _)| port == name) {
+                writeln!(text, "    {key}")?;
             }
             for key in &self.port_keys {
                 writeln!(text, "    {key}")?;
