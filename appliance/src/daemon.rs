@@ -66,8 +66,7 @@ pub fn run(path: &Path) -> Result<()> {
     logging::begin(&config.log.levels, config.log.format);
     let is_stopping = Arc::new(AtomicBool::new(false));
     let audit = Arc::new(Audit::to(&config.control.audit));
-    let end = signals::watch(&is_stopping, Arc::clone(&audit));
-    let end = end.context("signals cannot be handled")?;
+    let end = signals::watch(&is_stopping, Arc::clone(&audit)).context("no signals are heard")?;
     let hangups = signal::register().context("signals cannot be handled")?;
     let worker_cpus = assemble::worker_cpus(&config.workers, &assemble::available_cpus());
     let workers = u16::try_from(worker_cpus.len()).context("workers: too many CPUs")?;
@@ -98,8 +97,8 @@ pub fn run(path: &Path) -> Result<()> {
         clock,
         is_stopping: &is_stopping,
     };
-    let sessions = session_log::start(&config.session_log, &control, clock, &is_stopping);
-    let sessions = sessions.context("the session log has no thread")?;
+    let sessions = session_log::start(&config.session_log, &control, clock, &is_stopping)
+        .context("no session log")?;
     let started = crew.start(&eal, &worker_cpus)?;
     let commands = Arc::new(Commands {
         control: Arc::clone(&control),
@@ -123,19 +122,14 @@ pub fn run(path: &Path) -> Result<()> {
     doors.serve(commands, lcores, &config.metrics)?;
     audit.write_down(Door::Start, &Who::oneself(), &format!("sluiced --config {}", path.display()));
     announce_ready(&config, &about)?;
-    if let Err(problem) = notify::ready() {
-        log::warn!(target: logging::START, "{problem}");
-    }
     housekeeping::run(&control, &neighbourhood, clock, &ports, &pulse, &is_stopping);
     // A signal is what ended it. That a thread cannot be waited for changes nothing any more.
     let _ = end.join();
-
     lcore::wait_all(&eal);
     let _ = sessions.map(JoinHandle::join);
     drop(doors);
     ports.close()?;
-    kernel.close()?;
-    Ok(())
+    Ok(kernel.close()?)
 }
 
 /// What does not change while the director runs.
@@ -353,5 +347,9 @@ fn announce_ready(config: &Config, about: &About) -> Result<()> {
         plural(worker_cpus.len()),
         config.control.socket.display(),
     )?;
-    out.flush().context("standard output")
+    out.flush().context("standard output")?;
+    if let Err(problem) = notify::ready() {
+        log::warn!(target: logging::START, "{problem}");
+    }
+    Ok(())
 }

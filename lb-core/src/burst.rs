@@ -8,6 +8,7 @@ use crate::neighbour::NeighbourSeen;
 use crate::route::Hop;
 use crate::slots::DestinationId;
 use crate::snapshot::Snapshot;
+use crate::state::{State, TcpState, UdpState};
 use crate::ways::Ways;
 
 /// Frames that a worker takes at once.
@@ -31,6 +32,31 @@ pub struct Burst<'a> {
     pub datagrams_until: Tick,
     /// The frames are early fragments that had been here before; see [`crate::fragment`].
     pub is_released: bool,
+}
+
+impl<'a> Burst<'a> {
+    /// A burst that a worker gets now.
+    #[inline]
+    pub(crate) fn begin(
+        director: &'a Director,
+        worker: usize,
+        (snapshot, ways): (&'a Snapshot, &'a Ways),
+        from: InterfaceId,
+        now: Tick,
+    ) -> Self {
+        let timeouts = &snapshot.timeouts;
+        Self {
+            director,
+            snapshot,
+            ways,
+            counters: &director.counters[worker],
+            from,
+            now,
+            established_until: now.plus_seconds(timeouts.tcp(TcpState::Established)),
+            datagrams_until: now.plus_seconds(timeouts.of(State::Udp(UdpState::Normal))),
+            is_released: false,
+        }
+    }
 }
 
 /// Who wants to know what workers see of the neighbourhood, and sends what they make besides the

@@ -39,7 +39,6 @@ use crate::local;
 use crate::outcome::Outcome;
 use crate::parse::{Class, Packet};
 use crate::snapshot::Snapshot;
-use crate::state::{State, TcpState, UdpState};
 use crate::ways::Ways;
 use crate::wire::ethernet;
 use crate::workbench::Workbench;
@@ -227,28 +226,7 @@ impl Drop for Worker {
     }
 }
 
-impl<'a> Burst<'a> {
-    fn begin(
-        director: &'a Director,
-        worker: usize,
-        (snapshot, ways): (&'a Snapshot, &'a Ways),
-        from: InterfaceId,
-        now: Tick,
-    ) -> Self {
-        let timeouts = &snapshot.timeouts;
-        Self {
-            director,
-            snapshot,
-            ways,
-            counters: &director.counters[worker],
-            from,
-            now,
-            established_until: now.plus_seconds(timeouts.tcp(TcpState::Established)),
-            datagrams_until: now.plus_seconds(timeouts.of(State::Udp(UdpState::Normal))),
-            is_released: false,
-        }
-    }
-
+impl Burst<'_> {
     /// Stages 1 to 3 over the burst. A packet is [`AHEAD`] packets behind when its bucket is looked
     /// at, so that buckets and entries come from memory while other frames are read, instead of
     /// all at once while nothing else is left to do. Without a glance all are read in full.

@@ -57,14 +57,18 @@ fn main() -> ExitCode {
         }
         _ => words.extend(typed),
     }
+    ask(&line.verb, &socket_path(line.socket), &words)
+}
+
+/// Lets the director answer, with what is typed in where the verb reads that.
+fn ask(verb: &Verb, socket: &Path, words: &[String]) -> ExitCode {
     let mut input = Vec::new();
-    let reads_input = line.verb.reads_input();
+    let reads_input = verb.reads_input();
     if reads_input && let Err(problem) = io::stdin().lock().read_to_end(&mut input) {
         eprintln!("standard input cannot be read: {problem}");
         return ExitCode::from(2);
     }
-    let socket = socket_path(line.socket);
-    match client::ask(&socket, &words, reads_input.then_some(input.as_slice())) {
+    match client::ask(socket, words, reads_input.then_some(input.as_slice())) {
         Ok(answer) => {
             // A reader that went away (`| head`) is no error of ours.
             let _ = io::stdout().write_all(answer.stdout.as_bytes());

@@ -10,7 +10,7 @@ use super::error::{ConfigErrors, Position, shown};
 use super::interfaces;
 use super::links::Links;
 use super::marks;
-use super::raw::{At, Raw, RawConfig, RawPort, RawVlan, RawWorkers};
+use super::raw::{At, Raw, RawArp, RawConfig, RawPort, RawVlan, RawWorkers};
 use super::services;
 use super::session_log::SessionLogConfig;
 use super::settings::{
@@ -84,21 +84,25 @@ pub(super) fn validate(
             take: raw.kernel_take.into_iter().map(|taken| taken.value).collect(),
         },
         marks: marks?,
-        arp: ArpConfig {
-            max: raw.arp.max?.value,
-            queue: raw.arp.queue?.value,
-            retry: raw.arp.retry?.value,
-            attempts: raw.arp.attempts?.value,
-            reachable: raw.arp.reachable?.value,
-            announce: raw.arp.announce?.value,
-            announcements: raw.arp.announcements?.value,
-        },
+        arp: arp(raw.arp)?,
         ports: raw.ports.into_iter().map(port).collect::<Option<_>>()?,
         vips: raw.vips.into_iter().map(|vip| vip.value).collect(),
         routes,
         neighbours,
         services: services?,
         services_file: value(raw.services_file)?.map(PathBuf::from),
+    })
+}
+
+fn arp(raw: RawArp) -> Option<ArpConfig> {
+    Some(ArpConfig {
+        max: raw.max?.value,
+        queue: raw.queue?.value,
+        retry: raw.retry?.value,
+        attempts: raw.attempts?.value,
+        reachable: raw.reachable?.value,
+        announce: raw.announce?.value,
+        announcements: raw.announcements?.value,
     })
 }
 

@@ -433,33 +433,6 @@ pub enum SettingAction {
 }
 
 impl Verb {
-    /// Its word.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Top(_) => "top",
-            Self::Capture(_) => "capture",
-            Self::Services { .. } => "services",
-            Self::Flows { .. } => "flows",
-            Self::Explain(_) => "explain",
-            Self::Drain(_) => "drain",
-            Self::Ports => "ports",
-            Self::Neigh => "neigh",
-            Self::Routes => "routes",
-            Self::Vips { .. } => "vips",
-            Self::Settings { .. } | Self::Get { .. } | Self::Set { .. } => "settings",
-            Self::Marks { .. } => "marks",
-            Self::Drops { .. } => "drops",
-            Self::Log { .. } => "log",
-            Self::Reload(_) => "reload",
-            Self::Diff { .. } => "diff",
-            Self::Sync => "sync",
-            Self::Exec { .. } => "exec",
-            Self::Manual { .. } => "manual",
-            Self::Completion { .. } => "completion",
-        }
-    }
-
     /// Whether it changes what the director does. What `marks` does its own language says.
     pub fn changes(&self) -> bool {
         match self {

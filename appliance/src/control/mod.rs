@@ -32,6 +32,7 @@ pub mod services;
 pub mod status;
 pub mod switches;
 pub mod sync;
+mod verb_name;
 
 use std::path::PathBuf;
 
