@@ -138,11 +138,12 @@ impl Burst<'_> {
         mtu: u16,
         limiter: &mut Limiter,
     ) -> Option<()> {
-        let outer = self.outer(slot, glance.hash, limiter);
-        let fit = tunnel::fit(glance.length, false, mtu, outer.tunnel, outer.is_v4());
+        let (_, destination) = slot.outer_ends();
+        let fit = tunnel::fit(glance.length, false, mtu, slot.tunnel(), destination.is_v4());
         if fit != tunnel::Fit::Whole {
             return None;
         }
+        let outer = self.outer(slot, glance.hash, limiter);
         tunnel::encapsulate(frame, forward::HEADER_LEN, true, &outer).ok()
     }
 

@@ -232,8 +232,28 @@ impl PacketPath {
         self.expire_all();
     }
 
-    /// Takes a burst of at most [`BURST_MAX`] frames through the packet path.
-    pub fn frames(&mut self, frames: &[&[u8]]) {
+    /// Takes no packet on the fast path from now on.
+    pub fn set_thorough(&mut self) {
+        self.worker.set_thorough(true);
+    }
+
+    /// Lets time pass.
+    pub fn wait(&mut self, seconds: u32) {
+        self.now = self.now.plus_seconds(seconds);
+    }
+
+    /// All that was counted, and the connections that there are: equal texts, equal accounts.
+    pub fn account(&self) -> String {
+        let counters = &self.director.counters[0];
+        let dropped = DropReason::ALL.iter().map(|&reason| (reason, counters.dropped(reason)));
+        let dropped: Vec<_> = dropped.filter(|(_, count)| *count > 0).collect();
+        let flows = self.director.flows_used();
+        let connections = self.control.connections();
+        format!("{dropped:?}\n{flows}\n{connections:?}\n{:?}", self.control.services())
+    }
+
+    /// Takes a burst of at most [`BURST_MAX`] frames through the packet path; what became of each.
+    pub fn frames(&mut self, frames: &[&[u8]]) -> Vec<(Verdict, Vec<u8>)> {
         let before = self.fates();
         let mut buffers: Vec<_> = frames.iter().map(|bytes| MemoryFrame::new(bytes)).collect();
         let mut verdicts = [Verdict::Consumed; BURST_MAX];
@@ -262,6 +282,7 @@ impl PacketPath {
             assert!(length <= 14 + 4 + usize::from(mtu), "a piece of {length} bytes");
         }
         self.tell(&around.seen, &around.wanted, &around.path_mtus);
+        verdicts.into_iter().zip(buffers.iter().map(|buffer| buffer.bytes().to_vec())).collect()
     }
 
     /// What the control plane would hear.

@@ -5,6 +5,7 @@
 //! - `frames`: the words for a frame
 //! - `bed`: a director with its control plane and one worker
 //! - `commands`: the few ipvsadm command lines that cases use
+//! - `fast_path`: the fast path and the long way, side by side
 //! - `hostile`: frames that no host sends
 //! - `paths`: what the kernel did with frames, replayed
 //! - `recorded`: the kernel's picks, replayed
@@ -16,6 +17,7 @@ mod bed;
 mod case;
 mod commands;
 mod differences;
+mod fast_path;
 mod frames;
 mod hostile;
 mod masks;
