@@ -247,9 +247,10 @@ impl PacketPath {
         let counters = &self.director.counters[0];
         let dropped = DropReason::ALL.iter().map(|&reason| (reason, counters.dropped(reason)));
         let dropped: Vec<_> = dropped.filter(|(_, count)| *count > 0).collect();
-        let flows = self.director.flows_used();
-        let connections = self.control.connections();
-        format!("{dropped:?}\n{flows}\n{connections:?}\n{:?}", self.control.services())
+        let flows = &self.director.flows;
+        let live = flows.live(1..FLOWS_MAX + 1).map(|(id, _)| flows.entry(id));
+        let connections: Vec<_> = live.collect();
+        format!("{dropped:?}\n{connections:?}\n{:?}", self.control.services())
     }
 
     /// Takes a burst of at most [`BURST_MAX`] frames through the packet path; what became of each.
