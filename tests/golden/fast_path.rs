@@ -33,8 +33,7 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
         let ip = Ip { dont_fragment: checksum, ..Ip::default() };
         let segment =
             |src, dst| Tcp { src, dst, flags, ttl, payload: &payload, ip, ..Tcp::default() };
-        let datagram =
-            |src, dst| Udp { src, dst, ttl, checksum, payload: &payload, ip, ..Udp::default() };
+        let datagram = |src, dst| Udp { src, dst, ttl, checksum, payload: &payload, ip };
         let mut frame = match kind {
             0 => segment(client, tcp).frame(&link),
             1 => datagram(client, udp).frame(&link),
