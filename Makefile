@@ -1,5 +1,5 @@
 # The commands people type. Each does all of its own set-up on a Debian 12 with Rust from rustup.
-.PHONY: install uninstall demo demo-clean test test-page conformance bench bench-full
+.PHONY: install uninstall deb demo demo-clean test test-page conformance bench bench-full
 
 # Builds a release and puts programs, library, units, manual pages and completions into the file
 # system. PREFIX=/usr/local. DESTDIR=FOLDER: below it, for packages. PROGRAMS=FOLDER: those there.
@@ -9,6 +9,12 @@ install:
 # Takes all of that away again; the configuration stays.
 uninstall:
 	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" PROGRAMS="$(PROGRAMS)" scripts/install uninstall
+
+# Builds a Debian package of it: target/deb/sluice.deb. VERSION: the package's version.
+# PROGRAMS=FOLDER: of programs that are built already.
+deb:
+	@scripts/setup build deb
+	@VERSION="$(VERSION)" PROGRAMS="$(PROGRAMS)" scripts/deb
 
 # Shows LVS direct routing on this machine, checks what it shows, leaves nothing behind.
 # KEEP=1 leaves the network up to play with.
