@@ -78,14 +78,12 @@ pub fn run(path: &Path) -> Result<()> {
     let kernel = Arc::new(KernelInterfaces::configure(&eal, &config, &interfaces)?);
     let (control, flow_memory) = build_control(&config, &names, interfaces, worker_cpus.len())?;
     let live = Live::new(path, &config, &control, &names).context("marks")?;
-    let doors = Doors::open(&config)?;
-    let clock = TickClock::start();
+    let (doors, clock) = (Doors::open(&config)?, TickClock::start());
     let control = Arc::new(Mutex::new(control));
     let neighbourhood = Arc::new(Neighbourhood::new(thread::current()));
     let director = Arc::clone(lock(&control).director());
-    let pulse = Arc::new(Pulse::default());
+    let (pulse, taps) = (Arc::<Pulse>::default(), Arc::<Taps>::default());
     let lcores: Arc<[LcoreCounters]> = worker_cpus.iter().map(|_| Default::default()).collect();
-    let taps = Arc::<Taps>::default();
     let crew = Crew {
         config: &config,
         director,
@@ -97,7 +95,7 @@ pub fn run(path: &Path) -> Result<()> {
         clock,
         is_stopping: &is_stopping,
     };
-    let sessions = session_log::start(&config.session_log, &control, clock, &is_stopping)
+    let (sessions, log) = session_log::start(&config.session_log, &control, clock, &is_stopping)
         .context("no session log")?;
     let started = crew.start(&eal, &worker_cpus)?;
     let commands = Arc::new(Commands {
@@ -115,18 +113,20 @@ pub fn run(path: &Path) -> Result<()> {
         pulse: Arc::clone(&pulse),
         explainer: Mutex::default(),
         taps: Arc::clone(&taps),
+        lcores,
+        sessions,
     });
     signal::serve(hangups, Arc::clone(&commands)).context("SIGHUP has no thread")?;
     let about = commands.about.clone();
     decisions::say(&config, &about, &worker_cpus, &ports.rows());
-    doors.serve(commands, lcores, &config.metrics)?;
+    doors.serve(commands, &config.metrics)?;
     audit.write_down(Door::Start, &Who::oneself(), &format!("sluiced --config {}", path.display()));
     announce_ready(&config, &about)?;
     housekeeping::run(&control, &neighbourhood, clock, &ports, &pulse, &is_stopping);
     // A signal is what ended it. That a thread cannot be waited for changes nothing any more.
     let _ = end.join();
     lcore::wait_all(&eal);
-    let _ = sessions.map(JoinHandle::join);
+    let _ = log.map(JoinHandle::join);
     drop(doors);
     ports.close()?;
     Ok(kernel.close()?)
@@ -181,16 +181,11 @@ impl Doors {
         Ok(Self { control, netlink, metrics, permissions })
     }
 
-    fn serve(
-        &self,
-        commands: Arc<Commands>,
-        lcores: Arc<[LcoreCounters]>,
-        config: &MetricsConfig,
-    ) -> Result<()> {
+    fn serve(&self, commands: Arc<Commands>, config: &MetricsConfig) -> Result<()> {
         let no_thread = "a control socket has no thread";
         let worker_cpus = commands.about.worker_cpus.clone();
         let limits = Limits { servers: config.servers, series: config.series as usize };
-        let exporter = Exporter::new(Arc::clone(&commands), lcores, limits);
+        let exporter = Exporter::new(Arc::clone(&commands), limits);
         self.metrics.serve(exporter, &worker_cpus).context("metrics have no thread")?;
         self.control.serve(ControlDoor(Arc::clone(&commands))).context(no_thread)?;
         self.netlink.serve(NetlinkDoor(commands)).context(no_thread)

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
@@ -53,6 +53,42 @@ struct Line<'a> {
     left_out: u64,
 }
 
+/// How many connections have a line and how many have none, for who asks while it is written.
+#[derive(Debug, Default)]
+pub struct SessionTally {
+    lines: AtomicU64,
+    beyond_rate: AtomicU64,
+}
+
+/// The same at a moment; all 0 where there is no log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SessionFigures {
+    pub lines: u64,
+    /// Without a line: not the one in `sample`.
+    pub sample: u64,
+    /// More than `rate` in their second.
+    pub rate: u64,
+    /// More than wait to be written.
+    pub queue: u64,
+}
+
+impl SessionTally {
+    /// As it is now; `None` where there is no log.
+    pub fn figures(&self, director: &Director) -> Option<SessionFigures> {
+        let closings = &director.closings;
+        closings.ended().map(|_| SessionFigures {
+            lines: self.lines.load(Ordering::Relaxed),
+            sample: closings.passed_over(),
+            rate: self.beyond_rate.load(Ordering::Relaxed),
+            queue: closings.lost(),
+        })
+    }
+
+    fn left_out(&self, director: &Director) -> u64 {
+        self.beyond_rate.load(Ordering::Relaxed) + director.closings.lost()
+    }
+}
+
 /// The log, on its thread.
 #[derive(Debug)]
 struct SessionLog {
@@ -64,10 +100,11 @@ struct SessionLog {
     rate: u32,
     room: u32,
     since: Instant,
-    left_out: u64,
+    tally: Arc<SessionTally>,
 }
 
-/// Starts the log, if the configuration wants one. It ends soon after `is_stopping` is set.
+/// Starts the log, if the configuration wants one. It ends soon after `is_stopping` is set. What it
+/// counts stays 0 where there is none.
 ///
 /// # Errors
 ///
@@ -77,9 +114,10 @@ pub fn start(
     control: &Arc<Mutex<Control>>,
     clock: TickClock,
     is_stopping: &Arc<AtomicBool>,
-) -> io::Result<Option<JoinHandle<()>>> {
+) -> io::Result<(Arc<SessionTally>, Option<JoinHandle<()>>)> {
+    let tally = Arc::<SessionTally>::default();
     let mut log = match &config.to {
-        AuditTarget::Off => return Ok(None),
+        AuditTarget::Off => return Ok((tally, None)),
         AuditTarget::Stderr => Log::Stderr,
         AuditTarget::File(path) => Log::file("session log", path),
     };
@@ -95,7 +133,7 @@ pub fn start(
         rate: config.rate,
         room: config.rate,
         since: Instant::now(),
-        left_out: 0,
+        tally: Arc::clone(&tally),
     };
     let is_stopping = Arc::clone(is_stopping);
     let work = move || {
@@ -105,7 +143,8 @@ pub fn start(
         }
         log.write_down();
     };
-    thread::Builder::new().name("session-log".to_owned()).spawn(work).map(Some)
+    let thread = thread::Builder::new().name("session-log".to_owned()).spawn(work)?;
+    Ok((tally, Some(thread)))
 }
 
 impl SessionLog {
@@ -117,14 +156,15 @@ impl SessionLog {
         let mut lines = Vec::new();
         loop {
             if self.admit() {
-                let left_out = self.left_out + self.director.closings.lost();
+                let left_out = self.tally.left_out(&self.director);
                 let line = line(&closing, &owners, (now, wall), left_out);
                 // Numbers and text: there is nothing that JSON could refuse.
                 if serde_json::to_writer(&mut lines, &line).is_ok() {
                     lines.push(b'\n');
+                    self.tally.lines.fetch_add(1, Ordering::Relaxed);
                 }
             } else {
-                self.left_out += 1;
+                self.tally.beyond_rate.fetch_add(1, Ordering::Relaxed);
             }
             match self.director.closings.next() {
                 Some(next) => closing = next,

@@ -88,6 +88,19 @@ impl Closings {
         self.started.get()?.queue.pop()
     }
 
+    /// Connections that have ended since it was started; `None`: it was not.
+    pub fn ended(&self) -> Option<u64> {
+        Some(self.started.get()?.ended.load(Ordering::Relaxed))
+    }
+
+    /// Those of them that are not among the one in so many.
+    pub fn passed_over(&self) -> u64 {
+        self.started.get().map_or(0, |started| {
+            let ended = started.ended.load(Ordering::Relaxed);
+            ended - ended.div_ceil(started.every)
+        })
+    }
+
     /// Those that found no room.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)

@@ -125,10 +125,21 @@ fn figures_are_right_and_prometheus_takes_them() {
     drop(prometheus);
 }
 
-/// A file that is wrong, which changes nothing and is counted.
+/// A file of which nothing is in force before a restart, and one that is wrong, which changes
+/// nothing and is counted.
 fn refuse_a_reload(lab: &Lab, director: &Director<'_>) {
     let path = lab.dir().join("director.yaml");
     let good = fs::read_to_string(&path).unwrap();
+    // What is served stays as it is until a restart, and that is said.
+    let other = "listen: \"127.0.0.1:9108\", servers: false, series: 1000, socket:";
+    fs::write(&path, good.replace(&format!("listen: \"{DIRECTOR}\", socket:"), other)).unwrap();
+    let said = director.ctl("reload");
+    let (_, pending) = said.split_once("Needs a restart, not in force:").expect("it is said");
+    for key in ["metrics.listen", "metrics.servers", "metrics.series"] {
+        assert!(pending.contains(key), "{key} in {said}");
+    }
+    assert!(sum(&scrape(lab), "sluice_server_weight", &[]) > 0.0, "servers are shown still");
+    fs::write(&path, &good).unwrap();
     director.ctl("reload");
     fs::write(&path, "nonsense: true\n").unwrap();
     assert_eq!(director.try_ctl("reload").code, Some(2));
@@ -216,7 +227,7 @@ fn figures_are_those_of_the_listings(lab: &Lab, director: &Director<'_>) {
     }
     let refused = ["verb=\"reload\"", "result=\"refused\""];
     assert_eq!(sum(&figures, "sluice_control_commands_total", &refused), 1.0);
-    assert_eq!(sum(&figures, "sluice_reloads_total", &["result=\"ok\""]), 1.0);
+    assert_eq!(sum(&figures, "sluice_reloads_total", &["result=\"ok\""]), 2.0);
     assert_eq!(sum(&figures, "sluice_reload_last_successful", &[]), 0.0);
     let unknown = ["verb=\"unknown\"", "result=\"refused\""];
     assert!(sum(&figures, "sluice_control_commands_total", &unknown) <= 1.0);

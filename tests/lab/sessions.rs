@@ -74,5 +74,11 @@ fn connections_that_ended_are_written_down() {
     assert_eq!(last["client_port"], 41_000);
     let left_out = last["left_out"].as_u64().expect("a number");
     assert_eq!(left_out + all.len() as u64, 1 + 8 + 1, "each has a line or is counted: {all:?}");
+    let wanted = format!(
+        "\nsession log   {} lines; without one: 0 by sample, {left_out} by rate, 0 by its queue\n",
+        1 + all.len()
+    );
+    let status = director.ctl("status");
+    assert!(status.contains(&wanted), "want {wanted} in {status}");
     assert!(director.signal("TERM").success(), "its thread ends with it");
 }

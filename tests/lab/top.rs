@@ -1,7 +1,13 @@
 //! `sluicectl top` on a real terminal, which is tmux's.
 
-use std::process::Command;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
 use std::time::Duration;
+
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::support::config::Config;
 use crate::support::director::{Director, program, reply};
@@ -85,4 +91,44 @@ fn top_shows_a_director_at_work() {
         let screen = terminal.ask(&["capture-pane", "-p"]);
         (!screen.contains("servers of")).then_some(())
     });
+}
+
+/// As an orphan gets it: no SIGHUP, as the terminal is not its controlling one, but the end.
+#[test]
+fn top_ends_with_its_terminal() {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let terminal = openpt(flags).expect("there is a terminal");
+    grantpt(&terminal).expect("it is ours");
+    unlockpt(&terminal).expect("it is ours");
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&terminal, size).expect("it has a size");
+    let inside: OwnedFd = ioctl_tiocgptpeer(&terminal, flags).expect("it has another side");
+    let again = || Stdio::from(inside.try_clone().expect("a descriptor is free"));
+    let mut top = Command::new(program("sluicectl"))
+        .args(["--socket", "/run/nowhere.sock", "top", "-d", "100ms"])
+        .env("TERM", "xterm")
+        .stdin(again())
+        .stdout(again())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program is there");
+    drop(inside);
+    let mut terminal = File::from(terminal);
+    let mut screen = Vec::new();
+    while !String::from_utf8_lossy(&screen).contains("cannot reach sluiced") {
+        let mut piece = [0; 4096];
+        let length = terminal.read(&mut piece).expect("it draws");
+        screen.extend_from_slice(&piece[..length]);
+    }
+    assert!(top.try_wait().expect("it is our child").is_none(), "it waits for its director");
+    drop(terminal);
+    let end = std::time::Instant::now() + Duration::from_secs(1);
+    while top.try_wait().expect("it is our child").is_none() {
+        if std::time::Instant::now() > end {
+            top.kill().expect("it is our child");
+            top.wait().expect("it is our child");
+            panic!("it runs on without a terminal");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

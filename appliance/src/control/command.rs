@@ -34,6 +34,7 @@ use crate::capture::stream::Session;
 use crate::capture::tap::Taps;
 use crate::housekeeping::Pulse;
 use crate::kernel::KernelInterfaces;
+use crate::lcore_counters::LcoreCounters;
 use crate::live::Live;
 use crate::lock::lock;
 use crate::logging;
@@ -41,6 +42,7 @@ use crate::metrics::tally::{Ended, Tally};
 use crate::names::SystemNames;
 use crate::neighbourhood::Neighbourhood;
 use crate::ports::Ports;
+use crate::session_log::SessionTally;
 
 /// What requests can reach.
 #[derive(Debug)]
@@ -59,6 +61,8 @@ pub struct Commands {
     pub pulse: Arc<Pulse>,
     pub explainer: Mutex<Explainer>,
     pub taps: Arc<Taps>,
+    pub lcores: Arc<[LcoreCounters]>,
+    pub sessions: Arc<SessionTally>,
 }
 
 impl Commands {

@@ -9,6 +9,7 @@ use super::report::{Report, Text};
 use crate::clock::TickClock;
 use crate::line;
 use crate::lock::lock;
+use crate::session_log::SessionFigures;
 
 /// What does not change while the director runs.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Status {
     services: usize,
     real_servers: usize,
     real_servers_max: usize,
+    /// `None`: there is no session log.
+    session_log: Option<SessionFigures>,
     workers: Vec<WorkerLine>,
 }
 
@@ -65,6 +68,9 @@ struct WorkerLine {
     errors_sent: u64,
     consumed: u64,
     dropped: u64,
+    /// Cycles with and without work since it began.
+    busy_cycles: u64,
+    idle_cycles: u64,
 }
 
 impl Status {
@@ -73,19 +79,21 @@ impl Status {
         let about = &commands.about;
         let control = lock(&commands.control);
         let director = control.director();
-        let workers = about.worker_cpus.iter().zip(&director.counters).enumerate().map(
-            |(worker, (&cpu, counters))| WorkerLine {
-                worker,
-                cpu,
-                received: counters.received.get(),
-                forwarded: counters.forwarded.get(),
-                answered: counters.answered.get(),
-                to_kernel: counters.punted.get(),
-                errors_sent: counters.errors_sent.get(),
-                consumed: counters.consumed.get(),
-                dropped: DropReason::ALL.iter().map(|&reason| counters.dropped(reason)).sum(),
-            },
-        );
+        let counted = director.counters.iter().zip(&*commands.lcores);
+        let workers = about.worker_cpus.iter().zip(counted).enumerate();
+        let workers = workers.map(|(worker, (&cpu, (counters, lcore)))| WorkerLine {
+            worker,
+            cpu,
+            received: counters.received.get(),
+            forwarded: counters.forwarded.get(),
+            answered: counters.answered.get(),
+            to_kernel: counters.punted.get(),
+            errors_sent: counters.errors_sent.get(),
+            consumed: counters.consumed.get(),
+            dropped: DropReason::ALL.iter().map(|&reason| counters.dropped(reason)).sum(),
+            busy_cycles: lcore.busy_cycles.get(),
+            idle_cycles: lcore.idle_cycles(),
+        });
         Self {
             version: about.version.clone(),
             dpdk_version: about.dpdk_version.clone(),
@@ -98,6 +106,7 @@ impl Status {
             services: control.services_count(),
             real_servers: control.destinations_count(),
             real_servers_max: director.slots.len(),
+            session_log: commands.sessions.figures(director),
             workers: workers.collect(),
         }
     }
@@ -147,6 +156,9 @@ impl Report for Status {
         line!(out, "{:<14}{}", "defence", self.defence.text());
         line!(out, "{:<14}{}", "services", self.services);
         line!(out, "{:<14}{} of {}", "real servers", self.real_servers, self.real_servers_max);
+        if let Some(sessions) = &self.session_log {
+            line!(out, "{:<14}{}", "session log", log_text(sessions));
+        }
         line!(out, "");
         line!(
             out,
@@ -177,6 +189,12 @@ impl Report for Status {
             );
         }
     }
+}
+
+/// `12 lines; without one: 990 by sample, 3 by rate, 0 by its queue`
+fn log_text(sessions: &SessionFigures) -> String {
+    let SessionFigures { lines, sample, rate, queue } = sessions;
+    format!("{lines} lines; without one: {sample} by sample, {rate} by rate, {queue} by its queue")
 }
 
 #[cfg(test)]

@@ -284,6 +284,11 @@ families! {
     SYNC_MALFORMED: "sluice_sync_malformed_datagrams_total", Counter, [],
         "Datagrams that it could not read.";
 
+    SESSION_LINES: "sluice_session_log_lines_total", Counter, [],
+        "Lines of the session log.";
+    SESSION_LEFT_OUT: "sluice_session_log_left_out_total", Counter, ["reason"],
+        "Connections that ended without a line: not the one in session_log.sample, beyond session_log.rate, or more than its queue holds.";
+
     COMMANDS: "sluice_control_commands_total", Counter, ["verb", "result"],
         "Requests on the control socket, by the first word (of ipvsadm: its option) and ok or refused.";
     COMMAND_SECONDS: "sluice_control_command_duration_seconds", Histogram, [],

@@ -15,9 +15,10 @@ use lb_core::sync::Tally as SyncTally;
 use crate::control::command::Commands;
 use crate::dpdk::PortStats;
 use crate::dpdk::clock::hz;
-use crate::lcore_counters::{BURST_KINDS, LcoreCounters};
+use crate::lcore_counters::BURST_KINDS;
 use crate::lock::lock;
 use crate::ports::PortRow;
+use crate::session_log::SessionFigures;
 
 /// Buckets of the flow table that are looked at for the lengths of chains.
 const SAMPLE: usize = 1024;
@@ -46,6 +47,7 @@ pub struct Figures {
     pub drop_rate: u32,
     pub sync_roles: Vec<DaemonRole>,
     pub sync: SyncTally,
+    pub sessions: SessionFigures,
 }
 
 /// One worker.
@@ -94,7 +96,7 @@ pub const fn is_late(reason: DropReason) -> bool {
 
 impl Figures {
     /// As they are now. `turn` chooses which part of the flow table is looked at.
-    pub fn take(commands: &Commands, lcores: &[LcoreCounters], turn: usize) -> Self {
+    pub fn take(commands: &Commands, turn: usize) -> Self {
         let ports = commands.ports.rows();
         let kernel = commands.kernel.rows();
         let control = lock(&commands.control);
@@ -111,7 +113,7 @@ impl Figures {
             servers: control.destinations_count(),
             servers_max: director.slots.len(),
             servers_removed: control.removed_servers().len(),
-            workers: workers(&control, commands, lcores),
+            workers: workers(&control, commands),
             cycles_per_second: hz(),
             drops: DropReason::ALL.iter().map(|&it| (it, director.dropped(it))).collect(),
             kernel: kernel.collect(),
@@ -131,15 +133,16 @@ impl Figures {
             },
             sync_roles: sync_daemons.rows().into_iter().map(|row| row.role).collect(),
             sync: sync_daemons.tally(),
+            sessions: commands.sessions.figures(director).unwrap_or_default(),
         }
     }
 }
 
-fn workers(control: &Control, commands: &Commands, lcores: &[LcoreCounters]) -> Vec<WorkerFigures> {
+fn workers(control: &Control, commands: &Commands) -> Vec<WorkerFigures> {
     let counters = control.director().counters.iter();
     let cpus = commands.about.worker_cpus.iter();
     cpus.zip(counters)
-        .zip(lcores)
+        .zip(&*commands.lcores)
         .map(|((&cpu, counters), lcore)| {
             let rare = lcore.rare();
             let reasons = DropReason::ALL.iter().filter(|reason| !is_late(**reason));

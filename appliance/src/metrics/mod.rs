@@ -28,7 +28,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::control::command::Commands;
-use crate::lcore_counters::LcoreCounters;
 use crate::lock::lock;
 use catalogue as of;
 use exposition::{Exposition, Format, Labels};
@@ -44,7 +43,6 @@ const ROUND_TIME: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Exporter {
     commands: Arc<Commands>,
-    lcores: Arc<[LcoreCounters]>,
     limits: Limits,
     turn: AtomicUsize,
     started_ms: u64,
@@ -52,15 +50,15 @@ pub struct Exporter {
 
 impl Exporter {
     /// Of a running director.
-    pub fn new(commands: Arc<Commands>, lcores: Arc<[LcoreCounters]>, limits: Limits) -> Self {
+    pub fn new(commands: Arc<Commands>, limits: Limits) -> Self {
         let (turn, started_ms) = (AtomicUsize::new(0), status::now_ms());
-        Self { commands, lcores, limits, turn, started_ms }
+        Self { commands, limits, turn, started_ms }
     }
 
     /// The figures as they are now.
     pub fn figures(&self) -> Figures {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        Figures::take(&self.commands, &self.lcores, turn)
+        Figures::take(&self.commands, turn)
     }
 
     /// What is counted where it happens.

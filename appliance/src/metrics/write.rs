@@ -50,6 +50,14 @@ pub fn write_rest(figures: &Figures, out: &mut Exposition) {
     }
     out.single(&of::DROP_RATE, figures.drop_rate);
     write_sync(figures, out);
+    let sessions = figures.sessions;
+    out.single(&of::SESSION_LINES, sessions.lines);
+    out.family(&of::SESSION_LEFT_OUT);
+    for (reason, connections) in
+        [("sample", sessions.sample), ("rate", sessions.rate), ("queue", sessions.queue)]
+    {
+        out.sample(&Labels::of(&[("reason", reason)]), connections);
+    }
     let modules = logging::MODULES.iter();
     let modules: Vec<_> =
         modules.map(|module| (Labels::of(&[("module", module.name)]), module)).collect();

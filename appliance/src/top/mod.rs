@@ -4,6 +4,7 @@
 //! answer leaves the keys alive. Where there is no terminal that can be drawn on, the same screen
 //! is printed as text, again and again.
 
+pub mod hangup;
 pub mod rows;
 pub mod sample;
 pub mod screen;
@@ -94,6 +95,7 @@ fn show(
     for signal in [SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&is_over))?;
     }
+    hangup::watch()?;
     // Gives the terminal back also where this panics.
     let mut terminal = ratatui::try_init()?;
     let done = draw_on(&mut terminal, news, look, count, &is_over);

@@ -31,15 +31,15 @@ pub struct Status {
     pub workers: Vec<Worker>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub struct Worker {
     pub worker: usize,
     pub cpu: usize,
     pub received: u64,
     pub dropped: u64,
-    /// Part of its time that it had work, 0 to 1, from a director that says so.
-    #[serde(default)]
-    pub busy: Option<f64>,
+    /// Cycles with and without work since it began.
+    pub busy_cycles: u64,
+    pub idle_cycles: u64,
 }
 
 #[derive(Deserialize)]
@@ -184,7 +184,10 @@ pub(super) mod tests {
                         cpu: worker + 1,
                         received: round * 1_500_000 / (worker as u64 + 1),
                         dropped: round * 7,
-                        busy: None,
+                        // Half of the time, then a quarter.
+                        busy_cycles: round * 1_000_000_000 / (worker as u64 + 1),
+                        idle_cycles: round * 1_000_000_000 * (2 * worker as u64 + 1)
+                            / (worker as u64 + 1),
                     })
                     .collect(),
             },

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::rows::{Column, Mood, Pace, Row, View, arrange, drop_rows, short};
-use super::sample::Sample;
+use super::sample::{Sample, Worker};
 use super::state::State;
 
 /// Workers that have a line each; of more there is one line.
@@ -115,41 +115,63 @@ fn fullness<'a>(name: &str, used: u64, most: u64, look: Look) -> Line<'a> {
     ])
 }
 
-/// Workers with their load, or, of a director that does not say it, with their part of what the
-/// busiest one receives.
+/// The part of its time that a worker had work, since `old`.
+#[expect(clippy::cast_precision_loss, reason = "for eyes")]
+fn busy(now: &Worker, old: Option<&Worker>) -> f64 {
+    let since = |of: fn(&Worker) -> u64| of(now).saturating_sub(old.map_or(0, of)) as f64;
+    let (busy, idle) = (since(|it| it.busy_cycles), since(|it| it.idle_cycles));
+    busy / (busy + idle).max(1.0)
+}
+
+/// Workers with their load.
 fn workers<'a>(before: Option<&Sample>, now: &Sample, look: Look) -> Vec<Line<'a>> {
     let pace = Pace::between(before, now);
     let old = |index: usize| before.and_then(|before| before.status.workers.get(index));
     let workers = now.status.workers.iter().enumerate();
-    let rates: Vec<_> = workers
-        .map(|(index, it)| {
-            let received = pace.rate(it.received, old(index).map(|old| old.received));
-            (it, received, pace.rate(it.dropped, old(index).map(|old| old.dropped)))
+    let loads: Vec<_> = workers
+        .map(|(index, it)| Load {
+            worker: it,
+            busy: busy(it, old(index)),
+            received: pace.rate(it.received, old(index).map(|old| old.received)),
+            dropped: pace.rate(it.dropped, old(index).map(|old| old.dropped)),
         })
         .collect();
-    let most = rates.iter().map(|(_, received, _)| *received).fold(1.0, f64::max);
-    let line = |(it, received, dropped): &(&super::sample::Worker, f64, f64)| {
-        let part = it.busy.unwrap_or(received / most);
-        let busy = it.busy.map(|busy| format!(" {:>3.0} %", 100.0 * busy)).unwrap_or_default();
+    if loads.len() > WORKERS_SHOWN {
+        return vec![all_workers(&loads)];
+    }
+    let line = |Load { worker, busy, received, dropped }: &Load<'_>| {
         Line::from(vec![
-            Span::raw(format!("{:<14}", format!("lcore {} cpu {}", it.worker, it.cpu))),
-            Span::styled(look.bar(part), look.colour(Color::Cyan)),
-            Span::raw(format!("{busy} {:>6} pkt/s in", short(*received))),
+            Span::raw(format!("{:<14}", format!("lcore {} cpu {}", worker.worker, worker.cpu))),
+            Span::styled(look.bar(*busy), look.colour(Color::Cyan)),
+            Span::raw(format!(" {:>3.0} % busy", 100.0 * busy)),
+            Span::raw(format!(" {:>6} pkt/s in", short(*received))),
             Span::raw(format!(" {:>6} dropped", short(*dropped))),
         ])
     };
-    if rates.len() <= WORKERS_SHOWN {
-        return rates.iter().map(line).collect();
-    }
-    let sum = |of: fn(&(&super::sample::Worker, f64, f64)) -> f64| rates.iter().map(of).sum();
-    let (received, dropped): (f64, f64) = (sum(|it| it.1), sum(|it| it.2));
-    vec![Line::raw(format!(
-        "{} lcores, {} pkt/s in, the busiest {}, {} dropped",
-        rates.len(),
-        short(received),
-        short(most),
-        short(dropped)
-    ))]
+    loads.iter().map(line).collect()
+}
+
+/// What a worker does: the part of its time that it has work, and packets a second.
+struct Load<'a> {
+    worker: &'a Worker,
+    busy: f64,
+    received: f64,
+    dropped: f64,
+}
+
+fn all_workers<'a>(loads: &[Load<'_>]) -> Line<'a> {
+    let sum = |of: fn(&Load<'_>) -> f64| loads.iter().map(of).sum();
+    let most = |of: fn(&Load<'_>) -> f64| loads.iter().map(of).fold(0.0, f64::max);
+    let least = loads.iter().map(|it| it.busy).fold(1.0, f64::min);
+    Line::raw(format!(
+        "{} lcores, {:.0} to {:.0} % busy, {} pkt/s in, at most {}, {} dropped",
+        loads.len(),
+        100.0 * least,
+        100.0 * most(|it| it.busy),
+        short(sum(|it| it.received)),
+        short(most(|it| it.received)),
+        short(sum(|it| it.dropped))
+    ))
 }
 
 fn draw_list(frame: &mut Frame<'_>, area: Rect, state: &State, look: Look) {
@@ -297,8 +319,11 @@ mod tests {
         let lines = shown(&state(), (80, 24));
         assert_eq!(lines[0], "sluiced 0.1.0  up 1 d 01:01:01  3 services");
         assert_eq!(lines[1], "connections   ##########----------  50 %  524288 of 1048576");
-        assert_eq!(lines[3], "lcore 0 cpu 1 ####################  1.50M pkt/s in      7 dropped");
-        assert_eq!(lines[4], "lcore 1 cpu 2 ##########----------   750k pkt/s in      7 dropped");
+        let lcores = [
+            "lcore 0 cpu 1 ##########----------  50 % busy  1.50M pkt/s in      7 dropped",
+            "lcore 1 cpu 2 #####---------------  25 % busy   750k pkt/s in      7 dropped",
+        ];
+        assert_eq!(lines[3..5], lcores);
         let titles =
             "service                  sched  srv active  inact  conn/s pkt/s* in b/s out b/s";
         assert_eq!(lines[5], titles);
@@ -307,6 +332,17 @@ mod tests {
         assert_eq!(lines[21], "dropped no_service                    40 pkt/s       80 in all");
         assert_eq!(lines[22], "dropped not_ip                         0 pkt/s        3 in all");
         assert!(lines[23].starts_with("q quit  Tab list"), "{lines:#?}");
+    }
+
+    #[test]
+    fn many_lcores_have_one_line() {
+        let mut state = state();
+        for sample in [&mut state.before, &mut state.now] {
+            let workers = &mut sample.as_mut().unwrap().status.workers;
+            *workers = workers.repeat(4);
+        }
+        let wanted = "8 lcores, 25 to 50 % busy, 9M pkt/s in, at most 1.50M, 56 dropped";
+        assert_eq!(shown(&state, (80, 24))[3], wanted);
     }
 
     #[test]
