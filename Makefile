@@ -1,5 +1,5 @@
 # The commands people type. Each does all of its own set-up on a Debian 12 with Rust from rustup.
-.PHONY: install uninstall deb demo demo-clean test test-page conformance bench bench-full
+.PHONY: install uninstall deb demo demo-clean lab test test-page conformance bench bench-full
 
 # Builds a release and puts programs, library, units, manual pages and completions into the file
 # system. PREFIX=/usr/local. DESTDIR=FOLDER: below it, for packages. PROGRAMS=FOLDER: those there.
@@ -24,6 +24,10 @@ demo:
 # Removes what `make demo KEEP=1` left.
 demo-clean:
 	@demo/clean
+
+# A shell in a small network with a running director, to try things out: docs/lab.md.
+lab:
+	@demo/lab
 
 # Everything that is tested: ends with the line "N passed, N failed".
 test:

@@ -46,6 +46,7 @@ mod routes; // gateways, and packets that are for no service
 mod scheduling; // who gets the next connection
 mod sctp; // associations
 mod sessions; // connections that ended, written down
+mod shell; // `make lab`, and the page that leads through it
 mod synchronisation; // a director that takes the connections of another over
 mod table; // replaced as a whole; rates
 mod top; // the director, live on a terminal

@@ -1,7 +1,7 @@
 //! The configuration of a director under test, as YAML text.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::lab::VIP;
 
@@ -20,6 +20,8 @@ pub(crate) struct Config {
     pub(crate) neighbours: Vec<(String, String, String)>,
     /// Lines of ipvsadm's language.
     pub(crate) services: Vec<String>,
+    /// Where changes are written down, if not to standard error.
+    pub(crate) audit: Option<PathBuf>,
     /// Whether the VIP stands under `vips`.
     pub(crate) owns_vip: bool,
     /// Further keys of some ports, by name.
@@ -41,6 +43,7 @@ impl Config {
             routes: Vec::new(),
             neighbours: Vec::new(),
             services: Vec::new(),
+            audit: None,
             owns_vip: true,
             keys_of_ports: Vec::new(),
             port_keys: Vec::new(),
@@ -110,8 +113,9 @@ impl Config {
     /// The text, for a director whose control socket is `socket`.
     pub(crate) fn yaml(&self, socket: &Path) -> String {
         let (control, netlink) = (socket.display(), socket.with_extension("netlink"));
-        let netlink = netlink.display();
-        let mut text = format!("control: {{ socket: {control}, netlink_socket: {netlink} }}\n");
+        let audit = self.audit.as_ref().map(|path| format!(", audit: {}", path.display()));
+        let sockets = format!("socket: {control}, netlink_socket: {}", netlink.display());
+        let mut text = format!("control: {{ {sockets}{} }}\n", audit.unwrap_or_default());
         let _infallible = self.write(&mut text);
         text
     }
