@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lb_core::clock::TICKS_PER_SECOND;
 use lb_core::control::{Control, Network};
 use lb_core::director::Limits;
-use lb_core::flow::{FlowTable, Storage};
+use lb_core::flow::{Bucket, Cold, Entry, FlowTable, Storage};
 use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceAddress, InterfaceId};
 use lb_core::ipvsadm::{self, Names};
@@ -20,6 +20,7 @@ use lb_core::service::Family;
 use lb_core::settings::Settings;
 
 use crate::config::{self, Config, ConfigErrors, Environment, MarksConfig, Workers};
+use crate::dpdk::memory::HUGEPAGE_BYTES;
 use crate::dpdk::{self, MemoryError, Pages, zeroed_region};
 use crate::kernel;
 use crate::names::SystemNames;
@@ -81,6 +82,18 @@ pub fn flow_storage(config: &Config) -> Result<(Storage, String), MemoryError> {
     let kind = if all_huge { "hugepages" } else { "normal pages" };
     let storage = Storage { buckets: buckets.slots, entries: hot.slots, cold: cold.slots };
     Ok((storage, format!("{} MiB on {kind}", bytes.div_ceil(1 << 20))))
+}
+
+/// Bytes of each region of the flow table: whole huge pages.
+pub fn flow_bytes(flows_max: u32) -> [u64; 3] {
+    let (buckets, entries) = Storage::needed(flows_max as usize);
+    let bytes = [
+        buckets.saturating_mul(size_of::<Bucket>()),
+        entries.saturating_mul(size_of::<Entry>()),
+        entries.saturating_mul(size_of::<Cold>()),
+    ];
+    let page = HUGEPAGE_BYTES as u64;
+    bytes.map(|bytes| (bytes as u64).div_ceil(page).saturating_mul(page))
 }
 
 /// A hasher with secrets of the system's random source.
@@ -191,12 +204,18 @@ fn ticks(duration: std::time::Duration) -> u32 {
 ///
 /// All mistakes of the file, each with its line and column.
 pub fn load(path: &Path) -> Result<(Config, SystemNames), ConfigErrors> {
+    load_for(path, available_cpus())
+}
+
+/// The same for a machine with those CPUs.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_for(path: &Path, cpus: Vec<usize>) -> Result<(Config, SystemNames), ConfigErrors> {
     let names = SystemNames::load();
-    let environment = Environment {
-        cpus: available_cpus(),
-        check_services: &|lines| check_services(lines, &names),
-        names: &names,
-    };
+    let environment =
+        Environment { cpus, check_services: &|lines| check_services(lines, &names), names: &names };
     let config = config::load(path, &environment)?;
     Ok((config, names))
 }
@@ -258,6 +277,21 @@ mod tests {
         assert_eq!(worker_cpus(&Workers::Auto, &[0, 1]), [1]);
         assert_eq!(worker_cpus(&Workers::Auto, &[2, 5, 7]), [5, 7]);
         assert_eq!(worker_cpus(&Workers::Cpus(vec![0, 1]), &[0, 1, 2]), [0, 1]);
+    }
+
+    #[test]
+    fn the_bytes_of_a_flow_table_are_those_that_it_takes() {
+        let text = "{ ports: [ { name: lan0, device: net_null0 } ], flows: { max: 65536 } }";
+        let environment =
+            Environment { cpus: vec![0], check_services: &|_| Vec::new(), names: &Numeric };
+        let config = config::parse("t", text, &environment).unwrap();
+        let (storage, _) = flow_storage(&config).unwrap();
+        let taken =
+            [size_of_val(storage.buckets), size_of_val(storage.entries), size_of_val(storage.cold)];
+        for (bytes, taken) in flow_bytes(65536).into_iter().zip(taken) {
+            let more = bytes - taken as u64;
+            assert!(bytes.is_multiple_of(HUGEPAGE_BYTES as u64) && more < HUGEPAGE_BYTES as u64);
+        }
     }
 
     #[test]

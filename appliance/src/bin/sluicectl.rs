@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use appliance::control::grammar::{CommandLine, DrainWords, ExplainWords, Output, Verb};
+use appliance::control::protocol::Answer;
 use appliance::control::{client, socket_path};
-use appliance::{capture, captured_frame, drain, exec, manual, top};
+use appliance::{capture, captured_frame, doctor, drain, exec, manual, top};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -35,6 +36,9 @@ fn main() -> ExitCode {
             return capture::client::run(&socket_path(line.socket), words, line.output.json);
         }
         _ => {}
+    }
+    if let Verb::Doctor(words) = &line.verb {
+        return show(&doctor::run(words, Output { colour: has_colour, ..line.output }));
     }
     let mut words = vec!["sluicectl".to_owned()];
     if has_colour {
@@ -69,17 +73,19 @@ fn ask(verb: &Verb, socket: &Path, words: &[String]) -> ExitCode {
         return ExitCode::from(2);
     }
     match client::ask(socket, words, reads_input.then_some(input.as_slice())) {
-        Ok(answer) => {
-            // A reader that went away (`| head`) is no error of ours.
-            let _ = io::stdout().write_all(answer.stdout.as_bytes());
-            let _ = io::stderr().write_all(answer.stderr.as_bytes());
-            ExitCode::from(u8::try_from(answer.exit & 0xff).unwrap_or(u8::MAX))
-        }
+        Ok(answer) => show(&answer),
         Err(problem) => {
             eprintln!("{problem}");
             ExitCode::from(2)
         }
     }
+}
+
+fn show(answer: &Answer) -> ExitCode {
+    // A reader that went away (`| head`) is no error of ours.
+    let _ = io::stdout().write_all(answer.stdout.as_bytes());
+    let _ = io::stderr().write_all(answer.stderr.as_bytes());
+    ExitCode::from(u8::try_from(answer.exit & 0xff).unwrap_or(u8::MAX))
 }
 
 fn wait(socket: &Path, words: &DrainWords, output: Output) -> ExitCode {

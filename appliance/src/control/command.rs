@@ -208,7 +208,11 @@ impl Commands {
             Verb::Diff { file } => reload::diff(self, file.as_deref(), output),
             // Read by whoever can send more than an answer.
             Verb::Capture(_) => Answer::refusing(2, "sluiced: capture: not by this way"),
-            Verb::Top(_) | Verb::Exec { .. } | Verb::Manual { .. } | Verb::Completion { .. } => {
+            Verb::Top(_)
+            | Verb::Exec { .. }
+            | Verb::Doctor(_)
+            | Verb::Manual { .. }
+            | Verb::Completion { .. } => {
                 Answer::refusing(2, "sluiced: only sluicectl itself does that")
             }
             // Read as a request of its own kind.

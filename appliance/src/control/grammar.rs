@@ -18,6 +18,7 @@ use lb_core::wire::tcp::Flags;
 
 use super::flows::LIMIT_MAX;
 use crate::capture::FRAME_MAX;
+use crate::doctor::DoctorWords;
 use crate::logging::Levels;
 use crate::manual::Program;
 use crate::version;
@@ -132,6 +133,8 @@ pub enum Verb {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+    /// Whether this machine has what a director needs, and what to do; asks no director
+    Doctor(DoctorWords),
     /// Prints the manual page of a program
     #[command(hide = true)]
     Manual { program: Program },
@@ -444,7 +447,7 @@ impl Verb {
             Self::Get { .. } | Self::Drops { .. } | Self::Marks { .. } => false,
             // The program's requests say for themselves.
             Self::Exec { .. } => false,
-            Self::Manual { .. } | Self::Completion { .. } => false,
+            Self::Doctor(_) | Self::Manual { .. } | Self::Completion { .. } => false,
             Self::Log { levels } => levels.is_some(),
             Self::Vips { action } => !matches!(action, None | Some(VipAction::List)),
             Self::Settings { action } => matches!(action, Some(SettingAction::Set { .. })),

@@ -25,6 +25,7 @@ impl Verb {
             Self::Diff { .. } => "diff",
             Self::Sync => "sync",
             Self::Exec { .. } => "exec",
+            Self::Doctor(_) => "doctor",
             Self::Manual { .. } => "manual",
             Self::Completion { .. } => "completion",
         }
