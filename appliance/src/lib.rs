@@ -50,6 +50,7 @@ pub mod notify;
 pub mod ports;
 pub mod relay;
 pub mod session_log;
+pub mod setup;
 pub mod signals;
 pub mod sync_sockets;
 pub mod top;

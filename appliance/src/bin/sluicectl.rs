@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use appliance::control::grammar::{CommandLine, DrainWords, ExplainWords, Output, Verb};
 use appliance::control::protocol::Answer;
 use appliance::control::{client, socket_path};
-use appliance::{capture, captured_frame, doctor, drain, exec, manual, top};
+use appliance::{capture, captured_frame, doctor, drain, exec, manual, setup, top};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -37,8 +37,11 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    if let Verb::Doctor(words) = &line.verb {
-        return show(&doctor::run(words, Output { colour: has_colour, ..line.output }));
+    let output = Output { colour: has_colour, ..line.output };
+    match &line.verb {
+        Verb::Doctor(words) => return show(&doctor::run(words, output)),
+        Verb::Setup(words) => return show(&setup::run(words, output)),
+        _ => {}
     }
     let mut words = vec!["sluicectl".to_owned()];
     if has_colour {

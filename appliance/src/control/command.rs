@@ -211,6 +211,7 @@ impl Commands {
             Verb::Top(_)
             | Verb::Exec { .. }
             | Verb::Doctor(_)
+            | Verb::Setup(_)
             | Verb::Manual { .. }
             | Verb::Completion { .. } => {
                 Answer::refusing(2, "sluiced: only sluicectl itself does that")

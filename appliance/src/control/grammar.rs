@@ -21,6 +21,7 @@ use crate::capture::FRAME_MAX;
 use crate::doctor::DoctorWords;
 use crate::logging::Levels;
 use crate::manual::Program;
+use crate::setup::SetupWords;
 use crate::version;
 
 /// Shows and changes what ipvsadm has no word for in a running Sluice director
@@ -135,6 +136,8 @@ pub enum Verb {
     },
     /// Whether this machine has what a director needs, and what to do; asks no director
     Doctor(DoctorWords),
+    /// Makes this machine ready for its configuration: huge pages, NICs, modules
+    Setup(SetupWords),
     /// Prints the manual page of a program
     #[command(hide = true)]
     Manual { program: Program },
@@ -447,7 +450,9 @@ impl Verb {
             Self::Get { .. } | Self::Drops { .. } | Self::Marks { .. } => false,
             // The program's requests say for themselves.
             Self::Exec { .. } => false,
-            Self::Doctor(_) | Self::Manual { .. } | Self::Completion { .. } => false,
+            Self::Doctor(_) | Self::Setup(_) | Self::Manual { .. } | Self::Completion { .. } => {
+                false
+            }
             Self::Log { levels } => levels.is_some(),
             Self::Vips { action } => !matches!(action, None | Some(VipAction::List)),
             Self::Settings { action } => matches!(action, Some(SettingAction::Set { .. })),

@@ -26,6 +26,7 @@ impl Verb {
             Self::Sync => "sync",
             Self::Exec { .. } => "exec",
             Self::Doctor(_) => "doctor",
+            Self::Setup(_) => "setup",
             Self::Manual { .. } => "manual",
             Self::Completion { .. } => "completion",
         }

@@ -32,9 +32,9 @@ pub use words::DoctorWords;
 pub const CONFIG: &str = "/etc/sluice/sluice.yaml";
 
 /// What to do where huge pages are missing.
-const RESERVE: &str = "sysctl -w vm.nr_hugepages=N; at boot, the kernel argument hugepages=N";
+const RESERVE: &str = "sluicectl setup --apply";
 /// What to do where a NIC has the wrong driver.
-const BIND: &str = "modprobe vfio-pci && dpdk-devbind.py -b vfio-pci ADDRESS";
+const BIND: &str = RESERVE;
 
 /// All that was found.
 #[derive(Clone, Debug, Serialize)]

@@ -2,8 +2,8 @@
 
 use super::{Item, Subject};
 
-/// What the code of a distribution's DPDK is made of: (a flag, on what the list is for). DPDK checks
-/// them when it starts (`rte_cpu_is_supported`).
+/// Flags of what a distribution's DPDK is compiled for; it checks them when it starts
+/// (`rte_cpu_is_supported`).
 const X86: &[&str] = &["sse", "sse2", "pni", "ssse3", "sse4_1", "sse4_2"];
 const ARM: &[&str] = &["fp", "asimd", "crc32"];
 

@@ -83,19 +83,19 @@ fn a_configuration_with_a_mistake_is_an_error_and_the_machine_is_looked_at() {
 fn hugepages_are_counted_for_the_configuration() {
     let fixture = good();
     fixture.hugepages(None, 2048, 512, 100);
-    assert_item(&fixture, "hugepages", Warning, "100 of 512 of 2M free", "vm.nr_hugepages");
+    assert_item(&fixture, "hugepages", Warning, "100 of 512 of 2M free", "setup --apply");
     fixture.write("/proc/77/comm", "sluiced\n");
     assert_item(&fixture, "hugepages", Fine, "a director runs", "");
     fixture.remove("/proc/77");
     let config = config_for(E1000E_QUOTED);
     fixture.write(CONFIG, &format!("{config}eal: {{ hugepages: require }}\n"));
-    assert_item(&fixture, "hugepages", Error, "requires them", "vm.nr_hugepages");
+    assert_item(&fixture, "hugepages", Error, "requires them", "setup --apply");
     // A page of 1 GiB is for packets, and not for flows.
     fixture.hugepages(None, 2048, 100, 100);
     fixture.hugepages(None, 1 << 20, 1, 1);
     assert_item(&fixture, "hugepages", Fine, "1 of 1 of 1G free", "");
     fixture.hugepages(None, 2048, 10, 10);
-    assert_item(&fixture, "hugepages", Error, "requires them", "vm.nr_hugepages");
+    assert_item(&fixture, "hugepages", Error, "requires them", "setup --apply");
     fixture.write(CONFIG, &format!("{config}eal: {{ hugepages: off }}\n"));
     assert_item(&fixture, "hugepages", Fine, "off", "");
 }
@@ -108,7 +108,7 @@ fn hugepages_of_the_wrong_node_are_far() {
     fixture.hugepages(Some(0), 2048, 0, 0);
     fixture.hugepages(Some(1), 2048, 512, 512);
     let name = "hugepages by node";
-    assert_item(&fixture, name, Warning, "node 0 has 0 free", "vm.nr_hugepages");
+    assert_item(&fixture, name, Warning, "node 0 has 0 free", "setup --apply");
 }
 
 #[test]
@@ -153,11 +153,17 @@ fn a_nic_has_the_driver_that_dpdk_wants() {
     let name = "nic 0000:00:04.0";
     assert_item(&fixture, name, Fine, "port lan0: 8086:10d3, driver vfio-pci", "");
     fixture.bind(E1000E, Some("e1000e"));
-    assert_item(&fixture, name, Error, "driver e1000e, interface eth1 (down), node 0", "devbind");
+    assert_item(
+        &fixture,
+        name,
+        Error,
+        "driver e1000e, interface eth1 (down), node 0",
+        "setup --apply",
+    );
     fixture.bind(E1000E, None);
-    assert_item(&fixture, name, Error, "no driver has it", "devbind");
+    assert_item(&fixture, name, Error, "no driver has it", "setup --apply");
     fixture.bind(E1000E, Some("uio_pci_generic"));
-    assert_item(&fixture, name, Warning, "does not protect it", "devbind");
+    assert_item(&fixture, name, Warning, "does not protect it", "setup --apply");
     fixture.bind(E1000E, Some("vfio-pci"));
     let other = "/sys/kernel/iommu_groups/2/devices/0000:00:03.0";
     fixture.write(other, "");
@@ -183,7 +189,7 @@ fn a_virtual_function_is_not_given_away_without_an_iommu() {
     let fixture = good();
     fixture.write("/sys/bus/pci/devices/0000:00:04.0/device", "0x154c");
     fixture.bind(E1000E, Some("iavf"));
-    assert_item(&fixture, "nic 0000:00:04.0", Error, "DPDK's net_iavf", "devbind");
+    assert_item(&fixture, "nic 0000:00:04.0", Error, "DPDK's net_iavf", "setup --apply");
     fixture.remove("/sys/kernel/iommu_groups");
     assert_item(&fixture, "nic 0000:00:04.0", Error, "without an IOMMU", "net_af_packet");
 }

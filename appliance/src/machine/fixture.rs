@@ -1,5 +1,5 @@
-//! A machine made of files, for tests: two nodes, four CPUs, three NICs, all as a director wants it.
-//! Tests take things away.
+//! A machine made of files, for tests: two nodes, four CPUs, three NICs, all as a director wants
+//! it. Tests take things away.
 
 use std::fs;
 use std::os::unix::fs::symlink;
