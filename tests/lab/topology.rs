@@ -3,6 +3,7 @@
 use crate::support::config::{Config, port};
 use crate::support::director::Director;
 use crate::support::lab::{Lab, VIP};
+use crate::support::sockets::{TcpServer, connect_echo, exchange};
 use crate::support::tools::{Capture, ab, curl_pages};
 
 /// Connections spread over both workers, and all of them meet one set of services and one table.
@@ -84,4 +85,42 @@ fn two_segments() -> Lab {
     lab.sh("lab_attach_director director dir0 lan");
     lab.sh("lab_nginx rs3 rs3");
     lab
+}
+
+/// As when a router with several ways hashes anew: a connection that one director began goes on at
+/// another one, which has never seen it. Both choose the same server by `mh`.
+#[test]
+fn maglev_directors_go_on_with_each_others_connections() {
+    let lab = Lab::one_segment();
+    let servers = ["10.0.10.83", "10.0.10.84"];
+    let _echos = ["rs1", "rs2"].map(|host| TcpServer::echo(&lab, host, 7));
+    lab.sh("lab_director second");
+    lab.sh("lab_attach_director second dir0 lan");
+    let config = Config::one_port().with_service(7, "mh -b mh-port", &servers);
+    let mut config = config.with_key("settings: { sloppy_tcp: 1 }");
+    config.owns_vip = false;
+    let first = Director::start(&lab, &config);
+    config.ports[0].2 = "10.0.10.62/24".to_owned();
+    let second = Director::start_in(&lab, "second", &config);
+    let way_by = |host: &str| {
+        let mac = lab.mac(host, "dir0");
+        lab.run("client", &format!("ip neigh replace {VIP} lladdr {mac} dev eth0 nud permanent"));
+    };
+
+    way_by("director");
+    let streams: Vec<_> = (0..6).map(|_| connect_echo(&lab, 7, None)).collect();
+    assert_eq!(first.connections().len(), 6);
+    way_by("second");
+    for (mut stream, _) in streams {
+        exchange(&mut stream, "again");
+    }
+    assert_eq!(second.connections().len(), 6);
+    let of = |director: &Director<'_>| {
+        let mut lines = director.connections();
+        lines.sort_by(|a, b| a.client.cmp(&b.client));
+        lines.into_iter().map(|line| (line.client, line.server)).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&first), of(&second));
+    let used: std::collections::HashSet<_> = of(&first).into_iter().map(|pair| pair.1).collect();
+    assert_eq!(used.len(), 2, "both servers take part");
 }

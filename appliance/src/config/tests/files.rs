@@ -105,16 +105,21 @@ fn the_documentation_has_the_table_of_keys() {
     }
 }
 
-/// The YAML blocks of the documentation are valid configurations.
+/// The YAML blocks of pages whose examples are whole configurations.
 #[test]
 fn the_examples_of_the_documentation_are_valid() {
-    let page = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
-    let blocks: Vec<&str> = page.split("```yaml\n").skip(1).collect();
-    assert!(!blocks.is_empty());
-    for block in blocks {
-        let text = block.split("```").next().unwrap();
-        if let Err(errors) = parse("docs/configuration.md", text, &environment()) {
-            panic!("{errors}\n{text}");
+    let names = lb_core::ipvsadm::Numeric;
+    let check = |lines: &[&str]| crate::assemble::check_services(lines, &names);
+    let environment = Environment { check_services: &check, ..environment() };
+    for (name, least) in [("docs/configuration.md", 1), ("docs/deploy.md", 6)] {
+        let page = fs::read_to_string(root().join(name)).unwrap();
+        let blocks: Vec<&str> = page.split("```yaml\n").skip(1).collect();
+        assert!(blocks.len() >= least, "{name}");
+        for block in blocks {
+            let text = block.split("```").next().unwrap();
+            if let Err(errors) = parse(name, text, &environment) {
+                panic!("{errors}\n{text}");
+            }
         }
     }
 }
