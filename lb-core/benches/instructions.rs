@@ -148,11 +148,14 @@ fn frame(case: &Case, flow: u16, packet: Packet) -> Vec<u8> {
     let server = std::net::SocketAddr::new(server(turn, is_v4), 80).to_string();
     let service = &case.service[3..];
     let link = Link { destination: MAC, ..Link::default() };
-    match packet.strip_prefix('<') {
+    let mut frame = match packet.strip_prefix('<') {
         _ if packet == "u" => Udp { src: &client, dst: service, ..Udp::default() }.frame(&link),
         Some(flags) => Tcp { src: &server, dst: &client, flags, ..Tcp::default() }.frame(&link),
         None => Tcp { src: &client, dst: service, flags: packet, ..Tcp::default() }.frame(&link),
-    }
+    };
+    // As Ethernet pads it.
+    frame.resize(frame.len().max(60), 0);
+    frame
 }
 
 struct Bed {

@@ -5,12 +5,13 @@
 //! a packet that is unusual in anything goes through the stages of [`crate::worker`] as if it had
 //! not been here. What the two make of a packet that could go either way is the same.
 
+use crate::address::Address;
 use crate::burst::Burst;
 use crate::clock::Tick;
 use crate::connection::{count_in, count_out};
 use crate::destination::ForwardingMethod;
 use crate::drops::DropReason;
-use crate::flow::{Entry, FlowId, FlowState};
+use crate::flow::{Entry, FlowId, FlowState, ReplyKey};
 use crate::forward::{self, Layout, masquerade, tunnel};
 use crate::frame::Frame;
 use crate::glance::{Glance, Side};
@@ -20,7 +21,8 @@ use crate::next_hop::NextHop;
 use crate::protocol::Protocol;
 use crate::slots::DestinationSlot;
 use crate::transition::{Event, follow, keeps_established, timeout_s};
-use crate::wire::tcp::Flags;
+use crate::wire::field::window;
+use crate::wire::ipv6;
 
 impl Burst<'_> {
     /// Takes a packet of a known connection to where it leaves, or says why it does not after all.
@@ -36,23 +38,24 @@ impl Burst<'_> {
         let entry = self.director.flows.entry(glance.flow);
         let state = entry.state();
         // A hop is left, for the router that this is.
-        if glance.ttl <= 1 || !state.is_plain_v4() || !self.now.is_before(entry.deadline()) {
+        if glance.ttl <= 1 || !state.is_plain() || !self.now.is_before(entry.deadline()) {
             return None;
         }
         match glance.side {
             Side::Client if entry.is_request_v4(glance.client, glance.other) => {
-                self.take_request(frame, glance, entry, state, limiter)
+                self.take_request::<F, true>(frame, glance, entry, state, limiter)
             }
             Side::Server if entry.is_reply_v4(glance.client, glance.other) => {
-                self.take_reply(frame, glance, entry, state)
+                self.take_reply::<F, true>(frame, glance, entry, state)
             }
+            Side::ClientV6 | Side::ServerV6 => self.take_v6(frame, glance, entry, state, limiter),
             _ => None,
         }
     }
 
-    /// From the client to the real server.
-    #[inline(always)]
-    fn take_request<F: Frame>(
+    /// The same of an IPv6 packet, whose addresses are in the frame and in the entry's cold line.
+    #[inline(never)]
+    fn take_v6<F: Frame>(
         &self,
         frame: &mut F,
         glance: &Glance,
@@ -60,10 +63,32 @@ impl Burst<'_> {
         state: FlowState,
         limiter: &mut Limiter,
     ) -> Option<Result<InterfaceId, DropReason>> {
-        if glance.protocol == Protocol::Tcp.number() && glance.flags.contains(Flags::SYN) {
-            // It may begin the connection anew.
-            return None;
+        let flows = &self.director.flows;
+        let header = ipv6::Header::over(window(frame.bytes(), forward::HEADER_LEN)?);
+        let ends = (Address::from(header.source()), Address::from(header.destination()));
+        if glance.side == Side::ClientV6 {
+            let first = glance.client | glance.other;
+            let is_it = entry.is_request_v6(flows.cold(glance.flow), first, ends);
+            return is_it
+                .then(|| self.take_request::<F, false>(frame, glance, entry, state, limiter))?;
         }
+        let (client_port, server_port) = glance.ports_v6();
+        let (server, client) = ends;
+        let key = ReplyKey { protocol: glance.protocol, client, client_port, server, server_port };
+        let is_it = flows.is_reply(glance.flow, &key);
+        is_it.then(|| self.take_reply::<F, false>(frame, glance, entry, state))?
+    }
+
+    /// From the client to the real server.
+    #[inline(always)]
+    fn take_request<F: Frame, const V4: bool>(
+        &self,
+        frame: &mut F,
+        glance: &Glance,
+        entry: &Entry,
+        state: FlowState,
+        limiter: &mut Limiter,
+    ) -> Option<Result<InterfaceId, DropReason>> {
         let server = entry.destination();
         let slot = self.director.slots.get(server);
         let next_hop = slot.next_hop()?;
@@ -72,11 +97,11 @@ impl Burst<'_> {
         if !slot.is_available() || glance.length > mtu {
             return None;
         }
-        let layout = Layout::plain_v4(glance.protocol);
+        let layout = Layout::plain::<V4>(glance.protocol);
         match state.method() {
             ForwardingMethod::DirectRouting => forward::hop(frame.bytes_mut(), &layout).ok()?,
-            ForwardingMethod::Masquerading => readdress(frame, glance.protocol, entry)?,
-            ForwardingMethod::Tunneling => self.wrap(frame, glance, slot, mtu, limiter)?,
+            ForwardingMethod::Masquerading => self.readdress::<F, V4>(frame, glance, entry)?,
+            ForwardingMethod::Tunneling => self.wrap::<F, V4>(frame, glance, slot, mtu, limiter)?,
             ForwardingMethod::Local | ForwardingMethod::Bypass => return None,
         }
         entry.set_deadline(self.moved(glance, state));
@@ -87,7 +112,7 @@ impl Burst<'_> {
 
     /// From the real server of NAT back to the client.
     #[inline(never)]
-    fn take_reply<F: Frame>(
+    fn take_reply<F: Frame, const V4: bool>(
         &self,
         frame: &mut F,
         glance: &Glance,
@@ -99,8 +124,14 @@ impl Burst<'_> {
         if glance.length > self.snapshot.interface(next_hop.interface()).mtu {
             return None;
         }
-        let layout = Layout::plain_v4(glance.protocol);
-        masquerade::to_client(frame.bytes_mut(), &layout, entry.virtual_end_v4()).ok()?;
+        let layout = Layout::plain::<V4>(glance.protocol);
+        let virtual_end = if V4 {
+            entry.virtual_end_v4()
+        } else {
+            let (address, port) = self.director.flows.virtual_end(glance.flow);
+            (address.to_ip(), port)
+        };
+        masquerade::to_client(frame.bytes_mut(), &layout, virtual_end).ok()?;
         entry.set_deadline(self.moved(glance, state));
         count_out(self.counters, entry.destination(), glance.length.into());
         Some(self.leave_fast(frame, next_hop))
@@ -130,7 +161,7 @@ impl Burst<'_> {
 
     /// Puts a packet into its tunnel, where it fits as it is.
     #[inline(never)]
-    fn wrap<F: Frame>(
+    fn wrap<F: Frame, const V4: bool>(
         &self,
         frame: &mut F,
         glance: &Glance,
@@ -144,7 +175,7 @@ impl Burst<'_> {
             return None;
         }
         let outer = self.outer(slot, glance.hash, limiter);
-        tunnel::encapsulate(frame, forward::HEADER_LEN, true, &outer).ok()
+        tunnel::encapsulate(frame, forward::HEADER_LEN, V4, &outer).ok()
     }
 
     #[inline(always)]
@@ -156,12 +187,19 @@ impl Burst<'_> {
         forward::address_link(frame, next_hop, self.snapshot)?;
         Ok(next_hop.interface())
     }
-}
 
-/// Readdresses a packet to its real server. Not inlined, as it would cost direct routing
-/// registers.
-#[inline(never)]
-fn readdress<F: Frame>(frame: &mut F, protocol: u8, entry: &Entry) -> Option<()> {
-    let to = (entry.server_v4().to_ip(), entry.server_port());
-    masquerade::to_server(frame.bytes_mut(), &Layout::plain_v4(protocol), to).ok()
+    /// Readdresses a packet to its real server. Not inlined, as it would cost direct routing
+    /// registers.
+    #[inline(never)]
+    fn readdress<F: Frame, const V4: bool>(
+        &self,
+        frame: &mut F,
+        glance: &Glance,
+        entry: &Entry,
+    ) -> Option<()> {
+        let server = if V4 { entry.server_v4() } else { self.director.flows.server(glance.flow) };
+        let to = (server.to_ip(), entry.server_port());
+        let layout = Layout::plain::<V4>(glance.protocol);
+        masquerade::to_server(frame.bytes_mut(), &layout, to).ok()
+    }
 }

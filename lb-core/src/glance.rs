@@ -1,6 +1,7 @@
 //! What a frame is at first glance: the frames that most are, told from all others.
 
-use crate::flow::{FlowId, FlowTable, client_word_v4, end_word_v4};
+use crate::address::Address;
+use crate::flow::{FlowId, FlowTable, client_word_v4, client_word_v6, end_word_v4};
 use crate::snapshot::Snapshot;
 use crate::transition::Event;
 use crate::wire::ethernet::EtherType;
@@ -8,16 +9,14 @@ use crate::wire::field::window;
 use crate::wire::ipv4::protocol;
 use crate::wire::ports::Ports;
 use crate::wire::tcp::Flags;
-use crate::wire::{MacAddress, ethernet, ipv4, tcp, udp};
+use crate::wire::{MacAddress, ethernet, ipv4, ipv6, tcp, udp};
 
 /// Where the transport header of a plain frame is.
-const TRANSPORT: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
+const TRANSPORT_V4: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
+const TRANSPORT_V6: usize = ethernet::HEADER_LEN + ipv6::HEADER_LEN;
 
-/// What of a frame is looked at, but for the flags of TCP.
-const HEAD_LEN: usize = TRANSPORT + udp::HEADER_LEN;
-
-/// Where those are.
-const FLAGS: usize = TRANSPORT + tcp::HEADER_LEN - 7;
+/// From the start of TCP's header.
+const FLAGS: usize = tcp::HEADER_LEN - 7;
 
 /// The shortest frame on Ethernet without FCS: up to there, what is behind a packet is padding.
 const FRAME_LEN_MIN: usize = 60;
@@ -25,17 +24,28 @@ const FRAME_LEN_MIN: usize = 60;
 /// From which end of a connection a frame comes, as far as its destination tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// From a client, to the director.
+    /// From a client, to the director, by IPv4.
     Client,
-    /// To an address that is not the director's: from a real server of NAT.
+    /// To an address that is not the director's: from a real server of NAT, by IPv4.
     Server,
+    /// The same by IPv6.
+    ClientV6,
+    ServerV6,
     /// Not plain: to be read in full.
     Unknown,
 }
 
-/// What was seen of a frame. It is plain if it is untagged, to this interface, IPv4 without
-/// options, whole, TCP or UDP, with nothing behind the packet but padding, and its client may be
-/// one host. Of others nothing is known.
+impl Side {
+    /// Whether it is that of a real server.
+    #[inline(always)]
+    const fn is_reply(self) -> bool {
+        matches!(self, Self::Server | Self::ServerV6)
+    }
+}
+
+/// What was seen of a frame. It is plain if it is untagged, to this interface, IPv4 without options
+/// or IPv6 without extension headers, whole, TCP but for a SYN, or UDP, with nothing behind the
+/// packet but padding, and its client may be one host. Of others nothing is known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Glance {
     pub(crate) side: Side,
@@ -49,8 +59,9 @@ pub(crate) struct Glance {
     pub(crate) flow: FlowId,
     /// Of the client's end.
     pub(crate) hash: u64,
-    /// What an entry says that is the connection's: [`client_word_v4`], and [`end_word_v4`] of
-    /// the end that is not the client's.
+    /// What an entry says that is the connection's. IPv4: [`client_word_v4`], and [`end_word_v4`]
+    /// of the end that is not the client's. IPv6: [`client_word_v6`], and the port of that end;
+    /// the addresses stay in the frame.
     pub(crate) client: u64,
     pub(crate) other: u64,
 }
@@ -75,11 +86,23 @@ impl Glance {
         self.side != Side::Unknown
     }
 
+    /// The same, of IPv4.
+    #[inline(always)]
+    pub(crate) fn is_plain_v4(&self) -> bool {
+        matches!(self.side, Side::Client | Side::Server)
+    }
+
     /// What of it moves the connection's state.
     #[inline(always)]
     pub(crate) fn event(&self) -> Event {
-        let is_reply = self.side == Side::Server;
+        let is_reply = self.side.is_reply();
         Event { protocol: self.protocol, is_reply, flags: self.flags, chunk: 0 }
+    }
+
+    /// Ports of the two ends of an IPv6 packet.
+    #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
+    pub(crate) const fn ports_v6(&self) -> (u16, u16) {
+        ((self.client >> 32) as u16, self.other as u16)
     }
 
     /// Looks at a frame that came in by the interface with this address, and asks for the bucket
@@ -92,41 +115,47 @@ impl Glance {
         snapshot: &Snapshot,
         flows: &FlowTable,
     ) {
-        if self.read(frame, mac, snapshot, flows).is_none() {
+        if self.read_v4(frame, mac, snapshot, flows).is_none() {
+            self.look_further(frame, mac, snapshot, flows);
+        }
+    }
+
+    #[inline(never)]
+    fn look_further(
+        &mut self,
+        frame: &[u8],
+        mac: MacAddress,
+        snapshot: &Snapshot,
+        flows: &FlowTable,
+    ) {
+        if self.read_v6(frame, mac, snapshot, flows).is_none() {
             self.side = Side::Unknown;
         }
     }
 
     #[inline(always)]
-    fn read(
+    fn read_v4(
         &mut self,
         frame: &[u8],
         mac: MacAddress,
         snapshot: &Snapshot,
         flows: &FlowTable,
     ) -> Option<()> {
-        let head: &[u8; HEAD_LEN] = frame.first_chunk()?;
+        let head: &[u8; TRANSPORT_V4 + udp::HEADER_LEN] = frame.first_chunk()?;
         let link = ethernet::Header::over(window(head, 0)?);
         let header = ipv4::Header::over(window(head, ethernet::HEADER_LEN)?);
-        let ports = Ports::over(window(head, TRANSPORT)?);
         let (protocol, length) = (header.protocol(), header.total_length());
-        let least = match protocol {
-            protocol::TCP => TRANSPORT + tcp::HEADER_LEN,
-            protocol::UDP => HEAD_LEN,
-            _ => return None,
-        };
-        let end = ethernet::HEADER_LEN + usize::from(length);
+        let flags = flags(frame, TRANSPORT_V4, protocol)?;
         let is_plain = link.destination() == mac
             && link.ether_type() == EtherType::IPV4
             && header.is_without_options()
             && !header.is_fragment()
-            && end >= least
-            && end <= frame.len()
-            && frame.len() <= end.max(FRAME_LEN_MIN)
+            && fits(frame, TRANSPORT_V4, protocol, ethernet::HEADER_LEN + usize::from(length))
             && header.verify_checksum();
         if !is_plain {
             return None;
         }
+        let ports = Ports::over(window(head, TRANSPORT_V4)?);
         let from = (header.source().to_bits(), ports.source());
         let to = (header.destination().to_bits(), ports.destination());
         let is_reply = snapshot.tells_apart && !snapshot.may_be_local(header.destination().into());
@@ -143,7 +172,7 @@ impl Glance {
         *self = Self {
             side,
             protocol,
-            flags: Flags(frame.get(FLAGS).copied().unwrap_or_default()),
+            flags,
             ttl: header.ttl(),
             length,
             flow: FlowId::NONE,
@@ -153,4 +182,74 @@ impl Glance {
         };
         Some(())
     }
+
+    #[inline(always)]
+    fn read_v6(
+        &mut self,
+        frame: &[u8],
+        mac: MacAddress,
+        snapshot: &Snapshot,
+        flows: &FlowTable,
+    ) -> Option<()> {
+        let head: &[u8; TRANSPORT_V6 + udp::HEADER_LEN] = frame.first_chunk()?;
+        let link = ethernet::Header::over(window(head, 0)?);
+        let header = ipv6::Header::over(window(head, ethernet::HEADER_LEN)?);
+        let protocol = header.next_header();
+        let length = header.payload_length().checked_add(HEADER_LEN_V6)?;
+        let flags = flags(frame, TRANSPORT_V6, protocol)?;
+        let (source, destination) = (header.source(), header.destination());
+        let is_plain = link.destination() == mac
+            && link.ether_type() == EtherType::IPV6
+            && header.version() == 6
+            && fits(frame, TRANSPORT_V6, protocol, ethernet::HEADER_LEN + usize::from(length))
+            && ipv6::is_single_host(source)
+            && ipv6::is_single_host(destination);
+        if !is_plain {
+            return None;
+        }
+        let ports = Ports::over(window(head, TRANSPORT_V6)?);
+        let from = (Address::from(source), ports.source());
+        let to = (Address::from(destination), ports.destination());
+        let is_reply = snapshot.tells_apart && !snapshot.may_be_local(to.0);
+        let (side, client, other) =
+            if is_reply { (Side::ServerV6, to, from) } else { (Side::ClientV6, from, to) };
+        let hash = flows.hash(protocol, client.0, client.1);
+        flows.prefetch_bucket(hash);
+        *self = Self {
+            side,
+            protocol,
+            flags,
+            ttl: header.hop_limit(),
+            length,
+            flow: FlowId::NONE,
+            hash,
+            client: client_word_v6(protocol, client.1),
+            other: other.1.into(),
+        };
+        Some(())
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "40")]
+const HEADER_LEN_V6: u16 = ipv6::HEADER_LEN as u16;
+
+/// The flags of a plain packet's TCP, none of UDP. A SYN begins connections, and so it is not plain.
+#[inline(always)]
+fn flags(frame: &[u8], transport: usize, protocol: u8) -> Option<Flags> {
+    match protocol {
+        protocol::TCP => {
+            let flags = Flags(*frame.get(transport + FLAGS)?);
+            (!flags.contains(Flags::SYN)).then_some(flags)
+        }
+        protocol::UDP => Some(Flags(0)),
+        _ => None,
+    }
+}
+
+/// Whether a packet that ends at `end` of the frame has its transport header, and is all that is
+/// in the frame but for padding.
+#[inline(always)]
+fn fits(frame: &[u8], transport: usize, protocol: u8, end: usize) -> bool {
+    let header = if protocol == protocol::TCP { tcp::HEADER_LEN } else { udp::HEADER_LEN };
+    end >= transport + header && end <= frame.len() && frame.len() <= end.max(FRAME_LEN_MIN)
 }

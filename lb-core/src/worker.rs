@@ -12,10 +12,10 @@
 //! stages 4 and 5 at once. All others are read in full ([`Packet`]) and decided one after the
 //! other, in the order in which they came.
 //!
-//! What a stage asked memory for is there when the next one needs it: stages 1 to 3 are one loop
-//! over the burst, in which the lookup stays some packets behind the parser; and what a
-//! destination has is asked for some packets before it is needed. A hit takes no lock and
-//! allocates nothing.
+//! What a stage asked memory for is there when the next one needs it: stages 1 to 3 go through the
+//! burst some packets at a time, and the lookup stays as many behind the parser; what a
+//! destination has is asked for before stages 4 and 5 begin. A hit takes no lock and allocates
+//! nothing.
 
 use std::sync::Arc;
 
@@ -69,9 +69,8 @@ pub enum Verdict {
     Drop(DropReason),
 }
 
-/// How many packets before its own turn a packet's destination is asked for, where there are more
-/// than the cache next to the CPU has anyway.
-const AHEAD_OF_DESTINATION: usize = 8;
+/// Destinations that the cache next to the CPU has anyway: where there are more, a packet's is
+/// asked for before the burst passes.
 const DESTINATIONS_AT_HAND: usize = 64;
 
 /// One worker's view of the director, and its scratch memory.
@@ -227,9 +226,10 @@ impl Drop for Worker {
 }
 
 impl Burst<'_> {
-    /// Stages 1 to 3 over the burst. A packet is [`AHEAD`] packets behind when its bucket is looked
-    /// at, so that buckets and entries come from memory while other frames are read, instead of
-    /// all at once while nothing else is left to do. Without a glance all are read in full.
+    /// Stages 1 to 3 over the burst, [`AHEAD`] packets at a time. Their buckets are looked at when
+    /// as many more frames have been read: so buckets and entries come from memory meanwhile,
+    /// instead of all at once while nothing else is left to do. Without a glance all are read in
+    /// full.
     #[inline(never)]
     fn look_up<F: Frame, const GLANCE: bool>(
         &self,
@@ -237,28 +237,38 @@ impl Burst<'_> {
         glances: &mut [Glance],
         packets: &mut [Packet],
     ) {
-        let flows = &self.director.flows;
-        let mac = self.snapshot.interface(self.from).mac;
         for frame in frames {
             frame.prefetch();
         }
-        for (place, frame) in frames.iter().enumerate() {
-            let glance = &mut glances[place];
+        let mut behind = 0..0;
+        for (number, frames) in frames.chunks(AHEAD).enumerate() {
+            let here = number * AHEAD..number * AHEAD + frames.len();
+            self.look::<F, GLANCE>(frames, &mut glances[here.clone()], &mut packets[here.clone()]);
+            self.find(&mut glances[behind.clone()], &mut packets[behind]);
+            behind = here;
+        }
+        self.find(&mut glances[behind.clone()], &mut packets[behind]);
+    }
+
+    /// 1 and 2, at a glance where that is enough.
+    #[inline(always)]
+    fn look<F: Frame, const GLANCE: bool>(
+        &self,
+        frames: &[F],
+        glances: &mut [Glance],
+        packets: &mut [Packet],
+    ) {
+        let flows = &self.director.flows;
+        let mac = self.snapshot.interface(self.from).mac;
+        for (frame, (glance, packet)) in frames.iter().zip(glances.iter_mut().zip(packets)) {
             if GLANCE && frame.is_whole() {
                 glance.look(frame.bytes(), mac, self.snapshot, flows);
             } else {
                 glance.side = Side::Unknown;
             }
             if !glance.is_plain() {
-                self.read(frame, &mut packets[place]);
+                self.read(frame, packet);
             }
-            if place >= AHEAD {
-                self.find(&mut glances[place - AHEAD], &mut packets[place - AHEAD]);
-            }
-        }
-        let last = frames.len().saturating_sub(AHEAD);
-        for (glance, packet) in glances[last..].iter_mut().zip(&mut packets[last..]) {
-            self.find(glance, packet);
         }
     }
 
@@ -286,9 +296,21 @@ impl Burst<'_> {
 
     /// 3: which entry, by its tag; asks for its line.
     #[inline(always)]
-    fn find(&self, glance: &mut Glance, packet: &mut Packet) {
+    fn find(&self, glances: &mut [Glance], packets: &mut [Packet]) {
+        for (glance, packet) in glances.iter_mut().zip(packets) {
+            if glance.is_plain_v4() {
+                glance.flow = self.director.flows.candidate(glance.hash);
+            } else {
+                self.find_further(glance, packet);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn find_further(&self, glance: &mut Glance, packet: &mut Packet) {
         if glance.is_plain() {
             glance.flow = self.director.flows.candidate(glance.hash);
+            self.director.flows.prefetch_cold(glance.flow);
         } else {
             self.find_in_full(packet);
         }
@@ -304,12 +326,14 @@ impl Burst<'_> {
         }
     }
 
-    /// Asks for what the counts and the way of a packet's destination are in.
-    #[inline(always)]
-    fn prefetch_destination(&self, glance: &Glance) {
-        let server = self.director.flows.entry(glance.flow).destination();
-        self.director.slots.prefetch(server);
-        self.counters.prefetch(server);
+    /// Asks for what the counts and the ways of the packets' destinations are in.
+    #[inline(never)]
+    fn prefetch_destinations(&self, glances: &[Glance]) {
+        for glance in glances {
+            let server = self.director.flows.entry(glance.flow).destination();
+            self.director.slots.prefetch(server);
+            self.counters.prefetch(server);
+        }
     }
 
     /// Stages 4 and 5, packet by packet: what becomes of each depends on those before it.
@@ -324,17 +348,11 @@ impl Burst<'_> {
         surroundings: &mut impl Surroundings,
     ) {
         let mut forwarded = 0;
-        let are_far = self.snapshot.services.destinations() > DESTINATIONS_AT_HAND;
-        let (now, later) = glances.split_at(AHEAD_OF_DESTINATION.min(glances.len()));
-        if are_far {
-            now.iter().for_each(|glance| self.prefetch_destination(glance));
+        if self.snapshot.services.destinations() > DESTINATIONS_AT_HAND {
+            self.prefetch_destinations(glances);
         }
-        let mut later = if are_far { later.iter() } else { [].iter() };
         let packets = packets.iter_mut().zip(glances).zip(verdicts);
         for (frame, ((packet, glance), verdict)) in frames.iter_mut().zip(packets) {
-            if let Some(later) = later.next() {
-                self.prefetch_destination(later);
-            }
             match self.take_fast(frame, glance, &mut bench.limiter) {
                 Some(Ok(interface)) => {
                     forwarded += 1;

@@ -103,14 +103,14 @@ impl Frame for Mbuf {
         self.segments() == 1
     }
 
-    #[inline]
+    #[inline(always)]
     fn bytes(&self) -> &[u8] {
         // SAFETY: DPDK keeps data_len bytes from there on within the buffer, which is ours. They
         // were all written at some time: pools are made of zero-filled memory.
         unsafe { slice::from_raw_parts(self.data(), usize::from(self.data_bytes())) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`. Nothing here makes two mbufs of one buffer (no clones).
         unsafe { slice::from_raw_parts_mut(self.data(), usize::from(self.data_bytes())) }

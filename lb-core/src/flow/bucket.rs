@@ -3,15 +3,13 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use crossbeam::utils::Backoff;
+use wide::i16x8;
 
 /// Slots of a bucket.
 pub(super) const SLOTS: usize = 8;
 
 /// Tags packed into one word.
 const TAGS_PER_WORD: usize = 4;
-
-/// One in every 16-bit lane.
-const LANES: u64 = 0x0001_0001_0001_0001;
 
 /// A bucket of the flow table. All zero bytes are an empty bucket.
 #[derive(Debug, Default)]
@@ -36,45 +34,37 @@ pub(super) const fn tag_of(hash: u64) -> u16 {
     (hash >> 48) as u16 | 1
 }
 
-/// Slots whose tag is equal to a given one, lowest first.
+/// Slots whose tag is equal to a given one, lowest first: a bit for each.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Matches(u64, u64);
+pub(super) struct Matches(u32);
+
+impl Matches {
+    /// The lowest slot, whatever it is where there is none: for who compares what is there anyway,
+    /// and would rather not branch.
+    #[inline]
+    pub(super) const fn first_or_any(self) -> usize {
+        self.0.trailing_zeros() as usize % SLOTS
+    }
+}
 
 impl Iterator for Matches {
     type Item = usize;
 
     #[inline]
     fn next(&mut self) -> Option<usize> {
-        if self.0 != 0 {
-            let slot = self.0.trailing_zeros() as usize / 16;
-            self.0 &= self.0 - 1;
-            Some(slot)
-        } else if self.1 != 0 {
-            let slot = self.1.trailing_zeros() as usize / 16 + TAGS_PER_WORD;
-            self.1 &= self.1 - 1;
-            Some(slot)
-        } else {
-            None
-        }
+        let slot = self.0.trailing_zeros() as usize;
+        self.0 &= self.0.wrapping_sub(1);
+        (slot < SLOTS).then_some(slot)
     }
-}
-
-/// The top bit of each lane of `tags` that equals `tag`. Exact: no lane borrows from another.
-#[inline]
-const fn equal_lanes(tags: u64, tag: u16) -> u64 {
-    let low_bits = LANES * 0x7fff;
-    let difference = tags ^ (LANES * tag as u64);
-    !(((difference & low_bits) + low_bits) | difference | low_bits)
 }
 
 impl Bucket {
     /// The slots with this tag. Acquire: the entries they name are seen as they were published.
     #[inline]
     pub(super) fn matches(&self, tag: u16) -> Matches {
-        Matches(
-            equal_lanes(self.tags[0].load(Ordering::Acquire), tag),
-            equal_lanes(self.tags[1].load(Ordering::Acquire), tag),
-        )
+        let tags = self.tags.each_ref().map(|word| word.load(Ordering::Acquire));
+        let tags: i16x8 = bytemuck::cast(tags.map(u64::to_le));
+        Matches(tags.simd_eq(i16x8::splat(tag.cast_signed())).to_bitmask())
     }
 
     /// The entry in `slot`, 0 for none.
@@ -192,25 +182,13 @@ mod tests {
         assert_eq!(bucket.matches(0x0001).collect::<Vec<_>>(), [1]);
         assert_eq!(bucket.matches(0x8000).collect::<Vec<_>>(), [3]);
         assert_eq!(bucket.matches(0x7fff).count(), 0);
+        assert!(bucket.matches(0x7fff).first_or_any() < SLOTS);
+        assert_eq!(bucket.matches(0xffff).first_or_any(), 4);
         assert_eq!(bucket.matches(0).collect::<Vec<_>>(), [2, 5, 6]);
         assert_eq!(bucket.used(), 5);
         bucket.clear(0);
         assert_eq!(bucket.matches(0x8001).collect::<Vec<_>>(), [7]);
         assert_eq!((bucket.entry(0), bucket.entry(7)), (0, 17));
-    }
-
-    #[test]
-    fn equal_lanes_agrees_with_a_plain_comparison() {
-        let interesting = [0_u16, 1, 2, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff];
-        for a in interesting {
-            for b in interesting {
-                for tag in interesting {
-                    let word = u64::from(a) | u64::from(b) << 16 | 0x1234 << 32;
-                    let expected = u64::from(a == tag) << 15 | u64::from(b == tag) << 31;
-                    assert_eq!(equal_lanes(word, tag) & 0xffff_ffff, expected);
-                }
-            }
-        }
     }
 
     #[test]

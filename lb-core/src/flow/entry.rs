@@ -218,6 +218,20 @@ impl Entry {
             && self.state().method() as u8 == ForwardingMethod::Masquerading as u8
     }
 
+    /// Whether this is the live entry of an IPv6 packet from its client, by the key's first word and
+    /// both addresses.
+    #[inline]
+    pub(crate) fn is_request_v6(
+        &self,
+        cold: &Cold,
+        first: u64,
+        (client, virtual_address): (Address, Address),
+    ) -> bool {
+        self.key[0].load(Ordering::Relaxed) == first
+            && cold.address(0) == client
+            && cold.address(1) == virtual_address
+    }
+
     /// Address and port of the virtual service of an IPv4 connection.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of a word")]

@@ -151,10 +151,10 @@ impl FlowState {
         self.0 & Self::SYNCED != 0
     }
 
-    /// Whether nothing is to be known of an IPv4 connection but its state and method before its
-    /// packets can be rewritten: neither is its payload read, nor is its server of another family.
+    /// Whether nothing is to be known of a connection but its state and method before its packets
+    /// can be rewritten: neither is its payload read, nor is its server of another family.
     #[inline]
-    pub(crate) const fn is_plain_v4(self) -> bool {
+    pub(crate) const fn is_plain(self) -> bool {
         self.0 & (Self::FTP | Self::MIXED | Self::ENDED) == 0
     }
 

@@ -66,14 +66,23 @@ impl FlowKey {
 /// Kind, protocol and client port.
 #[inline]
 pub(super) const fn first_word(protocol: u8, client: Address, client_port: u16) -> u64 {
-    let kind = if client.is_v4() { kind::USED } else { kind::USED | kind::IPV6 };
-    (client_port as u64) << 32 | (protocol as u64) << 48 | kind
+    if client.is_v4() {
+        end_word_v4(0, client_port) | (protocol as u64) << 48 | kind::USED
+    } else {
+        client_word_v6(protocol, client_port)
+    }
 }
 
 /// The first word of an IPv4 key: protocol and client's end.
 #[inline]
 pub(crate) const fn client_word_v4(protocol: u8, address: u32, port: u16) -> u64 {
     end_word_v4(address, port) | (protocol as u64) << 48 | kind::USED
+}
+
+/// The first word of an IPv6 key, but for the virtual port, which is its low end.
+#[inline]
+pub(crate) const fn client_word_v6(protocol: u8, port: u16) -> u64 {
+    (port as u64) << 32 | (protocol as u64) << 48 | kind::USED | kind::IPV6
 }
 
 /// The second word of an IPv4 key, the virtual end; and how a real server's end is compared.

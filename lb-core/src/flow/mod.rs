@@ -30,7 +30,7 @@ pub use entry::{Cold, Entry, NewFlow, PACKETS_MAX, TOMBSTONE_PORT};
 pub use entry_cache::EntryCache;
 pub use flow_state::FlowState;
 pub use key::{FlowKey, ReplyKey};
-pub(crate) use key::{client_word_v4, end_word_v4};
+pub(crate) use key::{client_word_v4, client_word_v6, end_word_v4};
 pub use limbo::Limbo;
 pub use storage::Storage;
 pub use table::{FlowId, FlowTable, Inserted};

@@ -162,14 +162,12 @@ impl FlowTable {
 
     /// Stage 3: the entry that is most likely the one, by its tag alone, and asks for its line.
     /// Whether it is must be seen by its key; if not, [`FlowTable::find`] decides.
-    #[inline]
+    #[inline(always)]
     pub fn candidate(&self, hash: u64) -> FlowId {
         let home = self.home(hash);
-        home.matches(tag_of(hash)).next().map_or(FlowId::NONE, |slot| {
-            let index = home.entry(slot);
-            prefetch::line(&self.storage.entries[index as usize]);
-            FlowId(index)
-        })
+        let index = home.entry(home.matches(tag_of(hash)).first_or_any());
+        prefetch::line(&self.storage.entries[index as usize]);
+        FlowId(index)
     }
 
     /// Asks for the line of a candidate that only IPv6 needs.

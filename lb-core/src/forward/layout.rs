@@ -35,6 +35,24 @@ impl Layout {
         }
     }
 
+    /// The same of IPv6: without extension headers.
+    pub const fn plain_v6(protocol: u8) -> Self {
+        Self {
+            network_offset: 14,
+            transport_offset: 54,
+            protocol,
+            is_v4: false,
+            is_fragment: false,
+            is_later_fragment: false,
+        }
+    }
+
+    /// Of a packet as most are, by its family.
+    #[inline(always)]
+    pub(crate) const fn plain<const V4: bool>(protocol: u8) -> Self {
+        if V4 { Self::plain_v4(protocol) } else { Self::plain_v6(protocol) }
+    }
+
     /// Reads the headers of a whole packet. `None` where they do not fit the bytes.
     pub fn read(frame: &[u8], network_offset: usize) -> Option<Self> {
         let bytes = frame.get(network_offset..)?;

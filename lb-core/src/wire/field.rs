@@ -29,8 +29,10 @@ pub(super) const fn be32<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
 
 /// Six bytes of a link-layer address. `at` is a constant of the caller, at most `N` - 6.
 #[inline]
-pub(super) const fn six<const N: usize>(bytes: &[u8; N], at: usize) -> [u8; 6] {
-    [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3], bytes[at + 4], bytes[at + 5]]
+pub(super) fn six<const N: usize>(bytes: &[u8; N], at: usize) -> [u8; 6] {
+    let mut value = [0; 6];
+    value.copy_from_slice(&bytes[at..at + 6]);
+    value
 }
 
 /// Sixteen bytes of an IPv6 address. `at` is a constant of the caller, at most `N` - 16.

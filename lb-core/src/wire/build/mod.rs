@@ -382,12 +382,12 @@ impl MemoryFrame {
 }
 
 impl Frame for MemoryFrame {
-    #[inline]
+    #[inline(always)]
     fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
-    #[inline]
+    #[inline(always)]
     fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.buffer[self.start..self.end]
     }
