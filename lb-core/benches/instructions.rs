@@ -18,6 +18,7 @@ use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceId};
 use lb_core::ipvsadm::{Numeric, execute, restore_words};
 use lb_core::neighbour::NeighbourSeen;
+use lb_core::punt::{PuntRule, PuntRules};
 use lb_core::route::Hop;
 use lb_core::slots::DestinationId;
 use lb_core::wire::MacAddress;
@@ -74,6 +75,8 @@ const fn case(
 
 const CASES: &[Case] = &[
     case("dr", TCP, "-g", SHAKE, "A"),
+    // The same where the host's kernel gets some ports.
+    case("dr-kernel", TCP, "-g", SHAKE, "A"),
     case("dr-udp", UDP, "-g", &["u"], "u"),
     case("dr-v6", TCP6, "-g", SHAKE, "A"),
     case("nat-request", TCP, "-m", SHAKE, "A"),
@@ -118,9 +121,12 @@ fn control(case: &Case) -> Control {
         .map(|number| server(number, is_v4))
         .chain((0..FLOWS).step_by(64).map(|flow| client(flow, is_v4)))
         .map(|neighbour| (Hop { interface: InterfaceId(0), neighbour }, MAC));
+    let taken: &[u16] = if case.name == "dr-kernel" { &[22, 179] } else { &[] };
+    let rules = taken.iter().map(|&port| PuntRule { protocol: 6, port });
     let network = Network {
         interfaces: vec![interface],
         permanent_neighbours: neighbours.collect(),
+        punt_rules: PuntRules::new(rules),
         ..Network::default()
     };
     let hasher = FlowHasher::new([1, 2, 3]);

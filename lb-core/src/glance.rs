@@ -45,7 +45,8 @@ impl Side {
 
 /// What was seen of a frame. It is plain if it is untagged, to this interface, IPv4 without options
 /// or IPv6 without extension headers, whole, TCP but for a SYN, or UDP, with nothing behind the
-/// packet but padding, and its client may be one host. Of others nothing is known.
+/// packet but padding, its client may be one host, and it is not for the host's kernel by its
+/// port. Of others nothing is known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Glance {
     pub(crate) side: Side,
@@ -156,6 +157,9 @@ impl Glance {
             return None;
         }
         let ports = Ports::over(window(head, TRANSPORT_V4)?);
+        if snapshot.punt_rules.take(protocol, [ports.source(), ports.destination()]) {
+            return None;
+        }
         let from = (header.source().to_bits(), ports.source());
         let to = (header.destination().to_bits(), ports.destination());
         let is_reply = snapshot.tells_apart && !snapshot.may_be_local(header.destination().into());
@@ -208,6 +212,9 @@ impl Glance {
             return None;
         }
         let ports = Ports::over(window(head, TRANSPORT_V6)?);
+        if snapshot.punt_rules.take(protocol, [ports.source(), ports.destination()]) {
+            return None;
+        }
         let from = (Address::from(source), ports.source());
         let to = (Address::from(destination), ports.destination());
         let is_reply = snapshot.tells_apart && !snapshot.may_be_local(to.0);
@@ -233,7 +240,7 @@ impl Glance {
 #[expect(clippy::cast_possible_truncation, reason = "40")]
 const HEADER_LEN_V6: u16 = ipv6::HEADER_LEN as u16;
 
-/// The flags of a plain packet's TCP, none of UDP. A SYN begins connections, and so it is not plain.
+/// The flags of a plain packet's TCP, none of UDP. A SYN begins connections, so it is not plain.
 #[inline(always)]
 fn flags(frame: &[u8], transport: usize, protocol: u8) -> Option<Flags> {
     match protocol {

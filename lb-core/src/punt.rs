@@ -1,7 +1,5 @@
 //! What goes to the host's kernel although a virtual service would take it: the operator's list.
 
-use crate::parse::Packet;
-
 /// Packets to the director's own addresses that the kernel gets before any service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PuntRule {
@@ -27,14 +25,17 @@ impl PuntRules {
         self.0.is_empty()
     }
 
-    /// Whether a packet is on the list. The port may be either end's: the host's daemons are
-    /// servers of some peers and clients of others.
-    pub fn take(&self, packet: &Packet) -> bool {
-        self.0.iter().any(|rule| {
-            rule.protocol == packet.protocol
-                && (rule.port == 0
-                    || rule.port == packet.destination_port
-                    || rule.port == packet.source_port)
-        })
+    /// Whether a packet of this protocol and these ports is on the list. The port may be either
+    /// end's: the host's daemons are servers of some peers and clients of others.
+    #[inline]
+    pub fn take(&self, protocol: u8, ports: [u16; 2]) -> bool {
+        !self.is_empty() && self.search(protocol, ports)
+    }
+
+    #[inline(never)]
+    fn search(&self, protocol: u8, ports: [u16; 2]) -> bool {
+        self.0
+            .iter()
+            .any(|rule| rule.protocol == protocol && (rule.port == 0 || ports.contains(&rule.port)))
     }
 }

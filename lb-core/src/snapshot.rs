@@ -137,7 +137,7 @@ impl Snapshot {
     pub fn punts(&self, packet: &Packet) -> bool {
         self.is_local(packet.destination)
             && self.interface(packet.interface).has_kernel
-            && self.punt_rules.take(packet)
+            && self.punt_rules.take(packet.protocol, [packet.source_port, packet.destination_port])
     }
 
     /// The mark that the rules give to a packet; 0 is none.

@@ -154,7 +154,7 @@ impl Worker {
         let Self { director, number, snapshot, ways, glances, packets, bench, .. } = self;
         let burst = Burst::begin(director, *number, (snapshot.load(), ways.load()), from, now);
         let (glances, packets) = (&mut glances[..frames.len()], &mut packets[..frames.len()]);
-        if self.is_thorough || !burst.snapshot.punt_rules.is_empty() {
+        if self.is_thorough {
             burst.look_up::<F, false>(frames, glances, packets);
         } else {
             burst.look_up::<F, true>(frames, glances, packets);

@@ -218,8 +218,8 @@ impl Entry {
             && self.state().method() as u8 == ForwardingMethod::Masquerading as u8
     }
 
-    /// Whether this is the live entry of an IPv6 packet from its client, by the key's first word and
-    /// both addresses.
+    /// Whether this is the live entry of an IPv6 packet from its client, by the key's first word
+    /// and both addresses.
     #[inline]
     pub(crate) fn is_request_v6(
         &self,
