@@ -19,7 +19,7 @@ type Allowance = (&'static str, usize, &'static str);
 
 /// Files longer than [`FILE_LINES_MAX`].
 const LONG_FILES: &[Allowance] = &[
-    ("appliance/src/config/tests.rs", 747, "one test for each mistake that a file can have"),
+    ("appliance/src/config/tests.rs", 732, "one test for each mistake that a file can have"),
     ("appliance/src/dpdk/port.rs", 589, "half of it says, field by field, what a port can refuse"),
 ];
 

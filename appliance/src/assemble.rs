@@ -23,7 +23,9 @@ use crate::config::{self, Config, ConfigErrors, Environment, MarksConfig, Worker
 use crate::dpdk::memory::HUGEPAGE_BYTES;
 use crate::dpdk::{self, MemoryError, Pages, zeroed_region};
 use crate::kernel;
+use crate::machine::Machine;
 use crate::names::SystemNames;
+use crate::nic_finder;
 
 /// The CPUs of the workers. By default all but the first, which is left to the kernel and the
 /// control plane; the only CPU of a small machine is shared.
@@ -204,18 +206,26 @@ fn ticks(duration: std::time::Duration) -> u32 {
 ///
 /// All mistakes of the file, each with its line and column.
 pub fn load(path: &Path) -> Result<(Config, SystemNames), ConfigErrors> {
-    load_for(path, available_cpus())
+    load_for(path, &Machine::under(Path::new("/")), available_cpus())
 }
 
-/// The same for a machine with those CPUs.
+/// The same for another machine, with those CPUs.
 ///
 /// # Errors
 ///
 /// As [`load`].
-pub fn load_for(path: &Path, cpus: Vec<usize>) -> Result<(Config, SystemNames), ConfigErrors> {
+pub fn load_for(
+    path: &Path,
+    machine: &Machine,
+    cpus: Vec<usize>,
+) -> Result<(Config, SystemNames), ConfigErrors> {
     let names = SystemNames::load();
-    let environment =
-        Environment { cpus, check_services: &|lines| check_services(lines, &names), names: &names };
+    let environment = Environment {
+        cpus,
+        check_services: &|lines| check_services(lines, &names),
+        names: &names,
+        find_nic: &|name| nic_finder::find(machine, name),
+    };
     let config = config::load(path, &environment)?;
     Ok((config, names))
 }
@@ -282,8 +292,12 @@ mod tests {
     #[test]
     fn the_bytes_of_a_flow_table_are_those_that_it_takes() {
         let text = "{ ports: [ { name: lan0, device: net_null0 } ], flows: { max: 65536 } }";
-        let environment =
-            Environment { cpus: vec![0], check_services: &|_| Vec::new(), names: &Numeric };
+        let environment = Environment {
+            cpus: vec![0],
+            check_services: &|_| Vec::new(),
+            names: &Numeric,
+            find_nic: &config::no_nics,
+        };
         let config = config::parse("t", text, &environment).unwrap();
         let (storage, _) = flow_storage(&config).unwrap();
         let taken =
@@ -311,8 +325,12 @@ arp: { max: 9 }
 routes: [ { to: \"::/0\", via: \"fe80::1\", port: wan0.7 } ]
 neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
 ";
-        let environment =
-            Environment { cpus: vec![0], check_services: &|_| Vec::new(), names: &Numeric };
+        let environment = Environment {
+            cpus: vec![0],
+            check_services: &|_| Vec::new(),
+            names: &Numeric,
+            find_nic: &config::no_nics,
+        };
         let config = config::parse("t", text, &environment).unwrap();
         let vdevs = eal_config(&config, vec![0]).vdevs;
         assert_eq!(vdevs, ["net_null0", "net_null1", "net_tapK0,iface=lan0"]);
@@ -339,7 +357,12 @@ neighbours: [ { port: wan0.7, address: 10.0.7.2, mac: \"02:00:00:00:00:02\" } ]
         assert!(examples.len() >= 7, "{examples:?}");
         for path in examples {
             let check_services = &|lines: &[&str]| check_services(lines, &Numeric);
-            let environment = Environment { cpus: vec![0], check_services, names: &Numeric };
+            let environment = Environment {
+                cpus: vec![0],
+                check_services,
+                names: &Numeric,
+                find_nic: &config::no_nics,
+            };
             if let Err(errors) = config::load(&path, &environment) {
                 panic!("{errors}");
             }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::assemble;
-use crate::config::{Config, Hugepages, IdleMode, Workers};
+use crate::config::{Config, Hugepages, IdleMode, NicName, Workers};
 use crate::control::status::About;
 use crate::logging;
 use crate::ports::PortRow;
@@ -28,7 +28,9 @@ fn table(
         ("memory", memory(config, about)),
     ];
     for port in ports {
-        rows.push(("port", self::port(port, &about.worker_cpus)));
+        let chosen_by = config.ports.iter().find(|it| it.name == port.name);
+        let chosen_by = chosen_by.and_then(|it| it.device.chosen_by());
+        rows.push(("port", self::port(port, chosen_by, &about.worker_cpus)));
     }
     rows
 }
@@ -80,11 +82,14 @@ fn memory(config: &Config, about: &About) -> String {
     format!("{}; {} for {flows} flows: {why}", about.packet_memory, about.flow_memory)
 }
 
-fn port(row: &PortRow, cpus: &[usize]) -> String {
+fn port(row: &PortRow, chosen_by: Option<&NicName>, cpus: &[usize]) -> String {
     let PortRow { name, device, driver, link, rx_queues, tx_queues, mbufs, .. } = row;
     let device = device.split(',').next().unwrap_or_default();
     let queues = format!("{rx_queues} receive and {tx_queues} transmit queues");
     let mut text = format!("{name}: {device} ({driver}), {queues}, {mbufs} buffers, link {link}");
+    if let Some(name) = chosen_by {
+        text.push_str(&format!(", the NIC with the {name}"));
+    }
     if let Some(node) = node_of_device(device) {
         let far = cpus.iter().filter(|&&cpu| node_of_cpu(cpu).is_some_and(|it| it != node));
         let far: Vec<_> = far.map(usize::to_string).collect();

@@ -58,6 +58,7 @@ mod tests {
             cpus: vec![0],
             check_services: &|_| Vec::new(),
             names: &lb_core::ipvsadm::Numeric,
+            find_nic: &crate::config::no_nics,
         };
         let text = format!("ports: [ {{ name: lan0, device: \"{text}\" }} ]");
         parse("t", &text, &environment).unwrap().ports[0].device.clone()

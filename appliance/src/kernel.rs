@@ -249,6 +249,7 @@ mod tests {
             cpus: vec![0],
             check_services: &|_| Vec::new(),
             names: &lb_core::ipvsadm::Numeric,
+            find_nic: &crate::config::no_nics,
         };
         parse("t", &format!("ports: [ {ports} ]"), &environment).unwrap()
     }

@@ -46,6 +46,7 @@ pub mod metrics;
 pub mod names;
 pub mod needs;
 pub mod neighbourhood;
+pub mod nic_finder;
 pub mod notify;
 pub mod ports;
 pub mod relay;

@@ -212,6 +212,7 @@ mod tests {
             cpus: vec![0, 1],
             check_services: &|_| Vec::new(),
             names: &lb_core::ipvsadm::Numeric,
+            find_nic: &crate::config::no_nics,
         };
         parse("t", text, &environment).unwrap()
     }
@@ -301,7 +302,8 @@ mod tests {
         for key in keys::keys() {
             let Some(effect) = Effect::of(key) else { continue };
             let of_port = OF_PORTS.iter().any(|(other, _)| other.path == key.path);
-            let within = ["ports[].vlans[].", "ports[].name", "routes[]", "neighbours[]"];
+            let within =
+                ["ports[].vlans[].", "ports[].device.", "ports[].name", "routes[]", "neighbours[]"];
             let is_within = within.iter().any(|within| key.path.starts_with(within));
             let plain = PLAIN.iter().any(|plain| plain.key.path == key.path);
             assert!(of_port || is_within || plain || merged(key.path), "{}", key.path);

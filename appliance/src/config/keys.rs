@@ -46,6 +46,8 @@ pub enum Kind {
     /// A list of such mappings.
     Sections,
     Text,
+    /// A text, or a mapping of further keys.
+    TextOrSection,
     Texts,
     /// A whole number without a unit.
     Count {
@@ -119,6 +121,7 @@ impl Kind {
             Self::Section => "mapping".to_owned(),
             Self::Sections => "list of mappings".to_owned(),
             Self::Text => "text".to_owned(),
+            Self::TextOrSection => "text, or mapping".to_owned(),
             Self::Texts => "list of text".to_owned(),
             Self::Count { min, max } => format!("count, {min} to {max}"),
             Self::AutoOrCount { min, max } => format!("`auto`, or count, {min} to {max}"),
@@ -347,8 +350,12 @@ keys! {
         "the network ports, at least one";
     PORTS_NAME: "ports[].name", Kind::Text, Required,
         "name of the port, 1 to 15 of `A-Z a-z 0-9 . _ -`";
-    PORTS_DEVICE: "ports[].device", Kind::Text, Required,
-        "PCI address or DPDK virtual device with its arguments";
+    PORTS_DEVICE: "ports[].device", Kind::TextOrSection, Required,
+        "PCI address, or DPDK virtual device with its arguments; or a NIC by one of its names";
+    DEVICE_MAC: "ports[].device.mac", Kind::Mac, Without("none"),
+        "the NIC with that MAC address";
+    DEVICE_INTERFACE: "ports[].device.interface", Kind::Text, Without("none"),
+        "the NIC on which the kernel has, or had, the interface of that name";
     PORTS_ADDRESSES: "ports[].addresses", Kind::InterfaceAddresses, Empty,
         "addresses of the port, with their subnets' prefix lengths";
     PORTS_MTU: "ports[].mtu", Kind::Count { min: 68, max: 9600 }, Value("1500"),

@@ -19,6 +19,7 @@
 
 mod addresses;
 mod attach;
+mod device;
 mod effect;
 mod error;
 mod interfaces;
@@ -45,12 +46,13 @@ use std::path::Path;
 use lb_core::ipvsadm::Names;
 
 pub use attach::Attach;
+pub use device::{Device, NicName};
 pub use effect::{Changed, Effect, changed};
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use keys::{Fallback, Key, Kind, keys, markdown_table};
 pub use session_log::SessionLogConfig;
 pub use settings::{
-    ArpConfig, AuditTarget, Config, ControlConfig, Device, EalConfig, FragmentsConfig, Hugepages,
+    ArpConfig, AuditTarget, Config, ControlConfig, EalConfig, FragmentsConfig, Hugepages,
     IdleConfig, IdleMode, InterfaceAddress, InterfaceConfig, KernelConfig, LogConfig, MarksConfig,
     Mbufs, MetricsConfig, PortConfig, Route, StaticNeighbour, Subnet, TakenProtocol, TunnelConfig,
     VlanConfig, Workers,
@@ -68,6 +70,17 @@ pub struct Environment<'a> {
     pub check_services: CheckServices<'a>,
     /// Names of ports in `marks`.
     pub names: &'a dyn Names,
+    /// The PCI address of a NIC that is named otherwise, or why there is none.
+    pub find_nic: FindNic<'a>,
+}
+
+/// Finds a NIC.
+pub type FindNic<'a> = &'a dyn Fn(&NicName) -> Result<String, String>;
+
+/// Finds none: for configurations of no machine.
+#[cfg(test)]
+pub(crate) fn no_nics(name: &NicName) -> Result<String, String> {
+    Err(format!("no NIC has the {name}"))
 }
 
 /// A check of service lines: (index in the slice, what is wrong) for each mistake.

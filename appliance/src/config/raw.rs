@@ -11,6 +11,7 @@ use std::time::Duration;
 use saphyr_parser::ScalarStyle;
 
 use super::attach::Attach;
+use super::device::{Device, NicName};
 use super::error::{ConfigErrors, Position, shown};
 use super::keys::{self, Key, Kind};
 use super::section::{Section, count, text, truth, word};
@@ -107,7 +108,7 @@ pub(super) struct RawArp {
 pub(super) struct RawPort {
     pub(super) position: Position,
     pub(super) name: Raw<String>,
-    pub(super) device: Raw<String>,
+    pub(super) device: Raw<Device>,
     pub(super) addresses: Vec<At<InterfaceAddress>>,
     pub(super) mtu: Raw<u16>,
     pub(super) rx_descriptors: Raw<u16>,
@@ -346,7 +347,7 @@ fn port(section: &Section<'_>, errors: &mut ConfigErrors) -> RawPort {
     RawPort {
         position: section.position(),
         name: section.value(&keys::PORTS_NAME, errors, |c| values::port_name(&text(c)?)),
-        device: section.value(&keys::PORTS_DEVICE, errors, |c| values::device(&text(c)?)),
+        device: device(section, errors),
         addresses: section.list(&keys::PORTS_ADDRESSES, errors, address),
         mtu: section.count(&keys::PORTS_MTU, errors),
         rx_descriptors: section.count(&keys::PORTS_RX_DESCRIPTORS, errors),
@@ -363,6 +364,33 @@ fn port(section: &Section<'_>, errors: &mut ConfigErrors) -> RawPort {
             .map(|s| vlan(s, errors))
             .collect(),
     }
+}
+
+/// A device, or the name of a NIC, which is found later.
+fn device(section: &Section<'_>, errors: &mut ConfigErrors) -> Raw<Device> {
+    let key = &keys::PORTS_DEVICE;
+    let Some(Node { position, content: Content::Mapping(_) }) = section.find(key) else {
+        let read = |c: &Content| Ok(Device::of_eal(values::device(&text(c)?)?));
+        return section.value(key, errors, read);
+    };
+    let names = section.section(key, errors)?;
+    let by_mac = names.optional(&keys::DEVICE_MAC, errors, mac)?.value;
+    let interface = |c: &Content| values::interface_name(&text(c)?);
+    let by_interface = names.optional(&keys::DEVICE_INTERFACE, errors, interface)?.value;
+    let (name, more) = match (by_mac, by_interface) {
+        (Some(mac), None) => (NicName::Mac(mac), None),
+        (None, Some(interface)) => (NicName::Interface(interface), None),
+        (None, None) if !names.is_whole() => return None,
+        (Some(mac), _) => (NicName::Mac(mac), Some(", not by both")),
+        (None, None) => (NicName::Interface(String::new()), Some("")),
+    };
+    if let Some(more) = more {
+        let path = section.path_of(key);
+        let problem = format!("{path}: name the NIC by its `mac` or its `interface`{more}");
+        errors.at(*position, problem);
+        return None;
+    }
+    Some(At { position: *position, value: Device::of_nic(name) })
 }
 
 fn vlan(section: &Section<'_>, errors: &mut ConfigErrors) -> RawVlan {

@@ -188,11 +188,17 @@ impl<'a> Section<'a> {
         self.whole && items == read
     }
 
+    /// Whether every key of the mapping was known.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     pub(super) fn position(&self) -> Position {
         self.position
     }
 
-    fn path_of(&self, key: &Key) -> String {
+    /// The path of a key of it, for messages.
+    pub(super) fn path_of(&self, key: &Key) -> String {
         join(&self.path, key.name())
     }
 

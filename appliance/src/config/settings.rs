@@ -1,6 +1,7 @@
 //! The settings of a director, checked and complete.
 
 use super::attach::Attach;
+use super::device::Device;
 use super::session_log::SessionLogConfig;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -370,33 +371,6 @@ impl PortConfig {
     }
 }
 
-/// A device as EAL names it: a PCI address or a virtual device, with its arguments.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Device(pub(super) String);
-
-impl Device {
-    /// The whole text: name, and arguments behind a comma.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The name without arguments: `0000:00:04.0`, `net_af_packet0`.
-    pub fn name(&self) -> &str {
-        self.0.split(',').next().unwrap_or_default()
-    }
-
-    /// Whether it is a PCI device and not a virtual one.
-    pub fn is_pci(&self) -> bool {
-        self.name().contains(':')
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// An address of a port and the length of its subnet's prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InterfaceAddress {
@@ -497,7 +471,7 @@ mod tests {
     fn mbufs_cover_every_queue() {
         let port = PortConfig {
             name: "lan0".to_owned(),
-            device: Device("net_tap0".to_owned()),
+            device: Device::of_eal("net_tap0".to_owned()),
             addresses: Vec::new(),
             mtu: 1500,
             rx_descriptors: 1024,
@@ -511,14 +485,5 @@ mod tests {
         assert_eq!(port.mbufs_for(2), 8191);
         assert!(port.mbufs_for(u16::MAX) >= u32::from(u16::MAX) * 2624);
         assert_eq!(PortConfig { mbufs: Mbufs::Count(777), ..port }.mbufs_for(2), 777);
-    }
-
-    #[test]
-    fn devices() {
-        let pci = Device("0000:00:04.0".to_owned());
-        assert!(pci.is_pci());
-        let virtual_device = Device("net_af_packet0,iface=dir0".to_owned());
-        assert!(!virtual_device.is_pci());
-        assert_eq!(virtual_device.name(), "net_af_packet0");
     }
 }

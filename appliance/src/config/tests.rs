@@ -1,5 +1,6 @@
 //! Configurations and what is wrong with them.
 
+mod devices;
 mod files;
 mod interfaces;
 mod ipv6;
@@ -30,6 +31,7 @@ fn environment() -> Environment<'static> {
         cpus: vec![0, 1, 2, 3, 8],
         check_services: &check_services,
         names: &lb_core::ipvsadm::Numeric,
+        find_nic: &no_nics,
     }
 }
 
@@ -375,23 +377,6 @@ fn ports_do_not_share_names_devices_addresses_or_subnets() {
         mistakes("ports: [ { name: a b, device: eth 0 } ]"),
         "sluice.yaml:1:18: ports[0].name: `a b` cannot be the name of a port; write 1 to 15 of `A-Z a-z 0-9 . _ -`, for example `lan0`\nsluice.yaml:1:31: ports[0].device: `eth 0` is not a device; write a PCI address (`0000:00:04.0`) or a virtual device with its arguments (`net_af_packet0,iface=eth0`), without spaces"
     );
-}
-
-#[test]
-fn vips_are_addresses_of_their_own() {
-    assert_mistake(
-        "vips: [10.0.10.61]\n",
-        "2:8: vips[0]: 10.0.10.61 is an address of port `lan0` already, on line 1; remove one",
-    );
-    assert_mistake(
-        "vips:\n- 10.0.0.7\n- 10.0.0.7\n",
-        "4:3: vips[1]: 10.0.0.7 is an address of `vips` already, on line 3; remove one",
-    );
-    assert_mistake(
-        "vips: [10.0.0.7/32]\n",
-        "2:8: vips[0]: `10.0.0.7/32` is not an IP address; write for example `10.0.10.61`",
-    );
-    assert_mistake("vips: [[]]\n", "2:8: vips[0]: a list stands where one value should");
 }
 
 #[test]

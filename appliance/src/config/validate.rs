@@ -14,7 +14,7 @@ use super::raw::{At, Raw, RawArp, RawConfig, RawPort, RawVlan, RawWorkers};
 use super::services;
 use super::session_log::SessionLogConfig;
 use super::settings::{
-    ArpConfig, Config, ControlConfig, Device, EalConfig, FragmentsConfig, IdleConfig, KernelConfig,
+    ArpConfig, Config, ControlConfig, EalConfig, FragmentsConfig, IdleConfig, KernelConfig,
     LogConfig, MetricsConfig, PortConfig, TunnelConfig, VlanConfig, Workers,
 };
 
@@ -34,6 +34,7 @@ pub(super) fn validate(
     check_sockets(&raw, errors);
     let workers = raw.workers.as_ref().and_then(|raw| workers(raw, environment, errors));
     limit_ports(&mut raw, errors);
+    find_devices(&mut raw.ports, environment, errors);
     check_devices(&raw.ports, errors);
     interfaces::check(&raw.ports, errors);
     let links = Links::of(&raw, errors);
@@ -230,11 +231,26 @@ fn limit_ports(raw: &mut RawConfig, errors: &mut ConfigErrors) {
     }
 }
 
+/// Finds NICs that are named otherwise than by their addresses.
+fn find_devices(ports: &mut [RawPort], environment: &Environment<'_>, errors: &mut ConfigErrors) {
+    for (index, port) in ports.iter_mut().enumerate() {
+        let Some(device) = &mut port.device else { continue };
+        let Some(name) = device.value.chosen_by() else { continue };
+        match (environment.find_nic)(name) {
+            Ok(address) => device.value = device.value.at(address),
+            Err(problem) => {
+                errors.at(device.position, format!("ports[{index}].device: {problem}"));
+                port.device = None;
+            }
+        }
+    }
+}
+
 fn check_devices(ports: &[RawPort], errors: &mut ConfigErrors) {
     let mut devices = HashMap::new();
     for (index, port) in ports.iter().enumerate() {
         let Some(device) = &port.device else { continue };
-        let name = device.value.split(',').next().unwrap_or_default();
+        let name = device.value.name();
         if let Some(line) = earlier(&mut devices, name, device.position) {
             errors.at(
                 device.position,
@@ -268,7 +284,7 @@ fn port(mut raw: RawPort) -> Option<PortConfig> {
     Some(PortConfig {
         vlans: vlans.into_iter().map(|vlan| self::vlan(&raw, vlan)).collect::<Option<_>>()?,
         name: raw.name?.value,
-        device: Device(raw.device?.value),
+        device: raw.device?.value,
         addresses: raw.addresses.into_iter().map(|address| address.value).collect(),
         mtu: value(raw.mtu)?,
         rx_descriptors: value(raw.rx_descriptors)?,

@@ -193,6 +193,19 @@ pub(super) fn port_name(text: &str) -> Result<String, String> {
     ))
 }
 
+/// The name of an interface of the kernel's (`dev_valid_name`).
+pub(super) fn interface_name(text: &str) -> Result<String, String> {
+    let is_wrong = |c: char| c.is_whitespace() || c == '/' || c == ':';
+    if (1..=15).contains(&text.len()) && !text.contains(is_wrong) && !matches!(text, "." | "..") {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "{} cannot be the name of an interface; write 1 to 15 characters without blanks and `/`, \
+         for example `eth1`",
+        shown(text)
+    ))
+}
+
 /// Packets that the kernel takes: `tcp 22`, `proto 112`.
 pub(super) fn taken_protocol(text: &str) -> Result<TakenProtocol, String> {
     let words: Vec<&str> = text.split_whitespace().collect();

@@ -53,7 +53,7 @@ impl Diagnosis {
         let cpus = machine.cpus();
         let (mut items, config) = match config {
             None => (vec![Item::fine("configuration", format!("there is no {CONFIG} yet"))], None),
-            Some(path) => configuration(path, &cpus),
+            Some(path) => configuration(path, machine, &cpus),
         };
         let subject = Subject {
             machine,
@@ -115,9 +115,9 @@ impl Subject<'_> {
     }
 }
 
-fn configuration(path: &Path, cpus: &Cpus) -> (Vec<Item>, Option<Config>) {
+fn configuration(path: &Path, machine: &Machine, cpus: &Cpus) -> (Vec<Item>, Option<Config>) {
     let name = "configuration";
-    match assemble::load_for(path, cpus.allowed.clone()) {
+    match assemble::load_for(path, machine, cpus.allowed.clone()) {
         Ok((config, _)) => {
             (vec![Item::fine(name, format!("{} is valid", path.display()))], Some(config))
         }

@@ -185,7 +185,7 @@ fn carry_out(
 fn needs(words: &SetupWords, machine: &Machine) -> Result<Needs, String> {
     let usual = machine.path(CONFIG);
     let path: &Path = words.config.as_deref().unwrap_or(&usual);
-    let loaded = assemble::load_for(path, machine.cpus().allowed);
+    let loaded = assemble::load_for(path, machine, machine.cpus().allowed);
     loaded.map(|(config, _)| Needs::of(&config)).map_err(|errors| errors.to_string())
 }
 

@@ -405,6 +405,23 @@ fn another_nic_at_the_same_address_is_not_taken() {
 }
 
 #[test]
+fn a_nic_that_is_named_by_its_interface_is_found_when_that_is_gone() {
+    let fixture = bare();
+    let linux = Linux::new(&fixture);
+    fixture.write(CONFIG, &config_for("{ interface: eth1 }"));
+    assert_eq!(setup(&linux, "apply").exit(), 0);
+    assert_eq!(driver(&fixture).as_deref(), Some("vfio-pci"));
+    fixture.remove("/sys/class/net/eth1");
+    fixture.hugepages(Some(0), 2048, 214, 0);
+    assert_eq!(steps(&setup(&linux, "apply")), []);
+    fixture.write(CONFIG, &config_for("{ mac: \"52:54:00:00:00:04\" }"));
+    assert_eq!(steps(&setup(&linux, "restore auto")), []);
+    let items = crate::doctor::Diagnosis::of(&fixture.machine(), None).items;
+    let nic = items.iter().find(|item| item.name == "nic 0000:00:04.0").unwrap();
+    assert!(nic.found.starts_with("port lan0: 8086:10d3, driver vfio-pci"), "{nic:?}");
+}
+
+#[test]
 fn what_was_there_already_is_there_after_a_boot_too() {
     let fixture = Fixture::new();
     fixture.bind(E1000E, Some("vfio-pci"));

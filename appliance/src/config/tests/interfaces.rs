@@ -110,3 +110,20 @@ fn kernel_interfaces_have_names_that_are_free() {
         "sluice.yaml:1:10: ports: 1 ports and 32 kernel interfaces are too many: DPDK is built for 32 together; set `kernel: false` on some"
     );
 }
+
+#[test]
+fn vips_are_addresses_of_their_own() {
+    super::assert_mistake(
+        "vips: [10.0.10.61]\n",
+        "2:8: vips[0]: 10.0.10.61 is an address of port `lan0` already, on line 1; remove one",
+    );
+    super::assert_mistake(
+        "vips:\n- 10.0.0.7\n- 10.0.0.7\n",
+        "4:3: vips[1]: 10.0.0.7 is an address of `vips` already, on line 3; remove one",
+    );
+    super::assert_mistake(
+        "vips: [10.0.0.7/32]\n",
+        "2:8: vips[0]: `10.0.0.7/32` is not an IP address; write for example `10.0.10.61`",
+    );
+    super::assert_mistake("vips: [[]]\n", "2:8: vips[0]: a list stands where one value should");
+}
