@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::config::Config;
-use crate::support::director::{Director, program, reply, send_signal};
+use crate::support::director::{Director, program, reply, run_sluiced, send_signal};
 use crate::support::lab::{Lab, VIP, eventually};
 use crate::support::tools::{Capture, pages};
 
@@ -178,6 +178,16 @@ fn full_tables_and_the_socket(lab: &Lab, director: &Director<'_>) {
         (!director.ctl("flows --protocol udp").contains(":53 ")).then_some(())
     });
     assert!(page(lab, 80).is_some());
+
+    // It does not start: its last words and the doctor's say where the file is wrong.
+    let refused = run_sluiced(lab, "ports: 7\n", &[]);
+    assert!(refused.stderr.contains("refused.yaml:1:8: ports: "), "{}", refused.stderr);
+    let path = lab.dir().join("refused.yaml");
+    let mut doctor = Command::new(program("sluicectl"));
+    let told = reply(doctor.args(["doctor", "--config"]).arg(path));
+    assert_eq!(told.code, Some(2), "{}", told.stdout);
+    let line = told.stdout.lines().find(|line| line.contains("configuration"));
+    assert!(line.is_some_and(|line| line.starts_with("error ")), "{}", told.stdout);
 
     // The control socket.
     let wrong = "sluicectl --socket /run/nowhere.sock status";

@@ -56,8 +56,13 @@ pub fn run(socket: PathBuf, words: &TopWords) -> ExitCode {
 }
 
 fn failed(problem: &io::Error) -> ExitCode {
-    eprintln!("sluicectl: top: {problem}");
+    say(&format!("sluicectl: top: {problem}"));
     ExitCode::from(2)
+}
+
+/// Unlike `eprintln!` it ends nothing where there is no terminal any more.
+fn say(text: &str) {
+    let _nobody_to_tell = writeln!(io::stderr(), "{text}");
 }
 
 /// What the terminal can show, as its environment says.
@@ -146,7 +151,7 @@ fn print(news: &Receiver<Result<Sample, String>>, count: Option<u64>) -> io::Res
             Err(RecvTimeoutError::Disconnected) => return Ok(ExitCode::FAILURE),
         };
         if let Err(problem) = &said {
-            eprintln!("{problem}");
+            say(problem);
             return Ok(ExitCode::from(2));
         }
         state.take(said);
