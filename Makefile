@@ -38,6 +38,12 @@ test-page:
 	@scripts/setup build lab page
 	@cargo test -p appliance --test lab page:: -- --ignored
 
+# The director on emulated NICs of several kinds, in QEMU. ONLY=TEXT: the machines alone whose name
+# has that.
+.PHONY: test-machine
+test-machine:
+	@ONLY="$(ONLY)" tests/machine/run
+
 # The same commands and frames to the kernel's IPVS and to the director; they must do the same.
 # SEED=N CASES=N: random cases alone. ONLY=TEXT: the cases alone whose name has that.
 conformance:

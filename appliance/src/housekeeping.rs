@@ -49,7 +49,7 @@ pub fn run(
     };
     let mut sweeper = Sweeper::default();
     let mut last_sweep = Tick(u32::MAX);
-    let mut watch = Watch::default();
+    let mut watch = Watch::begin(ports.links());
     // Neighbours have to be asked first.
     let mut watch_due = clock.now().plus_seconds(2);
     while !is_stopping.load(Ordering::Relaxed) {
@@ -63,8 +63,12 @@ pub fn run(
         }
         if !now.is_before(watch_due) {
             watch_due = now.plus_seconds(1);
-            watch.look_at_ports(ports);
-            watch.look_at_control(&lock(control), now);
+            let came_up = watch.look_at_links(ports.links());
+            let mut control = lock(control);
+            if came_up {
+                control.announce_again();
+            }
+            watch.look_at_control(&control, now);
         }
         if now != last_sweep {
             sweeper.step(&director, now);

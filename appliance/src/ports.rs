@@ -150,9 +150,12 @@ impl Ports {
 impl OpenPort {
     fn configure(eal: &Eal, settings: &Settings, workers: u16) -> Result<Self, PortsError> {
         let name = &settings.name;
+        let known = device::abilities(eal, settings.device.as_str());
         // A device with one queue needs no buffers for those that it does not have.
-        let queues = device::queues_max(eal, settings.device.as_str())
-            .map_or(workers, |(rx, tx)| workers.min(rx.max(tx)).max(1));
+        let queues = known.as_ref().map_or(workers, |device| {
+            workers.min(device.rx_queues_max.max(device.tx_queues_max)).max(1)
+        });
+        let driver = known.map_or_else(String::new, |device| device.driver);
         let mbufs = settings.mbufs_for(queues);
         // The driver wants buffers for whatever its ring can hold.
         let ring_frame = FrameRing::of(&settings.device).map_or(0, |ring| ring.frame_bytes);
@@ -162,7 +165,7 @@ impl OpenPort {
                 name,
                 mbufs,
                 cache: POOL_CACHE.min(mbufs / 4),
-                data_room: data_room(settings.mtu).max(ring_frame),
+                data_room: device::buffer_bytes(&driver, data_room(settings.mtu)).max(ring_frame),
                 socket: None,
             },
         )

@@ -10,7 +10,6 @@ use lb_core::drops::DropReason;
 use lb_core::neighbour::State;
 
 use crate::logging;
-use crate::ports::Ports;
 
 /// Seconds between two lines about drops.
 const DROPS_S: u32 = 10;
@@ -21,6 +20,8 @@ const SHORT: u64 = 10;
 #[derive(Debug, Default)]
 pub struct Watch {
     links: BTreeMap<String, bool>,
+    /// Ports that had no link when the director started, until the first look.
+    without_link: BTreeSet<String>,
     silent: BTreeSet<IpAddr>,
     /// Services that have real servers, none of them usable: of the last look, and of the last two.
     found_down: BTreeSet<String>,
@@ -32,16 +33,31 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Looks at links. Devices may take their time, so no lock of the director is held.
-    pub fn look_at_ports(&mut self, ports: &Ports) {
-        for (name, is_up) in ports.links() {
-            match self.links.insert(name.clone(), is_up) {
-                Some(before) if before == is_up => {}
-                None if is_up => {}
-                _ if is_up => log::info!(target: logging::PORTS, port = name; "the link is up"),
-                _ => log::warn!(target: logging::PORTS, port = name; "the link is down"),
+    /// The state of all links (by name, up or not) at the start. A NIC needs seconds for its link,
+    /// so nothing is said of those that are down.
+    pub fn begin(links: impl IntoIterator<Item = (String, bool)>) -> Self {
+        let down = links.into_iter().filter(|(_, is_up)| !is_up).map(|(name, _)| name);
+        Self { without_link: down.collect(), ..Self::default() }
+    }
+
+    /// Looks at links, and returns whether one came up that was down before. Devices may take their
+    /// time, so no lock of the director is held.
+    pub fn look_at_links(&mut self, links: impl IntoIterator<Item = (String, bool)>) -> bool {
+        let mut came_up = false;
+        for (port, is_up) in links {
+            let began_down = self.without_link.remove(&port);
+            match (self.links.insert(port.clone(), is_up), is_up) {
+                (None | Some(true), false) => {
+                    log::warn!(target: logging::PORTS, port; "the link is down");
+                }
+                (before, true) if before == Some(false) || began_down => {
+                    log::info!(target: logging::PORTS, port; "the link is up");
+                    came_up = true;
+                }
+                _ => {}
             }
         }
+        came_up
     }
 
     /// Looks at all else.
@@ -128,5 +144,25 @@ impl Watch {
             log::debug!(target: logging::DROPS, reason, packets, seconds = DROPS_S; "dropped");
         }
         self.drops = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_comes_up_is_noticed_once() {
+        let links = |first, second| [("lan0".to_owned(), first), ("wan0".to_owned(), second)];
+        let mut watch = Watch::begin(links(true, false));
+        assert!(watch.look_at_links(links(true, true)), "wan0 was slow");
+        assert!(!watch.look_at_links(links(true, true)));
+        assert!(!watch.look_at_links(links(false, true)));
+        assert!(!watch.look_at_links(links(false, true)));
+        assert!(watch.look_at_links(links(true, true)));
+
+        let mut watch = Watch::begin(links(true, false));
+        assert!(!watch.look_at_links(links(true, false)), "still down");
+        assert!(watch.look_at_links(links(true, true)));
     }
 }

@@ -13,6 +13,7 @@
 #                                        switches IPv6 on there
 #   lab_director NAME                    a namespace in which the kernel itself stays silent
 #   lab_attach_director NAME INTERFACE SWITCH
+#   lab_tap NAME INTERFACE TAP [QUEUES]  a tap for a virtual machine, on the wire of an interface
 #   lab_run HOST COMMAND...              runs a command in a host
 #   lab_spawn HOST LOG COMMAND...        the same in the background; output to $LAB_DIR/LOG.log
 #   lab_stop LOG                         ends what lab_spawn started
@@ -191,6 +192,14 @@ lab_director() { # NAME
 lab_attach_director() { # NAME INTERFACE SWITCH
   lab_attach "$1" "$2" "$3"
   ip -n "$LAB-$1" link set "$2" promisc on
+}
+
+lab_tap() { # NAME INTERFACE TAP [QUEUES]: with more than one queue if that is given
+  ip -n "$LAB-$1" tuntap add dev "$3" mode tap ${4:+multi_queue}
+  ip -n "$LAB-$1" link add "br-$3" type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+  ip -n "$LAB-$1" link set "$2" master "br-$3"
+  ip -n "$LAB-$1" link set "$3" master "br-$3" up
+  ip -n "$LAB-$1" link set "br-$3" up
 }
 
 lab_mac() { lab_run "$1" cat "/sys/class/net/$2/address"; } # HOST INTERFACE

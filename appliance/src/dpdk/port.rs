@@ -1,13 +1,12 @@
 //! Ports: NICs and virtual devices, from configuration to counters.
 
 use std::cell::Cell;
-use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::device::reachable_mtu;
+use super::device::{reachable_mtu, text};
 use super::eal::{Eal, Runtime, find_port};
 use super::errno::{Errno, check};
 use super::mempool::Mempool;
@@ -573,13 +572,4 @@ fn bus_name(device: *const dpdk_sys::rte_device) -> String {
     let bus = unsafe { dpdk_sys::rte_dev_bus(device) };
     // SAFETY: every device is on a bus.
     text(unsafe { dpdk_sys::rte_bus_name(bus) })
-}
-
-/// A name out of DPDK; empty for a null pointer.
-fn text(name: *const std::ffi::c_char) -> String {
-    if name.is_null() {
-        return String::new();
-    }
-    // SAFETY: a C string that lives as long as its driver.
-    unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
 }

@@ -43,6 +43,13 @@ impl Announcements {
             .collect();
     }
 
+    /// All addresses are as good as new: whoever is to know them may not have heard of them.
+    pub(super) fn begin_again(&mut self, now: Tick) {
+        for due in self.addresses.values_mut() {
+            *due = Due { left: self.times, next: now };
+        }
+    }
+
     /// The addresses to announce now.
     pub(super) fn due(&mut self, now: Tick) -> Vec<IpAddr> {
         let mut addresses = Vec::new();
@@ -76,5 +83,13 @@ mod tests {
         announcements.set_addresses([].into_iter(), Tick(1000));
         announcements.set_addresses([vip].into_iter(), Tick(1001));
         assert_eq!(at(&mut announcements, 1001), 1, "it came back");
+        for tick in [1017, 1033] {
+            assert_eq!(at(&mut announcements, tick), 1);
+        }
+        assert_eq!(at(&mut announcements, 2000), 0);
+        announcements.begin_again(Tick(2001));
+        for (tick, count) in [(2001, 1), (2002, 0), (2017, 1), (2033, 1), (2049, 0)] {
+            assert_eq!(at(&mut announcements, tick), count, "{tick}");
+        }
     }
 }

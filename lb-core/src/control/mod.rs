@@ -348,6 +348,12 @@ impl Control {
         out
     }
 
+    /// Announces all addresses anew: a link came up, and the switches behind it may know nothing of
+    /// them, or where they were before.
+    pub fn announce_again(&mut self) {
+        self.announcements.begin_again(self.now);
+    }
+
     /// The interfaces in whose subnet an address is; all of them if it is in none.
     fn announced_on(&self, address: IpAddr) -> impl Iterator<Item = InterfaceId> + '_ {
         let within =
