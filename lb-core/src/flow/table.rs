@@ -11,7 +11,7 @@ use super::entry::{self, Cold, Entry, NewFlow};
 use super::flow_state::FlowState;
 use super::free_list::FreeList;
 use super::key::{FlowKey, ReplyKey, kind};
-use super::storage::Storage;
+use super::storage::{HomeBuckets, Storage};
 use crate::address::Address;
 use crate::hash::FlowHasher;
 use crate::prefetch;
@@ -54,7 +54,7 @@ pub enum Inserted {
 #[derive(Debug)]
 pub struct FlowTable {
     storage: Storage,
-    home_mask: usize,
+    homes: HomeBuckets,
     hasher: FlowHasher,
     free_entries: FreeList,
     free_overflow: FreeList,
@@ -80,13 +80,13 @@ impl FlowTable {
                 && storage.cold.len() >= entries,
             "storage is too small for {flows_max} flows"
         );
-        let home = Storage::home_buckets(flows_max);
+        let homes = HomeBuckets::of(flows_max);
         Self {
             storage,
-            home_mask: home - 1,
+            homes,
             hasher,
             free_entries: FreeList::new(1, flows_max + 1),
-            free_overflow: FreeList::new(home, buckets),
+            free_overflow: FreeList::new(homes.count(), buckets),
             overflow_used: AtomicUsize::new(0),
             lacking_client_port: AtomicUsize::new(0),
             flows_max,
@@ -101,7 +101,7 @@ impl FlowTable {
 
     /// Buckets that a hash chooses from.
     pub const fn buckets(&self) -> usize {
-        self.home_mask + 1
+        self.homes.count()
     }
 
     /// Overflow buckets in use.
@@ -149,9 +149,8 @@ impl FlowTable {
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
     fn home(&self, hash: u64) -> &'static Bucket {
-        &self.storage.buckets[hash as usize & self.home_mask]
+        &self.storage.buckets[self.homes.choose(hash)]
     }
 
     /// Stage 2: asks for the bucket of a hash.
@@ -472,7 +471,7 @@ impl FlowTable {
     ) -> [usize; 2 * SLOTS + 1] {
         let mut counts = [0; 2 * SLOTS + 1];
         for number in buckets {
-            let home = &self.storage.buckets[number & self.home_mask];
+            let home = &self.storage.buckets[number % self.buckets()];
             let flows: usize = self.chain(home).map(Bucket::used).sum();
             counts[flows.min(2 * SLOTS)] += 1;
         }

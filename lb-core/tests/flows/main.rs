@@ -68,6 +68,7 @@ fn hash(table: &FlowTable, key: &FlowKey) -> u64 {
 
 /// `count` keys whose hashes fall into the first `buckets` of a table: long chains.
 fn colliding_keys(table: &FlowTable, buckets: u64, count: usize) -> Vec<FlowKey> {
-    let mask = table.buckets() as u64 - 1;
-    (0..).map(key).filter(|key| hash(table, key) & mask < buckets).take(count).collect()
+    // The low half of a hash chooses, as a fraction of 2^32.
+    let bucket = |key: &FlowKey| ((hash(table, key) & 0xffff_ffff) * table.buckets() as u64) >> 32;
+    (0..).map(key).filter(|key| bucket(key) < buckets).take(count).collect()
 }

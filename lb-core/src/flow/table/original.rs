@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::super::bucket::{Bucket, tag_of};
 use super::super::entry::{Cold, Entry};
-use super::{FlowId, FlowTable, Storage};
+use super::{FlowId, FlowTable, HomeBuckets, Storage};
 
 /// Who wants to know that an entry of the original was taken over: its number there, and here.
 type Told = Box<dyn Fn(FlowId, FlowId) + Send + Sync>;
@@ -19,7 +19,7 @@ type Told = Box<dyn Fn(FlowId, FlowId) + Send + Sync>;
 /// The original of a table.
 pub(super) struct Original {
     storage: Storage,
-    home_mask: usize,
+    homes: HomeBuckets,
     /// The copies, by the numbers of their originals.
     copies: Mutex<HashMap<FlowId, FlowId>>,
     told: Told,
@@ -52,7 +52,7 @@ impl FlowTable {
     ) -> Self {
         let original = Original {
             storage: self.storage,
-            home_mask: self.home_mask,
+            homes: self.homes,
             copies: Mutex::default(),
             told,
             has_room,
@@ -140,13 +140,12 @@ impl Original {
 
     /// Entries under a hash as they are at one moment, with those of other hashes that have the
     /// same tag.
-    #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
     fn images(
         &self,
         hash: u64,
         is_wanted: impl Fn(&FlowId) -> bool,
     ) -> Vec<(FlowId, (Entry, Cold))> {
-        let home = &self.storage.buckets[hash as usize & self.home_mask];
+        let home = &self.storage.buckets[self.homes.choose(hash)];
         let image = |id: FlowId| {
             let (entry, cold) = self.entry(id);
             (id, (Entry::image(entry), Cold::image(cold)))
