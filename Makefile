@@ -1,5 +1,5 @@
 # The commands people type. Each does all of its own set-up on a Debian 12 with Rust from rustup.
-.PHONY: install uninstall deb demo demo-clean lab test test-page conformance bench bench-full
+.PHONY: install uninstall deb image demo demo-clean lab test test-page conformance bench bench-full
 
 # Builds a release and puts programs, library, units, manual pages and completions into the file
 # system. PREFIX=/usr/local. DESTDIR=FOLDER: below it, for packages. PROGRAMS=FOLDER: those there.
@@ -15,6 +15,12 @@ uninstall:
 deb:
 	@scripts/setup build deb
 	@VERSION="$(VERSION)" PROGRAMS="$(PROGRAMS)" scripts/deb
+
+# Builds a disk that boots to the director, by BIOS and UEFI: target/image/sluice.img. Needs root.
+# PACKAGE=FILE: of a package that is built already. PACKAGES="NAME...": more of Debian's in it.
+image:
+	@scripts/setup $(if $(PACKAGE),,build deb) image
+	@PACKAGE="$(PACKAGE)" PACKAGES="$(PACKAGES)" MIRROR="$(MIRROR)" image/build
 
 # Shows LVS direct routing on this machine, checks what it shows, leaves nothing behind.
 # KEEP=1 leaves the network up to play with.
