@@ -172,6 +172,7 @@ impl Fixture {
         self.write(
             "/lib/modules/6.1.0-1-amd64/modules.dep",
             "kernel/drivers/vfio/pci/vfio-pci.ko: kernel/drivers/vfio/vfio.ko\n\
+             kernel/drivers/vfio/vfio_iommu_type1.ko:\n\
              kernel/drivers/uio/uio_pci_generic.ko.xz:\nkernel/a/ib_uverbs.ko:\n\
              kernel/a/mlx5_ib.ko:\n",
         );

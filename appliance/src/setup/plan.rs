@@ -9,6 +9,9 @@ use crate::needs::Needs;
 
 const VFIO: &str = "vfio-pci";
 const UIO: &str = "uio_pci_generic";
+/// What vfio keeps devices to their memory by; not every modprobe loads it with vfio-pci. Other
+/// processors have others.
+const VFIO_TYPE1: &str = "vfio_iommu_type1";
 
 /// What there is to do.
 #[derive(Debug, Default)]
@@ -326,6 +329,9 @@ impl<'a> Planner<'a> {
             return Err(format!("this kernel has no {to}: install its full set of modules"));
         }
         self.load(to);
+        if to == VFIO && self.machine.module(VFIO_TYPE1) == ModuleState::Loadable {
+            self.load(VFIO_TYPE1);
+        }
         if to == UIO {
             let note = format!(
                 "{}: without an IOMMU it gets uio_pci_generic: it can read and write all memory of \

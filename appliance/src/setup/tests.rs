@@ -138,6 +138,7 @@ fn a_plan_says_all_and_changes_nothing() {
         [
             ("reserve huge pages of node 0: from 30 to 214 of 2M", State::Planned),
             ("load the module vfio-pci", State::Planned),
+            ("load the module vfio_iommu_type1", State::Planned),
             (
                 "bind 0000:00:04.0 to vfio-pci, from e1000e: the kernel loses eth1 (port lan0)",
                 State::Planned
@@ -156,11 +157,11 @@ fn what_is_applied_is_not_applied_again() {
     let fixture = bare();
     let linux = Linux::new(&fixture);
     let outcome = setup(&linux, "apply");
-    assert!(outcome.exit() == 0 && outcome.steps.len() == 3, "{outcome:?}");
+    assert!(outcome.exit() == 0 && outcome.steps.len() == 4, "{outcome:?}");
     assert_eq!(driver(&fixture).as_deref(), Some("vfio-pci"));
     assert_eq!(pages(&fixture, 0), 214);
     let remembered = Remembered::read(&fixture.machine()).unwrap();
-    assert_eq!(remembered.modules, ["vfio-pci"]);
+    assert_eq!(remembered.modules, ["vfio-pci", "vfio_iommu_type1"]);
     let nic = &remembered.nics[0];
     assert_eq!(nic.before.as_deref(), Some("e1000e"));
     assert_eq!(nic.mac.as_deref(), Some("52:54:00:00:00:04"));
@@ -346,8 +347,8 @@ fn a_driver_that_does_not_take_the_nic_leaves_it_as_it_was() {
     linux.refuses = vec!["vfio-pci"];
     let outcome = setup(&linux, "apply");
     let states: Vec<_> = outcome.steps.iter().map(|line| line.state).collect();
-    assert_eq!(states, [State::Done, State::Done, State::Failed]);
-    let problem = outcome.steps[2].problem.as_deref().unwrap();
+    assert_eq!(states, [State::Done, State::Done, State::Done, State::Failed]);
+    let problem = outcome.steps[3].problem.as_deref().unwrap();
     assert!(problem.contains("did not give it to vfio-pci, but to nobody"), "{problem}");
     assert!(problem.contains("its own driver has it again"), "{problem}");
     assert_eq!(outcome.exit(), 2);
@@ -366,7 +367,7 @@ fn pages_that_there_is_no_room_for_stop_it_and_are_given_back() {
     fixture.write("/proc/sys/vm/compact_memory", "");
     let outcome = setup(&linux, "apply");
     let states: Vec<_> = outcome.steps.iter().map(|line| line.state).collect();
-    assert_eq!(states, [State::Failed, State::Skipped, State::Skipped]);
+    assert_eq!(states, [State::Failed, State::Skipped, State::Skipped, State::Skipped]);
     let problem = outcome.steps[0].problem.as_deref().unwrap();
     assert!(problem.contains("room for 100 of 214"), "{problem}");
     assert!(linux.said.borrow().contains(&"/proc/sys/vm/compact_memory 1".to_owned()));
