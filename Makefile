@@ -16,6 +16,11 @@ deb:
 	@scripts/setup build deb
 	@VERSION="$(VERSION)" PROGRAMS="$(PROGRAMS)" scripts/deb
 
+# The Debian package in a new Debian, from its installation to its purge. Needs root.
+.PHONY: test-package
+test-package:
+	@PROGRAMS="$(PROGRAMS)" tests/package/run
+
 # Builds a disk that boots to the director, by BIOS and UEFI: target/image/sluice.img. Needs root.
 # PACKAGE=FILE: of a package that is built already. PACKAGES="NAME...": more of Debian's in it.
 image:

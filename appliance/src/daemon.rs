@@ -62,7 +62,7 @@ use crate::worker::{Equipment, PacketWorker};
 ///
 /// Whatever keeps it from starting; then nothing is left behind.
 pub fn run(path: &Path) -> Result<()> {
-    let (config, names) = assemble::load(path).map_err(|errors| anyhow!("{errors}"))?;
+    let (config, names) = assemble::load(path)?;
     logging::begin(&config.log.levels, config.log.format);
     let is_stopping = Arc::new(AtomicBool::new(false));
     let audit = Arc::new(Audit::to(&config.control.audit));
@@ -343,8 +343,6 @@ fn announce_ready(config: &Config, about: &About) -> Result<()> {
         config.control.socket.display(),
     )?;
     out.flush().context("standard output")?;
-    if let Err(problem) = notify::ready() {
-        log::warn!(target: logging::START, "{problem}");
-    }
+    notify::announce("READY=1\nSTATUS=Forwards");
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The main lcore's rounds: neighbours, announcements, expiry, sync daemons, retired snapshots.
+//! The main lcore's rounds: neighbours, announcements, expiry, sync daemons, retired snapshots, and
+//! the word to systemd's watchdog that they go on.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,8 +12,10 @@ use lb_core::expiry::Sweeper;
 use crate::clock::TickClock;
 use crate::lock::lock;
 use crate::neighbourhood::Neighbourhood;
+use crate::notify;
 use crate::ports::Ports;
 use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 
 /// Longest sleep between two rounds: shorter than a tick, so that no tick is missed.
 const ROUND: Duration = Duration::from_millis(50);
@@ -50,6 +53,7 @@ pub fn run(
     let mut sweeper = Sweeper::default();
     let mut last_sweep = Tick(u32::MAX);
     let mut watch = Watch::begin(ports.links());
+    let mut watchdog = Watchdog::of_environment();
     // Neighbours have to be asked first.
     let mut watch_due = clock.now().plus_seconds(2);
     while !is_stopping.load(Ordering::Relaxed) {
@@ -76,10 +80,14 @@ pub fn run(
             lock(&daemons).step(&director, now);
             last_sweep = now;
         }
+        if let Some(watchdog) = &mut watchdog {
+            watchdog.round(&director.epochs, now);
+        }
         if !neighbourhood.has_news() {
             std::thread::park_timeout(ROUND);
         }
     }
+    notify::announce("STOPPING=1");
 }
 
 #[cfg(test)]

@@ -58,4 +58,5 @@ pub mod top;
 
 pub mod version;
 pub mod watch;
+pub mod watchdog;
 pub mod worker;

@@ -57,6 +57,7 @@ modules! {
     PORTS "ports" "links of the ports";
     NEIGHBOURS "neighbours" "real servers and gateways that fall silent, and answer again";
     SERVICES "services" "services that lose their last usable real server, and get one again";
+    WORKERS "workers" "workers that stand still, where systemd's watchdog is on";
     FLOWS "flows" "room in the flow table that runs short, and the defence against overload";
     DROPS "drops" "packets dropped, by reason, every ten seconds (debug)";
     METRICS "metrics" "HTTP requests for figures (debug)";

@@ -185,7 +185,8 @@ fn surroundings(program: Program, roff: &mut Roff) {
     let (files, codes): (&[_], _) = match program {
         Program::Sluiced => (
             &[("/etc/sluice/sluice.yaml", "The configuration, by custom.")],
-            "0 after SIGTERM or SIGINT, or where the configuration is valid; 1 otherwise.",
+            "0 after SIGTERM or SIGINT, or where the configuration is valid; 78 where it is not; 1 \
+             otherwise.",
         ),
         Program::Sluiceadm => (
             SOCKETS,

@@ -1,5 +1,5 @@
-//! Tells systemd when the director can be used: the protocol of sd_notify(3), a datagram to the
-//! socket that `$NOTIFY_SOCKET` names.
+//! Tells systemd how the director is: the protocol of sd_notify(3), a datagram to the socket that
+//! `$NOTIFY_SOCKET` names.
 
 use std::env;
 use std::ffi::OsStr;
@@ -8,26 +8,36 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use crate::logging;
+
 /// Names the socket; systemd sets it where a unit has `Type=notify`.
 const SOCKET: &str = "NOTIFY_SOCKET";
 
 /// systemd cannot be told.
 #[derive(Debug, thiserror::Error)]
-#[error("${SOCKET} {}: {source}; systemd waits for it until its TimeoutStartSec", name.display())]
+#[error("${SOCKET} {}: {source}; systemd waits for it, and ends the director then", name.display())]
 pub struct NotifyError {
     name: std::path::PathBuf,
     source: io::Error,
 }
 
-/// Says that programs may come, if anybody wants to know.
+/// The same as [`say`]; where nobody can be told, the log is.
+pub fn announce(state: &str) {
+    if let Err(problem) = say(state) {
+        log::warn!(target: logging::START, "{problem}");
+    }
+}
+
+/// Says a state, if anybody wants to know: lines such as `READY=1`.
 ///
 /// # Errors
 ///
 /// The socket that is named takes nothing.
-pub fn ready() -> Result<(), NotifyError> {
+pub fn say(state: &str) -> Result<(), NotifyError> {
     match env::var_os(SOCKET).filter(|name| !name.is_empty()) {
         Some(name) => {
-            tell(&name, b"READY=1").map_err(|source| NotifyError { name: name.into(), source })
+            let told = tell(&name, state.as_bytes());
+            told.map_err(|source| NotifyError { name: name.into(), source })
         }
         None => Ok(()),
     }

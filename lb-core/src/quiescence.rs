@@ -60,6 +60,14 @@ impl Epochs {
         let slowest = self.announced.iter().map(|epoch| epoch.load(Ordering::Acquire)).min();
         slowest.unwrap_or(OFFLINE)
     }
+
+    /// The running workers that have not announced this epoch yet.
+    pub fn behind(&self, epoch: u64) -> impl Iterator<Item = usize> {
+        let announced = self.announced.iter().enumerate();
+        announced
+            .filter(move |(_, announced)| announced.load(Ordering::Acquire) < epoch)
+            .map(|(worker, _)| worker)
+    }
 }
 
 #[cfg(test)]
@@ -79,7 +87,8 @@ mod tests {
         let again = epochs.advance();
         epochs.announce(0);
         assert!(epochs.passed() < again);
+        assert_eq!(epochs.behind(again).collect::<Vec<_>>(), [1]);
         epochs.offline(1);
-        assert!(epochs.passed() >= again);
+        assert!(epochs.passed() >= again && epochs.behind(again).next().is_none());
     }
 }

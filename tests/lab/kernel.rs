@@ -158,7 +158,7 @@ fn a_name_that_the_kernel_has_is_refused() {
     let lab = lab();
     let yaml = config().yaml(&socket_of(&lab)).replace("name: lan0", "name: dir0");
     let reply = run_sluiced(&lab, &yaml, &[]);
-    assert_eq!(reply.code, Some(1), "{reply:?}");
+    assert_eq!(reply.code, Some(78), "{reply:?}");
     assert!(reply.stderr.contains("choose another name"), "{}", reply.stderr);
 
     lab.run("director", "ip link add lan0 type veth peer name lan1");

@@ -114,7 +114,7 @@ fn a_bad_configuration_is_refused_with_all_its_faults() {
         }
         for arguments in [&["--check"][..], &[]] {
             let reply = run_sluiced(&lab, &yaml, arguments);
-            assert_eq!(reply.code, Some(1), "{what}, {arguments:?}: {reply:?}");
+            assert_eq!(reply.code, Some(78), "{what}, {arguments:?}: {reply:?}");
             for word in words {
                 let named = reply.stderr.contains(word);
                 assert!(named, "{what}, {arguments:?}: no {word:?} in\n{}", reply.stderr);

@@ -47,6 +47,7 @@ mod scheduling; // who gets the next connection
 mod sctp; // associations
 mod sessions; // connections that ended, written down
 mod shell; // `make lab`, and the page that leads through it
+mod supervision; // what systemd and its watchdog hear
 mod synchronisation; // a director that takes the connections of another over
 mod table; // replaced as a whole; rates
 mod top; // the director, live on a terminal

@@ -69,6 +69,6 @@ fn a_wrong_rule_keeps_a_director_from_starting() {
     let marks = "marks:\n  rules: |\n    -A PREROUTING -p tcp --dport 99999 -j MARK --set-mark 1";
     let config = Config::web("rr").with_key(marks);
     let reply = run_sluiced(&lab, &config.yaml(&lab.dir().join("unused.sock")), &[]);
-    assert_eq!(reply.code, Some(1));
+    assert_eq!(reply.code, Some(78));
     assert!(reply.stderr.contains("invalid port/service `99999' specified"), "{reply:?}");
 }

@@ -63,7 +63,7 @@ fn what_is_installed_works_and_can_be_removed() {
         unit.contains("ExecStart=/usr/sbin/sluiced ") && !unit.contains("/usr/local"),
         "{unit}"
     );
-    assert!(destination.text("usr/lib/sysusers.d/sluice.conf").contains("\ng sluice -\n"));
+    assert!(destination.text("usr/lib/sysusers.d/sluice.conf").contains("\nu sluice - "));
     let mode = fs::metadata(destination.file("usr/sbin/sluiced")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o755);
 

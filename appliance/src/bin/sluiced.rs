@@ -3,8 +3,12 @@
 use std::process::ExitCode;
 
 use appliance::arguments::Arguments;
+use appliance::config::ConfigErrors;
 use appliance::{assemble, daemon};
 use clap::Parser;
+
+/// Exit code for a configuration that is wrong, as sysexits.h has it: to try again is of no use.
+const CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -19,7 +23,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("{problem:#}");
-            ExitCode::FAILURE
+            if problem.is::<ConfigErrors>() { ExitCode::from(CONFIG) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -54,7 +54,17 @@ impl<'lab> Director<'lab> {
 
     /// The same in any host.
     pub(crate) fn start_in(lab: &'lab Lab, host: &str, config: &Config) -> Self {
-        let mut director = Self::spawn(lab, host, config);
+        Self::start_with(lab, host, config, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub(crate) fn start_with(
+        lab: &'lab Lab,
+        host: &str,
+        config: &Config,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut director = Self::spawn(lab, host, config, environment);
         eventually(Duration::from_secs(60), "\"sluiced: ready\"", || {
             let text = director.messages();
             if let Ok(Some(status)) = director.child.try_wait() {
@@ -65,7 +75,7 @@ impl<'lab> Director<'lab> {
         director
     }
 
-    fn spawn(lab: &'lab Lab, host: &str, config: &Config) -> Self {
+    fn spawn(lab: &'lab Lab, host: &str, config: &Config, environment: &[(&str, &str)]) -> Self {
         let socket = socket_in(lab, host);
         let yaml = config.yaml(&socket);
         let path = lab.dir().join(format!("{host}.yaml"));
@@ -76,6 +86,7 @@ impl<'lab> Director<'lab> {
             .command(host, program("sluiced"))
             .arg("--config")
             .arg(&path)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(both.try_clone().expect("a descriptor is free"))
             .stderr(both)
