@@ -116,11 +116,11 @@ fn bare() -> Fixture {
     fixture
 }
 
-/// Forgets what a kernel forgets when it restarts.
+/// Forgets what a kernel forgets when it restarts; its command line reserves 50 huge pages.
 fn reboot(fixture: &Fixture) {
     fixture.bind(E1000E, Some("e1000e"));
     fixture.write("/sys/bus/pci/devices/0000:00:04.0/driver_override", "(null)");
-    fixture.hugepages(Some(0), 2048, 0, 0);
+    fixture.hugepages(Some(0), 2048, 50, 50);
     for gone in ["/sys/module/vfio_pci", "/sys/bus/pci/drivers/vfio-pci"] {
         if fixture.machine().has(gone) {
             fixture.remove(gone);
@@ -217,7 +217,7 @@ fn a_boot_does_again_what_was_applied_and_no_more() {
     assert_eq!(driver(&fixture).as_deref(), Some("vfio-pci"));
     assert_eq!(pages(&fixture, 0), 204);
     setup(&linux, "undo");
-    assert_eq!(pages(&fixture, 0), 0, "what the boot has added, not what was added before it");
+    assert_eq!(pages(&fixture, 0), 50, "what the boot has added, not what was added before it");
     assert_eq!(driver(&fixture).as_deref(), Some("e1000e"));
 }
 
@@ -388,6 +388,9 @@ fn a_running_director_keeps_what_it_has() {
     assert!(outcome.refused[0].contains("systemctl stop sluiced"), "{outcome:?}");
     assert_eq!(driver(&fixture).as_deref(), Some("vfio-pci"));
     assert_eq!(setup(&linux, "undo force").exit(), 0);
+    fixture.bind(E1000E, Some("uio_pci_generic"));
+    let outcome = setup(&linux, "apply");
+    assert!(outcome.refused[0].contains("a director runs, and may have it"), "{outcome:?}");
 }
 
 #[test]
