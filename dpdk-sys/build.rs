@@ -15,6 +15,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_openlog_stream",
     "rte_(get_tsc_hz|rdtsc|version)",
     "rte_(dev_bus|bus_name)",
+    "rte_dev_event_callback_register",
     "rte_pdump_init",
     // buffers
     "rte_pktmbuf_(pool_create|alloc_bulk|free_bulk|free)",

@@ -53,6 +53,7 @@ use crate::relay;
 use crate::session_log;
 use crate::signals;
 use crate::sync_sockets::SyncSockets;
+use crate::unplugged::Unplugged;
 use crate::version::version;
 use crate::worker::{Equipment, PacketWorker};
 
@@ -73,6 +74,7 @@ pub fn run(path: &Path) -> Result<()> {
     kernel::check_names(&config)?;
     let eal = Eal::init(&assemble::eal_config(&config, worker_cpus.clone()))
         .map_err(|problem| name_port(&config, problem))?;
+    let unplugged = Unplugged::watch(&eal, &is_stopping);
     let ports = Arc::new(Ports::configure(&eal, &config, workers)?);
     let interfaces = ports.interfaces(&config);
     let kernel = Arc::new(KernelInterfaces::configure(&eal, &config, &interfaces)?);
@@ -123,12 +125,20 @@ pub fn run(path: &Path) -> Result<()> {
     audit.write_down(Door::Start, &Who::oneself(), &format!("sluiced --config {}", path.display()));
     announce_ready(&config, &about)?;
     housekeeping::run(&control, &neighbourhood, clock, &ports, &pulse, &is_stopping);
-    // A signal is what ended it. That a thread cannot be waited for changes nothing any more.
-    let _ = end.join();
+    let lost = unplugged.or_signal(end, &config);
     lcore::wait_all(&eal);
     let _ = log.map(JoinHandle::join);
     drop(doors);
-    ports.close()?;
+    close(&ports, &kernel, lost)
+}
+
+/// Lets all devices go. A device that is lost may well refuse; that it is lost says more.
+fn close(ports: &Ports, kernel: &KernelInterfaces, lost: Option<String>) -> Result<()> {
+    let closed = ports.close();
+    if let Some(lost) = lost {
+        return Err(anyhow!(lost));
+    }
+    closed?;
     Ok(kernel.close()?)
 }
 

@@ -56,6 +56,7 @@ pub mod signals;
 pub mod sync_sockets;
 pub mod top;
 
+pub mod unplugged;
 pub mod version;
 pub mod watch;
 pub mod watchdog;

@@ -4,9 +4,11 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
+use serde_json::Value;
+
 use crate::lab::Lab;
 use crate::monitor::Monitor;
-use crate::network::WIRES;
+use crate::network::{MANAGEMENT_MAC, MANAGEMENT_TAP, WIRES, Wire};
 
 /// What the machine is made of.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub(crate) struct Hardware {
     pub(crate) nic_options: String,
     /// An IOMMU, as `vfio-pci` needs one.
     pub(crate) has_iommu: bool,
+    /// A NIC for management, beside those of the director.
+    pub(crate) has_management: bool,
     /// Queue pairs of each NIC.
     pub(crate) queues: u32,
     pub(crate) cpus: u32,
@@ -61,6 +65,12 @@ impl Machine {
         }
     }
 
+    /// Cuts its power.
+    pub(crate) fn cut(&mut self) {
+        let _gone_already = self.child.kill();
+        let _killed = self.child.wait();
+    }
+
     /// What QEMU has printed.
     pub(crate) fn messages(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -69,8 +79,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let _gone_already = self.child.kill();
-        let _ended = self.child.wait();
+        self.cut();
     }
 }
 
@@ -90,21 +99,45 @@ impl Hardware {
             add("-machine q35".to_owned());
         }
         for (number, wire) in WIRES.iter().enumerate() {
-            let tap = wire.tap;
             let queues =
                 if self.queues > 1 { format!(",queues={}", self.queues) } else { String::new() };
-            add(format!("-netdev tap,id=net{number},ifname={tap},script=no,downscript=no{queues}"));
+            add(format!("-netdev {}{queues}", tap(wire.net, wire.tap)));
             // A port of its own, so that the NIC can be pulled out.
-            add(format!(
-                "-device pcie-root-port,id=slot{number},chassis={number},addr={}",
-                4 + number
-            ));
-            add(format!(
-                "-device {},id={},netdev=net{number},bus=slot{number},mac={}{}",
-                self.nic, wire.nic, wire.mac, self.nic_options
-            ));
+            let address = 4 + number;
+            add(format!("-device pcie-root-port,id={},chassis={number},addr={address}", wire.slot));
+            let properties: Vec<_> =
+                self.nic(wire).into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+            add(format!("-device {}", properties.join(",")));
+        }
+        if self.has_management {
+            add(format!("-netdev {}", tap("management", MANAGEMENT_TAP)));
+            add(format!("-device virtio-net-pci,netdev=management,mac={MANAGEMENT_MAC},addr=3"));
         }
         words.extend(self.arguments.iter().cloned());
         words
     }
+
+    /// The properties of a NIC of the director, its driver among them.
+    fn nic(&self, wire: &Wire) -> Vec<(String, String)> {
+        let mut properties = vec![
+            ("driver", self.nic.as_str()),
+            ("id", wire.nic),
+            ("netdev", wire.net),
+            ("bus", wire.slot),
+            ("mac", wire.mac),
+        ];
+        properties.extend(self.nic_options.split(',').filter_map(|pair| pair.split_once('=')));
+        properties.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    /// The same for QEMU's own control, to put the NIC back in.
+    pub(crate) fn nic_as_json(&self, wire: &Wire) -> Value {
+        let properties = self.nic(wire).into_iter();
+        properties.map(|(key, value)| (key, Value::String(value))).collect()
+    }
+}
+
+/// A network of QEMU's that is a tap.
+fn tap(name: &str, interface: &str) -> String {
+    format!("tap,id={name},ifname={interface},script=no,downscript=no")
 }

@@ -24,6 +24,7 @@ mod machine; // an emulated machine
 mod monitor; // QEMU's own control
 mod network; // what the machine is in
 mod nics; // kinds of NICs, and what the director does on each
+mod service; // what clients get
 mod small; // a guest with little more than the director
 
 use std::process::ExitCode;

@@ -15,8 +15,10 @@ pub(crate) struct Wire {
     pub(crate) tap: &'static str,
     /// The lab's switch.
     switch: &'static str,
-    /// QEMU's name of the NIC.
+    /// QEMU's names of the NIC, of its end of the wire, and of the slot that it is in.
     pub(crate) nic: &'static str,
+    pub(crate) net: &'static str,
+    pub(crate) slot: &'static str,
     pub(crate) mac: &'static str,
     /// Where the guest finds it: the only device behind a port of its own.
     pub(crate) pci: &'static str,
@@ -29,6 +31,8 @@ pub(crate) const WIRES: [Wire; 2] = [
         tap: "tap0",
         switch: "lan",
         nic: "nic0",
+        net: "net0",
+        slot: "slot0",
         mac: "52:54:00:00:10:61",
         pci: "0000:01:00.0",
     },
@@ -37,10 +41,18 @@ pub(crate) const WIRES: [Wire; 2] = [
         tap: "tap1",
         switch: "backend",
         nic: "nic1",
+        net: "net1",
+        slot: "slot1",
         mac: "52:54:00:00:20:61",
         pci: "0000:02:00.0",
     },
 ];
+
+/// The NIC that the guest's kernel keeps, in the images that have one, and the hosts on its wire:
+/// the machine, and who administers it.
+pub(crate) const MANAGEMENT_TAP: &str = "tap2";
+pub(crate) const MANAGEMENT_MAC: &str = "52:54:00:00:30:61";
+pub(crate) const ADMIN: &str = "10.0.30.1";
 
 /// Where the VIP serves by each method, as services of ipvsadm have it.
 pub(crate) const DIRECT: u16 = 80;
@@ -79,6 +91,10 @@ pub(crate) fn build(queues: u32) -> Lab {
         lab.sh(&format!("lab_attach_director director {interface} {switch}"));
         lab.sh(&format!("lab_tap director {interface} {tap} {several}"));
     }
+    lab.sh("lab_switch office");
+    lab.sh(&format!("lab_host admin office {ADMIN}/24"));
+    lab.sh("lab_attach_director director dir2 office");
+    lab.sh(&format!("lab_tap director dir2 {MANAGEMENT_TAP}"));
     lab
 }
 

@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::checks::Checks;
-use crate::lab::{Lab, VIP, VIP6, eventually};
+use crate::lab::{Lab, VIP, eventually};
 use crate::machine::Hardware;
-use crate::network::{self, DIRECT, MASQUERADED, TUNNEL, WIRES};
+use crate::network::{self, DIRECT, MASQUERADED, WIRES};
+use crate::service::{check_methods, serves};
 use crate::small::Small;
-use crate::tools::{Capture, download, pages, upload};
+use crate::tools::Capture;
 
 /// A kind of NIC under a kind of driver.
 #[derive(Debug)]
@@ -80,6 +83,7 @@ impl Kind {
             nic: self.nic.to_owned(),
             nic_options: self.options.to_owned(),
             has_iommu: self.has_iommu,
+            has_management: false,
             queues: self.queues,
             cpus: 1 + self.queues,
             memory_mib: 1024,
@@ -120,38 +124,19 @@ fn try_kind(kind: &Kind, lab: &Lab, small: &mut Small, checks: &mut Checks) {
     if kind.is_jumbo {
         checks.check("frames of 9000 bytes pass", || jumbo(lab, small));
     }
+    if kind.has_iommu {
+        checks.check(
+            "a NIC that is pulled out ends it in words, and it serves with it again",
+            || {
+                unplug(lab, kind, small);
+            },
+        );
+    }
     checks.check("SIGTERM ends it without a word of complaint", || {
         small.end("TERM");
         let text = small.messages();
         assert!(!text.contains("error"), "{text}");
     });
-}
-
-fn check_methods(lab: &Lab, checks: &mut Checks) {
-    let methods = [
-        (DIRECT, "direct routing", ["rs1", "rs2"]),
-        (TUNNEL, "a tunnel", ["rs1", "rs2"]),
-        (MASQUERADED, "masquerading", ["nat1", "nat2"]),
-    ];
-    for (port, method, servers) in methods {
-        for (family, vip) in [("IPv4", VIP.to_owned()), ("IPv6", format!("[{VIP6}]"))] {
-            checks.check(&format!("pages and files by {method}, {family}"), || {
-                let url = format!("http://{vip}:{port}");
-                // The first packets wait for neighbours, and links come up at their own pace.
-                eventually(Duration::from_secs(20), &format!("a page of {url}"), || {
-                    let line = format!("curl -gsS -m 2 {url}/");
-                    lab.try_run("client", &line).status.success().then_some(())
-                });
-                let mut names = pages(lab, "client", &format!("{url}/"), 4);
-                names.sort();
-                assert_eq!(names, [servers[0], servers[0], servers[1], servers[1]]);
-                upload(lab, "client", &url, servers[0], 2);
-                if port == MASQUERADED {
-                    download(lab, "client", &url, servers[0], 2);
-                }
-            });
-        }
-    }
 }
 
 /// Many short connections at once; no counter of trouble may move.
@@ -199,15 +184,28 @@ fn cable(lab: &Lab, small: &mut Small) {
     serves(lab);
 }
 
-/// A page by each method.
-fn serves(lab: &Lab) {
-    for port in [DIRECT, TUNNEL, MASQUERADED] {
-        let url = format!("http://{VIP}:{port}/");
-        eventually(Duration::from_secs(30), &format!("a page of {url}"), || {
-            let line = format!("curl -sS -m 2 {url}");
-            lab.try_run("client", &line).status.success().then_some(())
-        });
-    }
+/// The NIC to the clients leaves, and comes back.
+fn unplug(lab: &Lab, kind: &Kind, small: &mut Small) {
+    let wire = &WIRES[0];
+    small.machine.monitor.execute("device_del", json!({ "id": wire.nic }));
+    small.wait_for_end();
+    let text = small.messages();
+    let words = format!("port lan0: device {} is taken out of the machine", wire.pci);
+    assert!(text.contains(&words), "{text}");
+    eventually(Duration::from_secs(30), "the device is gone", || {
+        small
+            .run(&format!("ls -d /sys/bus/pci/devices/{} || true", wire.pci))
+            .contains("No such")
+            .then_some(())
+    });
+    let hardware = kind.hardware();
+    small.machine.monitor.execute("device_add", hardware.nic_as_json(wire));
+    eventually(Duration::from_secs(30), "the device is back", || {
+        small.run("ls /sys/bus/pci/devices").contains(wire.pci).then_some(())
+    });
+    small.bind(wire, "vfio-pci");
+    small.start(&network::config());
+    serves(lab);
 }
 
 /// All of the network has large frames, and the director is started anew.

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::director::{Reply, program};
 use crate::lab::{Lab, eventually};
 use crate::machine::{Hardware, Machine};
-use crate::network::WIRES;
+use crate::network::{WIRES, Wire};
 
 /// Where the director's sockets are in the guest.
 const SOCKET: &str = "/run/sluice.sock";
@@ -60,13 +60,18 @@ impl Small {
         };
         let mut small = Self { machine, agent, console, pid: None };
         for wire in WIRES {
-            let device = format!("/sys/bus/pci/devices/{}", wire.pci);
-            small.run(&format!("echo {driver} >{device}/driver_override"));
-            small.run(&format!("echo {} >/sys/bus/pci/drivers_probe", wire.pci));
-            let bound = small.run(&format!("basename $(readlink {device}/driver)"));
-            assert_eq!(bound.trim(), driver, "the driver of {}", wire.pci);
+            small.bind(&wire, driver);
         }
         small
+    }
+
+    /// Gives a NIC to a driver for user space.
+    pub(crate) fn bind(&mut self, wire: &Wire, driver: &str) {
+        let device = format!("/sys/bus/pci/devices/{}", wire.pci);
+        self.run(&format!("echo {driver} >{device}/driver_override"));
+        self.run(&format!("echo {} >/sys/bus/pci/drivers_probe", wire.pci));
+        let bound = self.run(&format!("basename $(readlink {device}/driver)"));
+        assert_eq!(bound.trim(), driver, "the driver of {}", wire.pci);
     }
 
     /// What a command line prints; it must succeed.
@@ -95,12 +100,14 @@ impl Small {
 
     /// Ends the director by a signal.
     pub(crate) fn end(&mut self, signal: &str) {
-        let pid = self.pid.take().expect("it was started");
+        let pid = self.pid.expect("it was started");
         self.run(&format!("kill -{signal} {pid}"));
-        self.wait_for_end(pid);
+        self.wait_for_end();
     }
 
-    fn wait_for_end(&mut self, pid: u32) {
+    /// Waits until the director has ended.
+    pub(crate) fn wait_for_end(&mut self) {
+        let pid = self.pid.take().expect("it was started");
         eventually(Duration::from_secs(30), "the end of sluiced", || {
             (self.agent.ask(&format!("kill -0 {pid}")).code != Some(0)).then_some(())
         });

@@ -112,6 +112,7 @@ pub mod port;
 pub mod queue;
 pub mod queue_stats;
 pub mod tx_buffer;
+pub mod unplug;
 
 pub use attach::Attach;
 pub use burst::{Burst, Drain, DropList};
