@@ -49,8 +49,8 @@ test-page:
 	@scripts/setup build lab page
 	@cargo test -p appliance --test lab page:: -- --ignored
 
-# The director on emulated NICs of several kinds, in QEMU. ONLY=TEXT: the machines alone whose name
-# has that.
+# The director on emulated NICs of several kinds, and the image, in QEMU. ONLY=TEXT: the machines
+# alone whose name has that.
 .PHONY: test-machine
 test-machine:
 	@ONLY="$(ONLY)" tests/machine/run

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -34,6 +35,8 @@ pub(crate) struct Hardware {
 pub(crate) struct Machine {
     child: Child,
     log: PathBuf,
+    /// When its power was switched on.
+    pub(crate) began: Instant,
     pub(crate) monitor: Monitor,
 }
 
@@ -44,6 +47,7 @@ impl Machine {
         let both = File::create(&log).expect("the lab's folder is writable");
         let monitor = lab.dir().join("qmp");
         let _none_yet = std::fs::remove_file(&monitor);
+        let began = Instant::now();
         let child = lab
             .command("director", "qemu-system-x86_64")
             .args(hardware.words())
@@ -53,7 +57,7 @@ impl Machine {
             .stderr(both)
             .spawn()
             .expect("ip is installed");
-        let mut machine = Self { child, log, monitor: Monitor::connect(&monitor) };
+        let mut machine = Self { child, log, began, monitor: Monitor::connect(&monitor) };
         machine.must_run();
         machine
     }

@@ -1,5 +1,5 @@
 //! The director on emulated hardware: QEMU with NICs of several kinds, bound to the kernel's
-//! drivers for user space, in a lab with real clients and real servers.
+//! drivers for user space, in a lab with real clients and real servers; and the appliance's image.
 //!
 //! `make test-machine` runs it. It needs root and what `scripts/setup machine` gets, and emulates
 //! the processor in software, so it works without KVM, and slowly.
@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `ONLY=TEXT` | the machines whose name has that |
 //! | `SLUICE_PROGRAMS=FOLDER` | tests the programs in that folder instead of those just built |
+//! | `SLUICE_IMAGE=FILE` | boots that image instead of `target/image/sluice.img` |
 
 #[path = "../lab/support"]
 #[expect(dead_code, reason = "the lab uses the rest")]
@@ -19,7 +20,9 @@ mod support {
 }
 
 mod agent; // commands for a guest
+mod appliance; // a guest that boots the image
 mod checks; // what is claimed, and what came of it
+mod images; // what the image lives through
 mod machine; // an emulated machine
 mod monitor; // QEMU's own control
 mod network; // what the machine is in
@@ -41,5 +44,6 @@ fn main() -> ExitCode {
     let only = std::env::var("ONLY").unwrap_or_default();
     let mut checks = Checks::default();
     nics::run(&only, &mut checks);
+    images::run(&only, &mut checks);
     checks.conclude()
 }

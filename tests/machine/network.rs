@@ -52,6 +52,7 @@ pub(crate) const WIRES: [Wire; 2] = [
 /// the machine, and who administers it.
 pub(crate) const MANAGEMENT_TAP: &str = "tap2";
 pub(crate) const MANAGEMENT_MAC: &str = "52:54:00:00:30:61";
+pub(crate) const MANAGEMENT: &str = "10.0.30.61";
 pub(crate) const ADMIN: &str = "10.0.30.1";
 
 /// Where the VIP serves by each method, as services of ipvsadm have it.
