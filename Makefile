@@ -55,6 +55,11 @@ test-page:
 test-machine:
 	@ONLY="$(ONLY)" tests/machine/run
 
+# The disk of `make image` in QEMU: its configurations, power cuts, upgrades and their failures.
+.PHONY: test-image
+test-image:
+	@tests/image/run
+
 # The same commands and frames to the kernel's IPVS and to the director; they must do the same.
 # SEED=N CASES=N: random cases alone. ONLY=TEXT: the cases alone whose name has that.
 conformance:
