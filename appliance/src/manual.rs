@@ -186,7 +186,7 @@ fn surroundings(program: Program, roff: &mut Roff) {
         Program::Sluiced => (
             &[("/etc/sluice/sluice.yaml", "The configuration, by custom.")],
             "0 after SIGTERM or SIGINT, or where the configuration is valid; 78 where it is not; 1 \
-             otherwise.",
+             otherwise, also where nothing but a NIC that it names is missing, which may come.",
         ),
         Program::Sluiceadm => (
             SOCKETS,

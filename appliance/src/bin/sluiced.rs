@@ -23,7 +23,13 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("{problem:#}");
-            if problem.is::<ConfigErrors>() { ExitCode::from(CONFIG) } else { ExitCode::FAILURE }
+            let errors = problem.downcast_ref::<ConfigErrors>();
+            if errors.is_some_and(|errors| !errors.may_pass()) {
+                ExitCode::from(CONFIG)
+            } else {
+                // A NIC that was pulled out may be put in again.
+                ExitCode::FAILURE
+            }
         }
     }
 }

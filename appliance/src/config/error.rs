@@ -25,6 +25,8 @@ pub struct ConfigError {
     /// `None` where the file as a whole could not be read.
     pub position: Option<Position>,
     pub message: String,
+    /// The file may be right: what it names is not in the machine, or not now.
+    pub is_missing: bool,
 }
 
 /// Every mistake of a configuration, sorted by position. Displayed one per line as
@@ -41,6 +43,11 @@ impl ConfigErrors {
         &self.errors
     }
 
+    /// Whether nothing is wrong but that something is missing in the machine, which may come.
+    pub fn may_pass(&self) -> bool {
+        self.errors.iter().all(|error| error.is_missing)
+    }
+
     pub(super) fn new(file: &str) -> Self {
         Self { file: file.to_owned(), errors: Vec::new() }
     }
@@ -50,11 +57,20 @@ impl ConfigErrors {
     }
 
     pub(super) fn at(&mut self, position: Position, message: impl Into<String>) {
-        self.errors.push(ConfigError { position: Some(position), message: message.into() });
+        self.push(Some(position), message.into(), false);
+    }
+
+    /// What the file names there is not in the machine.
+    pub(super) fn missing_at(&mut self, position: Position, message: impl Into<String>) {
+        self.push(Some(position), message.into(), true);
     }
 
     pub(super) fn of_file(&mut self, message: impl Into<String>) {
-        self.errors.push(ConfigError { position: None, message: message.into() });
+        self.push(None, message.into(), false);
+    }
+
+    fn push(&mut self, position: Option<Position>, message: String, is_missing: bool) {
+        self.errors.push(ConfigError { position, message, is_missing });
     }
 
     /// Stable: mistakes at one place stay in the order in which they were found.

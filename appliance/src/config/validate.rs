@@ -239,7 +239,8 @@ fn find_devices(ports: &mut [RawPort], environment: &Environment<'_>, errors: &m
         match (environment.find_nic)(name) {
             Ok(address) => device.value = device.value.at(address),
             Err(problem) => {
-                errors.at(device.position, format!("ports[{index}].device: {problem}"));
+                let message = format!("ports[{index}].device: {problem}");
+                errors.missing_at(device.position, message);
                 port.device = None;
             }
         }

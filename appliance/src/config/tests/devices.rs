@@ -57,6 +57,18 @@ fn a_nic_has_one_name_that_is_right() {
 }
 
 #[test]
+fn a_nic_that_is_missing_may_come() {
+    let port = |name, device| format!("{{ name: {name}, device: {device} }}");
+    let (absent, wrong) = (port("lan0", "{ interface: eth9 }"), port("lan1", "{}"));
+    let may_pass = |ports: &[&str]| {
+        parse_with_nic(&format!("ports: [ {} ]", ports.join(", "))).unwrap_err().may_pass()
+    };
+    assert!(may_pass(&[&absent]));
+    assert!(!may_pass(&[&wrong]));
+    assert!(!may_pass(&[&absent, &wrong]));
+}
+
+#[test]
 fn two_names_of_one_nic_are_one_device() {
     let text = "\
 ports:
