@@ -99,10 +99,10 @@ except BlockingIOError:
 #[test]
 fn systemd_is_told_when_programs_may_come() {
     let mut director = Director::start();
-    assert_eq!(director.notified(), "READY=1");
+    assert_eq!(director.notified(), "READY=1\nSTATUS=Forwards");
     director.kill();
     director.start_again();
-    assert_eq!(director.notified(), "READY=1");
+    assert_eq!(director.notified(), "READY=1\nSTATUS=Forwards");
 }
 
 #[test]
