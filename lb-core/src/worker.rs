@@ -12,10 +12,9 @@
 //! stages 4 and 5 at once. All others are read in full ([`Packet`]) and decided one after the
 //! other, in the order in which they came.
 //!
-//! What a stage asked memory for is there when the next one needs it: stages 1 to 3 go through the
-//! burst some packets at a time, and the lookup stays as many behind the parser; what a
-//! destination has is asked for before stages 4 and 5 begin. A hit takes no lock and allocates
-//! nothing.
+//! What a stage asked memory for is there when the next one needs it: stages 1 to 3 are one loop
+//! over the burst, in which the lookup stays some packets behind the parser; what a destination
+//! has is asked for before stages 4 and 5 begin. A hit takes no lock and allocates nothing.
 
 use std::sync::Arc;
 
@@ -226,10 +225,10 @@ impl Drop for Worker {
 }
 
 impl Burst<'_> {
-    /// Stages 1 to 3 over the burst, [`AHEAD`] packets at a time. Their buckets are looked at when
-    /// as many more frames have been read: so buckets and entries come from memory meanwhile,
-    /// instead of all at once while nothing else is left to do. Without a glance all are read in
-    /// full.
+    /// Stages 1 to 3 over the burst. A packet is [`AHEAD`] packets behind when its bucket is looked
+    /// at, so that buckets and entries come from memory while other frames are read, instead of
+    /// all at once while nothing else is left to do: the CPU asks for some ten lines at a time.
+    /// Without a glance all are read in full.
     #[inline(never)]
     fn look_up<F: Frame, const GLANCE: bool>(
         &self,
@@ -237,38 +236,28 @@ impl Burst<'_> {
         glances: &mut [Glance],
         packets: &mut [Packet],
     ) {
+        let flows = &self.director.flows;
+        let mac = self.snapshot.interface(self.from).mac;
         for frame in frames {
             frame.prefetch();
         }
-        let mut behind = 0..0;
-        for (number, frames) in frames.chunks(AHEAD).enumerate() {
-            let here = number * AHEAD..number * AHEAD + frames.len();
-            self.look::<F, GLANCE>(frames, &mut glances[here.clone()], &mut packets[here.clone()]);
-            self.find(&mut glances[behind.clone()], &mut packets[behind]);
-            behind = here;
-        }
-        self.find(&mut glances[behind.clone()], &mut packets[behind]);
-    }
-
-    /// 1 and 2, at a glance where that is enough.
-    #[inline(always)]
-    fn look<F: Frame, const GLANCE: bool>(
-        &self,
-        frames: &[F],
-        glances: &mut [Glance],
-        packets: &mut [Packet],
-    ) {
-        let flows = &self.director.flows;
-        let mac = self.snapshot.interface(self.from).mac;
-        for (frame, (glance, packet)) in frames.iter().zip(glances.iter_mut().zip(packets)) {
+        for (place, frame) in frames.iter().enumerate() {
+            let glance = &mut glances[place];
             if GLANCE && frame.is_whole() {
                 glance.look(frame.bytes(), mac, self.snapshot, flows);
             } else {
                 glance.side = Side::Unknown;
             }
             if !glance.is_plain() {
-                self.read(frame, packet);
+                self.read(frame, &mut packets[place]);
             }
+            if place >= AHEAD {
+                self.find(&mut glances[place - AHEAD], &mut packets[place - AHEAD]);
+            }
+        }
+        let last = frames.len().saturating_sub(AHEAD);
+        for (glance, packet) in glances[last..].iter_mut().zip(&mut packets[last..]) {
+            self.find(glance, packet);
         }
     }
 
@@ -296,13 +285,11 @@ impl Burst<'_> {
 
     /// 3: which entry, by its tag; asks for its line.
     #[inline(always)]
-    fn find(&self, glances: &mut [Glance], packets: &mut [Packet]) {
-        for (glance, packet) in glances.iter_mut().zip(packets) {
-            if glance.is_plain_v4() {
-                glance.flow = self.director.flows.candidate(glance.hash);
-            } else {
-                self.find_further(glance, packet);
-            }
+    fn find(&self, glance: &mut Glance, packet: &mut Packet) {
+        if glance.is_plain_v4() {
+            glance.flow = self.director.flows.candidate(glance.hash);
+        } else {
+            self.find_further(glance, packet);
         }
     }
 
