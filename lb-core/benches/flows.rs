@@ -97,12 +97,10 @@ fn one_by_one(table: &FlowTable, burst: &[FlowKey]) -> u32 {
 }
 
 fn staged(table: &FlowTable, burst: &[FlowKey]) -> u32 {
-    let mut hashes = [0; BURST];
-    for (key, slot) in burst.iter().zip(&mut hashes) {
-        *slot = hash(table, key);
-        table.prefetch_bucket(*slot);
-    }
-    let candidates = hashes.map(|hash| table.candidate(hash));
+    let hashes: [u64; BURST] = std::array::from_fn(|place| hash(table, &burst[place]));
+    let homes = hashes.map(|hash| table.prefetch_bucket(hash));
+    let candidates: [_; BURST] =
+        std::array::from_fn(|place| table.candidate(homes[place], hashes[place]));
     let mut sum = 0;
     for ((key, hash), candidate) in burst.iter().zip(hashes).zip(candidates) {
         let entry = table.entry(candidate);

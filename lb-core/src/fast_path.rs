@@ -17,7 +17,6 @@ use crate::frame::Frame;
 use crate::glance::{Glance, Side};
 use crate::interface::InterfaceId;
 use crate::limiter::Limiter;
-use crate::next_hop::NextHop;
 use crate::protocol::Protocol;
 use crate::slots::DestinationSlot;
 use crate::transition::{Event, follow, keeps_established, timeout_s};
@@ -41,10 +40,25 @@ impl Burst<'_> {
         if glance.ttl <= 1 || !state.is_plain() || !self.now.is_before(entry.deadline()) {
             return None;
         }
+        if glance.side == Side::Client {
+            let is_it = entry.is_request_v4(glance.client, glance.other);
+            return is_it
+                .then(|| self.take_request::<F, true>(frame, glance, entry, state, limiter))?;
+        }
+        self.take_other(frame, glance, entry, state, limiter)
+    }
+
+    /// The same of a packet that is not from a client by IPv4.
+    #[inline(never)]
+    fn take_other<F: Frame>(
+        &self,
+        frame: &mut F,
+        glance: &Glance,
+        entry: &Entry,
+        state: FlowState,
+        limiter: &mut Limiter,
+    ) -> Option<Result<InterfaceId, DropReason>> {
         match glance.side {
-            Side::Client if entry.is_request_v4(glance.client, glance.other) => {
-                self.take_request::<F, true>(frame, glance, entry, state, limiter)
-            }
             Side::Server if entry.is_reply_v4(glance.client, glance.other) => {
                 self.take_reply::<F, true>(frame, glance, entry, state)
             }
@@ -97,17 +111,27 @@ impl Burst<'_> {
         if !slot.is_available() || glance.length > mtu {
             return None;
         }
-        let layout = Layout::plain::<V4>(glance.protocol);
+        let interface = self.snapshot.interface(next_hop.interface());
         match state.method() {
-            ForwardingMethod::DirectRouting => forward::hop(frame.bytes_mut(), &layout).ok()?,
-            ForwardingMethod::Masquerading => self.readdress::<F, V4>(frame, glance, entry)?,
-            ForwardingMethod::Tunneling => self.wrap::<F, V4>(frame, glance, slot, mtu, limiter)?,
+            ForwardingMethod::DirectRouting => {
+                let bytes = frame.bytes_mut();
+                forward::hop(bytes, &Layout::plain::<V4>(glance.protocol)).ok()?;
+                forward::address(bytes, next_hop, interface)?;
+            }
+            ForwardingMethod::Masquerading => {
+                self.readdress::<F, V4>(frame, glance, entry)?;
+                forward::address(frame.bytes_mut(), next_hop, interface)?;
+            }
+            ForwardingMethod::Tunneling => {
+                self.wrap::<F, V4>(frame, glance, slot, mtu, limiter)?;
+                forward::address(frame.bytes_mut(), next_hop, interface)?;
+            }
             ForwardingMethod::Local | ForwardingMethod::Bypass => return None,
         }
         entry.set_deadline(self.moved(glance, state));
         entry.count_packet();
         count_in(self.counters, server, glance.length.into());
-        Some(self.leave_fast(frame, next_hop))
+        Some(forward::tag(frame, interface).map(|()| next_hop.interface()))
     }
 
     /// From the real server of NAT back to the client.
@@ -121,7 +145,8 @@ impl Burst<'_> {
     ) -> Option<Result<InterfaceId, DropReason>> {
         let way = entry.way_back(self.ways.generation())?;
         let next_hop = self.ways.next_hop(way)?;
-        if glance.length > self.snapshot.interface(next_hop.interface()).mtu {
+        let interface = self.snapshot.interface(next_hop.interface());
+        if glance.length > interface.mtu {
             return None;
         }
         let layout = Layout::plain::<V4>(glance.protocol);
@@ -131,10 +156,12 @@ impl Burst<'_> {
             let (address, port) = self.director.flows.virtual_end(glance.flow);
             (address.to_ip(), port)
         };
-        masquerade::to_client(frame.bytes_mut(), &layout, virtual_end).ok()?;
+        let bytes = frame.bytes_mut();
+        masquerade::to_client(bytes, &layout, virtual_end).ok()?;
+        forward::address(bytes, next_hop, interface)?;
         entry.set_deadline(self.moved(glance, state));
         count_out(self.counters, entry.destination(), glance.length.into());
-        Some(self.leave_fast(frame, next_hop))
+        Some(forward::tag(frame, interface).map(|()| next_hop.interface()))
     }
 
     /// Moves the connection's state where the packet does that, which most do not. Returns until
@@ -176,16 +203,6 @@ impl Burst<'_> {
         }
         let outer = self.outer(slot, glance.hash, limiter);
         tunnel::encapsulate(frame, forward::HEADER_LEN, V4, &outer).ok()
-    }
-
-    #[inline(always)]
-    fn leave_fast<F: Frame>(
-        &self,
-        frame: &mut F,
-        next_hop: NextHop,
-    ) -> Result<InterfaceId, DropReason> {
-        forward::address_link(frame, next_hop, self.snapshot)?;
-        Ok(next_hop.interface())
     }
 
     /// Readdresses a packet to its real server. Not inlined, as it would cost direct routing

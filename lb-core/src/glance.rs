@@ -1,7 +1,7 @@
 //! What a frame is at first glance: the frames that most are, told from all others.
 
 use crate::address::Address;
-use crate::flow::{FlowId, FlowTable, client_word_v4, client_word_v6, end_word_v4};
+use crate::flow::{FlowId, FlowTable, Home, client_word_v4, client_word_v6, end_word_v4};
 use crate::snapshot::Snapshot;
 use crate::transition::Event;
 use crate::wire::ethernet::EtherType;
@@ -58,8 +58,9 @@ pub(crate) struct Glance {
     pub(crate) length: u16,
     /// The entry that is most likely the connection's.
     pub(crate) flow: FlowId,
-    /// Of the client's end.
+    /// Of the client's end, and the bucket that it chooses.
     pub(crate) hash: u64,
+    pub(crate) home: Home,
     /// What an entry says that is the connection's. IPv4: [`client_word_v4`], and [`end_word_v4`]
     /// of the end that is not the client's. IPv6: [`client_word_v6`], and the port of that end;
     /// the addresses stay in the frame.
@@ -77,6 +78,7 @@ impl Glance {
         length: 0,
         flow: FlowId::NONE,
         hash: 0,
+        home: Home::NONE,
         client: 0,
         other: 0,
     };
@@ -167,12 +169,12 @@ impl Glance {
             if is_reply { (Side::Server, to, from) } else { (Side::Client, from, to) };
         // No connection has the director itself for its client, nor a group; who says so is told
         // what is wrong with it elsewhere.
-        let first = client.0 >> 24;
-        if !(1..224).contains(&first) || first == 127 {
+        let is_host = client.0.wrapping_sub(1 << 24) < 223 << 24 && client.0 >> 24 != 127;
+        if !is_host {
             return None;
         }
         let hash = flows.hash_v4(protocol, client.0, client.1);
-        flows.prefetch_bucket(hash);
+        let home = flows.prefetch_bucket(hash);
         *self = Self {
             side,
             protocol,
@@ -181,6 +183,7 @@ impl Glance {
             length,
             flow: FlowId::NONE,
             hash,
+            home,
             client: client_word_v4(protocol, client.0, client.1),
             other: end_word_v4(other.0, other.1),
         };
@@ -221,7 +224,7 @@ impl Glance {
         let (side, client, other) =
             if is_reply { (Side::ServerV6, to, from) } else { (Side::ClientV6, from, to) };
         let hash = flows.hash(protocol, client.0, client.1);
-        flows.prefetch_bucket(hash);
+        let home = flows.prefetch_bucket(hash);
         *self = Self {
             side,
             protocol,
@@ -230,6 +233,7 @@ impl Glance {
             length,
             flow: FlowId::NONE,
             hash,
+            home,
             client: client_word_v6(protocol, client.1),
             other: other.1.into(),
         };

@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::drops::DropReason;
-use crate::flow::{FlowId, FlowKey, ReplyKey};
+use crate::flow::{FlowId, FlowKey, Home, ReplyKey};
 use crate::forward::Layout;
 use crate::interface::{Interface, InterfaceId};
 use crate::options::Misread;
@@ -95,6 +95,8 @@ pub struct Packet {
     pub(crate) misread: Misread,
     /// Stage 2: hash of the client's end.
     pub hash: u64,
+    /// Stage 2: the bucket that it chooses.
+    pub(crate) home: Home,
     /// Stage 3: the entry that is most likely the connection's; stage 4: the one that it is.
     pub flow: FlowId,
     /// Stage 4: where it goes.
@@ -125,6 +127,7 @@ impl Packet {
             is_atomic: false,
             misread: Misread { tcp_flags: tcp::Flags(0), chunk: 0 },
             hash: 0,
+            home: Home::NONE,
             flow: FlowId::NONE,
             server: DestinationId(0),
         }

@@ -276,7 +276,7 @@ impl Burst<'_> {
             let flows = &self.director.flows;
             let (protocol, client, port) = packet.client();
             packet.hash = flows.hash(protocol, client, port);
-            flows.prefetch_bucket(packet.hash);
+            packet.home = flows.prefetch_bucket(packet.hash);
         } else {
             // No ends: nothing of the packet that was here before is to spread its tunnel.
             packet.hash = 0;
@@ -287,7 +287,7 @@ impl Burst<'_> {
     #[inline(always)]
     fn find(&self, glance: &mut Glance, packet: &mut Packet) {
         if glance.is_plain_v4() {
-            glance.flow = self.director.flows.candidate(glance.hash);
+            glance.flow = self.director.flows.candidate(glance.home, glance.hash);
         } else {
             self.find_further(glance, packet);
         }
@@ -296,7 +296,7 @@ impl Burst<'_> {
     #[inline(never)]
     fn find_further(&self, glance: &mut Glance, packet: &mut Packet) {
         if glance.is_plain() {
-            glance.flow = self.director.flows.candidate(glance.hash);
+            glance.flow = self.director.flows.candidate(glance.home, glance.hash);
             self.director.flows.prefetch_cold(glance.flow);
         } else {
             self.find_in_full(packet);
@@ -306,7 +306,7 @@ impl Burst<'_> {
     #[inline(never)]
     fn find_in_full(&self, packet: &mut Packet) {
         if packet.class == Class::Flow {
-            packet.flow = self.director.flows.candidate(packet.hash);
+            packet.flow = self.director.flows.candidate(packet.home, packet.hash);
             if !packet.is_v4() {
                 self.director.flows.prefetch_cold(packet.flow);
             }

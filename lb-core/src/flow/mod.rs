@@ -32,5 +32,5 @@ pub use flow_state::FlowState;
 pub use key::{FlowKey, ReplyKey};
 pub(crate) use key::{client_word_v4, client_word_v6, end_word_v4};
 pub use limbo::Limbo;
-pub use storage::Storage;
+pub use storage::{Home, Storage};
 pub use table::{FlowId, FlowTable, Inserted};

@@ -37,8 +37,22 @@ impl HomeBuckets {
 
     /// The one of a hash, by its low half as a fraction of 2^32.
     #[inline]
-    pub(super) const fn choose(self, hash: u64) -> usize {
-        (((hash & 0xffff_ffff) * self.0 as u64) >> 32) as usize
+    pub(super) const fn choose(self, hash: u64) -> Home {
+        Home((((hash & 0xffff_ffff) * self.0 as u64) >> 32) as u32)
+    }
+}
+
+/// The bucket that a hash chose, as its place in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home(u32);
+
+impl Home {
+    /// Of no hash: the first one.
+    pub(crate) const NONE: Self = Self(0);
+
+    #[inline]
+    pub(super) const fn place(self) -> usize {
+        self.0 as usize
     }
 }
 
@@ -69,10 +83,10 @@ mod tests {
             let homes = HomeBuckets::of(flows_max);
             let mut seen = vec![0_u32; homes.count()];
             // High halves that have nothing to say.
-            (0..1 << 16).for_each(|low: u64| seen[homes.choose(low << 16 | 7 << 48)] += 1);
+            (0..1 << 16).for_each(|low: u64| seen[homes.choose(low << 16 | 7 << 48).place()] += 1);
             let expected = (1 << 16) / u32::try_from(homes.count()).unwrap();
             assert!(seen.iter().all(|&count| count.abs_diff(expected) <= 1), "{seen:?}");
-            assert_eq!(homes.choose(u64::MAX), homes.count() - 1);
+            assert_eq!(homes.choose(u64::MAX).place(), homes.count() - 1);
         }
         assert_eq!(Storage::needed(1_000_000).0, 250_000 * 9 / 8 + CHAIN_MAX);
     }

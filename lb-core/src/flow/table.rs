@@ -11,7 +11,7 @@ use super::entry::{self, Cold, Entry, NewFlow};
 use super::flow_state::FlowState;
 use super::free_list::FreeList;
 use super::key::{FlowKey, ReplyKey, kind};
-use super::storage::{HomeBuckets, Storage};
+use super::storage::{Home, HomeBuckets, Storage};
 use crate::address::Address;
 use crate::hash::FlowHasher;
 use crate::prefetch;
@@ -150,21 +150,24 @@ impl FlowTable {
 
     #[inline]
     fn home(&self, hash: u64) -> &'static Bucket {
-        &self.storage.buckets[self.homes.choose(hash)]
+        &self.storage.buckets[self.homes.choose(hash).place()]
     }
 
-    /// Stage 2: asks for the bucket of a hash.
+    /// Stage 2: chooses the bucket of a hash, and asks for it.
     #[inline]
-    pub fn prefetch_bucket(&self, hash: u64) {
-        prefetch::line(self.home(hash));
+    pub fn prefetch_bucket(&self, hash: u64) -> Home {
+        let home = self.homes.choose(hash);
+        prefetch::line(&self.storage.buckets[home.place()]);
+        home
     }
 
-    /// Stage 3: the entry that is most likely the one, by its tag alone, and asks for its line.
-    /// Whether it is must be seen by its key; if not, [`FlowTable::find`] decides.
+    /// Stage 3: the entry that is most likely the one of a hash with that bucket, by its tag alone,
+    /// and asks for its line. Whether it is must be seen by its key; if not, [`FlowTable::find`]
+    /// decides.
     #[inline(always)]
-    pub fn candidate(&self, hash: u64) -> FlowId {
-        let home = self.home(hash);
-        let index = home.entry(home.matches(tag_of(hash)).first_or_any());
+    pub fn candidate(&self, home: Home, hash: u64) -> FlowId {
+        let bucket = &self.storage.buckets[home.place()];
+        let index = bucket.entry(bucket.matches(tag_of(hash)).first_or_any());
         prefetch::line(&self.storage.entries[index as usize]);
         FlowId(index)
     }

@@ -59,11 +59,22 @@ pub fn address_link(
     snapshot: &Snapshot,
 ) -> Result<(), DropReason> {
     let interface = snapshot.interface(next_hop.interface());
-    let window = window_mut::<{ ethernet::HEADER_LEN }>(frame.bytes_mut(), 0)
-        .ok_or(DropReason::FrameTooShort)?;
-    let mut header = ethernet::Header::over(window);
+    address(frame.bytes_mut(), next_hop, interface).ok_or(DropReason::FrameTooShort)?;
+    tag(frame, interface)
+}
+
+/// The addresses of an untagged frame to its next hop, by the interface that leads there.
+#[inline(always)]
+pub(crate) fn address(frame: &mut [u8], next_hop: NextHop, interface: &Interface) -> Option<()> {
+    let mut header = ethernet::Header::over(window_mut(frame, 0)?);
     header.set_destination(next_hop.mac());
     header.set_source(interface.mac);
+    Some(())
+}
+
+/// Gives an addressed frame the tag of the interface that it leaves by, where that has one.
+#[inline(always)]
+pub(crate) fn tag(frame: &mut impl Frame, interface: &Interface) -> Result<(), DropReason> {
     match interface.vlan {
         None => Ok(()),
         Some(id) => insert_tag(frame, id).ok_or(DropReason::NoRoom),

@@ -26,6 +26,7 @@ pub use atomic::take_fragment_header;
 pub use direct::{hop, set_hops};
 pub use layout::Layout;
 pub(crate) use link::HEADER_LEN;
+pub(crate) use link::{address, tag};
 pub use link::{address_link, insert_tag, is_dressed, link_header, strip, strip_tags};
 pub use masquerade::End;
 pub use refusal::Refusal;

@@ -145,7 +145,7 @@ impl Original {
         hash: u64,
         is_wanted: impl Fn(&FlowId) -> bool,
     ) -> Vec<(FlowId, (Entry, Cold))> {
-        let home = &self.storage.buckets[self.homes.choose(hash)];
+        let home = &self.storage.buckets[self.homes.choose(hash).place()];
         let image = |id: FlowId| {
             let (entry, cold) = self.entry(id);
             (id, (Entry::image(entry), Cold::image(cold)))
