@@ -16,6 +16,7 @@
 //! 8. The order of connections: that of a hash table with a secret.
 //! 9. The seconds that a connection has left: up to [`SECONDS`]. The two are not asked in the same
 //!    moment, and Sluice's clock goes in steps of 1/8 s.
+//! 10. A connection in its last second, which the other one has ended already: likewise.
 //!
 //! Sluice's statistics are exact at once, the kernel's after two seconds: `stats` waits for them.
 
@@ -158,4 +159,31 @@ fn row(line: &str) -> Row {
         }
         _ => Row { text: line.to_owned(), left: None },
     }
+}
+
+/// Leaves out of both listings the connections in their last second that the other has not.
+pub(crate) fn leave_out_ending(one: &mut Vec<Row>, other: &mut Vec<Row>) {
+    let stays = |row: &Row, others: &[Row]| row.left != Some(0) || others.contains(row);
+    let kept = one.iter().filter(|row| stays(row, other)).cloned().collect();
+    other.retain(|row| stays(row, one));
+    *one = kept;
+}
+
+#[test]
+fn only_a_connection_in_its_last_second_may_be_on_one_side_alone() {
+    let of = |rows: &[&str]| {
+        let head = "IPVS connection entries\npro expire state source virtual destination\n";
+        listing(&format!("{head}{}", rows.join("\n")))
+    };
+    let ending = "TCP 00:00 CLOSE 10.0.1.2:1 10.0.0.100:80 10.0.2.12:80";
+    let living = "TCP 00:01 CLOSE 10.0.1.2:2 10.0.0.100:80 10.0.2.12:80";
+    let are_same = |one: &[&str], other: &[&str]| {
+        let (mut one, mut other) = (of(one), of(other));
+        leave_out_ending(&mut one, &mut other);
+        one == other
+    };
+    assert!(are_same(&[ending, living], &[living]));
+    assert!(are_same(&[living], &[ending, living]));
+    assert!(are_same(&[ending, living], &[ending, living]));
+    assert!(!are_same(&[ending, living], &[ending]));
 }
