@@ -87,14 +87,21 @@ impl Drop for Machine {
     }
 }
 
+/// What QEMU runs processors with. Emulation is the default even where there is `/dev/kvm`: that
+/// can be opened, and make a machine, where it then runs none (nested virtualization, containers).
+fn accelerator() -> String {
+    std::env::var("SLUICE_ACCEL").unwrap_or_else(|_| "tcg,thread=multi".to_owned())
+}
+
 impl Hardware {
     fn words(&self) -> Vec<String> {
         let mut words: Vec<String> = "-nodefaults -no-user-config -display none -no-reboot \
-             -accel tcg,thread=multi -cpu max"
+             -cpu max"
             .split_whitespace()
             .map(str::to_owned)
             .collect();
         let mut add = |text: String| words.extend(text.split_whitespace().map(str::to_owned));
+        add(format!("-accel {}", accelerator()));
         add(format!("-smp {} -m {}", self.cpus, self.memory_mib));
         if self.has_iommu {
             add("-machine q35,kernel-irqchip=split".to_owned());

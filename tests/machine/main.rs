@@ -2,13 +2,14 @@
 //! drivers for user space, in a lab with real clients and real servers; and the appliance's image.
 //!
 //! `make test-machine` runs it. It needs root and what `scripts/setup machine` gets, and emulates
-//! the processor in software, so it works without KVM, and slowly.
+//! the processor in software unless told otherwise, so it works without KVM, and slowly.
 //!
 //! | variable | |
 //! | --- | --- |
 //! | `ONLY=TEXT` | the machines whose name has that |
 //! | `SLUICE_PROGRAMS=FOLDER` | tests the programs in that folder instead of those just built |
 //! | `SLUICE_IMAGE=FILE` | boots that image instead of `target/image/sluice.img` |
+//! | `SLUICE_ACCEL=kvm` | lets QEMU run processors by that instead of `tcg,thread=multi` |
 
 #[path = "../lab/support"]
 #[expect(dead_code, reason = "the lab uses the rest")]
