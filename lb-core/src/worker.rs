@@ -152,12 +152,12 @@ impl Worker {
     ) {
         let Self { director, number, snapshot, ways, glances, packets, bench, .. } = self;
         let burst = Burst::begin(director, *number, (snapshot.load(), ways.load()), from, now);
-        let (glances, packets) = (&mut glances[..frames.len()], &mut packets[..frames.len()]);
         if self.is_thorough {
             burst.look_up::<F, false>(frames, glances, packets);
         } else {
             burst.look_up::<F, true>(frames, glances, packets);
         }
+        let (glances, packets) = (&mut glances[..frames.len()], &mut packets[..frames.len()]);
         burst.pass(frames, glances, packets, verdicts, bench, surroundings);
         burst.counters.received.add(packets.len() as u64);
     }
@@ -233,9 +233,11 @@ impl Burst<'_> {
     fn look_up<F: Frame, const GLANCE: bool>(
         &self,
         frames: &[F],
-        glances: &mut [Glance],
-        packets: &mut [Packet],
+        glances: &mut [Glance; BURST_MAX],
+        packets: &mut [Packet; BURST_MAX],
     ) {
+        // Said here, it need not be looked at for each frame.
+        assert!(frames.len() <= BURST_MAX, "a burst of {} frames", frames.len());
         let flows = &self.director.flows;
         let mac = self.snapshot.interface(self.from).mac;
         for frame in frames {
@@ -255,9 +257,8 @@ impl Burst<'_> {
                 self.find(&mut glances[place - AHEAD], &mut packets[place - AHEAD]);
             }
         }
-        let last = frames.len().saturating_sub(AHEAD);
-        for (glance, packet) in glances[last..].iter_mut().zip(&mut packets[last..]) {
-            self.find(glance, packet);
+        for place in frames.len().saturating_sub(AHEAD)..frames.len() {
+            self.find(&mut glances[place], &mut packets[place]);
         }
     }
 
