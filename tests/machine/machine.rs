@@ -1,7 +1,7 @@
 //! An emulated machine: a QEMU in the lab's host `director`, its NICs on the wires there.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
@@ -48,7 +48,7 @@ impl Machine {
         let monitor = lab.dir().join("qmp");
         let _none_yet = std::fs::remove_file(&monitor);
         let began = Instant::now();
-        let child = lab
+        let mut child = lab
             .command("director", "qemu-system-x86_64")
             .args(hardware.words())
             .args(["-qmp", &format!("unix:{},server=on,wait=off", monitor.display())])
@@ -57,16 +57,13 @@ impl Machine {
             .stderr(both)
             .spawn()
             .expect("ip is installed");
-        let mut machine = Self { child, log, began, monitor: Monitor::connect(&monitor) };
-        machine.must_run();
-        machine
+        let monitor = Monitor::connect(&monitor, || must_run(&mut child, &log));
+        Self { child, log, began, monitor }
     }
 
     /// Panics if it has ended.
     pub(crate) fn must_run(&mut self) {
-        if let Ok(Some(status)) = self.child.try_wait() {
-            panic!("QEMU ended: {status}\n{}", self.messages());
-        }
+        must_run(&mut self.child, &self.log);
     }
 
     /// Cuts its power.
@@ -77,8 +74,18 @@ impl Machine {
 
     /// What QEMU has printed.
     pub(crate) fn messages(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        messages(&self.log)
     }
+}
+
+fn must_run(qemu: &mut Child, log: &Path) {
+    if let Ok(Some(status)) = qemu.try_wait() {
+        panic!("QEMU ended: {status}\n{}", messages(log));
+    }
+}
+
+fn messages(log: &Path) -> String {
+    std::fs::read_to_string(log).unwrap_or_default()
 }
 
 impl Drop for Machine {
@@ -90,7 +97,8 @@ impl Drop for Machine {
 /// What QEMU runs processors with. Emulation is the default even where there is `/dev/kvm`: that
 /// can be opened, and make a machine, where it then runs none (nested virtualization, containers).
 fn accelerator() -> String {
-    std::env::var("SLUICE_ACCEL").unwrap_or_else(|_| "tcg,thread=multi".to_owned())
+    let asked = std::env::var("SLUICE_ACCEL").ok().filter(|asked| !asked.is_empty());
+    asked.unwrap_or_else(|| "tcg,thread=multi".to_owned())
 }
 
 impl Hardware {

@@ -21,9 +21,14 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    pub(crate) fn connect(socket: &Path) -> Self {
+    /// Connects as soon as there is the socket. Until then `still_runs` is called, which panics
+    /// with QEMU's words where it has ended.
+    pub(crate) fn connect(socket: &Path, mut still_runs: impl FnMut()) -> Self {
         let what = format!("QEMU makes {}", socket.display());
-        let input = eventually(PATIENCE, &what, || UnixStream::connect(socket).ok());
+        let input = eventually(PATIENCE, &what, || {
+            still_runs();
+            UnixStream::connect(socket).ok()
+        });
         input.set_read_timeout(Some(PATIENCE)).expect("not zero");
         let lines = BufReader::new(input.try_clone().expect("a descriptor is free"));
         let mut monitor = Self { input, lines, events: Vec::new() };
