@@ -485,3 +485,92 @@ impl Burst<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::control::{Control, Network};
+    use crate::destination::Destination;
+    use crate::director::Limits;
+    use crate::flow::{FlowId, FlowTable, Storage};
+    use crate::hash::FlowHasher;
+    use crate::interface::Interface;
+    use crate::neighbour::NeighbourSeen;
+    use crate::operations::Operations;
+    use crate::protocol::Protocol;
+    use crate::route::Hop;
+    use crate::service::{Service, ServiceKey};
+    use crate::slots::DestinationId;
+    use crate::wire::MacAddress;
+    use crate::wire::build::{Link, MemoryFrame, Tcp};
+
+    const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
+    const LAN: InterfaceId = InterfaceId(0);
+
+    struct Ignore;
+
+    impl Surroundings for Ignore {
+        fn neighbour_seen(&mut self, _: NeighbourSeen) {}
+
+        fn neighbour_wanted(&mut self, _: Hop) {}
+
+        fn path_mtu_seen(&mut self, _: DestinationId, _: u16) {}
+
+        fn send(&mut self, _: InterfaceId, _: &[&[u8]]) -> bool {
+            true
+        }
+    }
+
+    /// A director with a service and one real server.
+    fn director() -> Control {
+        let address = Ipv4Addr::new(10, 0, 0, 100);
+        let interface = Interface::new("lan0", LAN, MAC, 1500);
+        let network = Network {
+            interfaces: vec![interface.with_address(Ipv4Addr::new(10, 0, 2, 1), 24)],
+            ..Network::default()
+        };
+        let hasher = || FlowHasher::new([1, 2, 3]);
+        let flows = FlowTable::new(300, Storage::leaked(300), hasher());
+        let mut control = Control::new(flows, Limits::of_destinations(2), 1, hasher(), network);
+        let key =
+            ServiceKey::Address { protocol: Protocol::Tcp, address: address.into(), port: 80 };
+        control.add_service(Service::new(key)).unwrap();
+        let server = Destination::new(Ipv4Addr::new(10, 0, 2, 11).into(), 80);
+        control.add_destination(&key, server).unwrap();
+        control.publish();
+        control
+    }
+
+    fn segments(flags: &str) -> Vec<MemoryFrame> {
+        let link = Link { destination: MAC, ..Link::default() };
+        let segment = |client| {
+            let src = format!("10.0.1.2:{}", 1000 + client);
+            Tcp { src: &src, flags, ..Tcp::default() }.frame(&link)
+        };
+        (0..BURST_MAX).map(|client| MemoryFrame::new(&segment(client))).collect()
+    }
+
+    /// A packet that the lookup forgets finds its connection later, and slowly: nothing else tells.
+    #[test]
+    fn no_packet_of_a_burst_is_left_out_of_the_lookup() {
+        let control = director();
+        let mut worker = Worker::new(Arc::clone(control.director()), 0);
+        let mut verdicts = [Verdict::Consumed; BURST_MAX];
+        worker.process(LAN, Tick(0), &mut segments("S"), &mut verdicts, &mut Ignore);
+        let frames = segments("A");
+        let Worker { director, snapshot, ways, glances, packets, .. } = &mut worker;
+        let burst = Burst::begin(director, 0, (snapshot.load(), ways.load()), LAN, Tick(0));
+        for length in 0..=BURST_MAX {
+            glances.fill(Glance::UNKNOWN);
+            burst.look_up::<_, true>(&frames[..length], glances, packets);
+            let found = glances.iter().filter(|glance| glance.flow != FlowId::NONE).count();
+            assert_eq!(found, length, "at a glance");
+            packets.fill(Packet::dropped(DropReason::FrameTooShort));
+            burst.look_up::<_, false>(&frames[..length], glances, packets);
+            let found = packets.iter().filter(|packet| packet.flow != FlowId::NONE).count();
+            assert_eq!(found, length, "read in full");
+        }
+    }
+}
