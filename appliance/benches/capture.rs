@@ -22,12 +22,10 @@ use lb_core::frame::Frame as _;
 use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceId};
 use lb_core::ipvsadm::{Numeric, execute, restore_words};
-use lb_core::neighbour::NeighbourSeen;
 use lb_core::route::Hop;
-use lb_core::slots::DestinationId;
 use lb_core::wire::MacAddress;
 use lb_core::wire::build::{Link, MemoryFrame, Tcp};
-use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
+use lb_core::worker::{BURST_MAX, Unwatched, Verdict, Worker};
 
 const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 const LAN: InterfaceId = InterfaceId(0);
@@ -36,20 +34,6 @@ const FLOWS: u16 = 1024;
 /// Bursts that are measured.
 const BURSTS: usize = 64;
 const RING_BYTES: usize = 4 << 20;
-
-struct Ignore;
-
-impl Surroundings for Ignore {
-    fn neighbour_seen(&mut self, _: NeighbourSeen) {}
-
-    fn neighbour_wanted(&mut self, _: Hop) {}
-
-    fn path_mtu_seen(&mut self, _: DestinationId, _: u16) {}
-
-    fn send(&mut self, _: InterfaceId, _: &[&[u8]]) -> bool {
-        true
-    }
-}
 
 struct Case {
     name: &'static str,
@@ -131,7 +115,7 @@ impl Bed {
         if is_tapped {
             tapper.keep(frames.iter().map(|frame| frame.bytes()));
         }
-        worker.process(LAN, NOW, frames, verdicts, &mut Ignore);
+        worker.process(LAN, NOW, frames, verdicts, &mut Unwatched);
         if is_tapped {
             tapper.judge(LAN, worker.packets().iter().zip(&*frames), &*verdicts);
         }
@@ -169,7 +153,7 @@ fn run(case: &Case) {
             } else {
                 let Bed { worker, frames, verdicts, .. } = &mut bed;
                 worker.boundary();
-                worker.process(LAN, NOW, frames, verdicts, &mut Ignore);
+                worker.process(LAN, NOW, frames, verdicts, &mut Unwatched);
             }
             assert!(bed.verdicts.iter().all(|it| *it == Verdict::Send(LAN)), "{:?}", bed.verdicts);
             let Some(tap) = tap.as_ref().filter(|_| case.is_read) else { continue };

@@ -17,13 +17,11 @@ use lb_core::frame::Frame as _;
 use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceId};
 use lb_core::ipvsadm::{Numeric, execute, restore_words};
-use lb_core::neighbour::NeighbourSeen;
 use lb_core::punt::{PuntRule, PuntRules};
 use lb_core::route::Hop;
-use lb_core::slots::DestinationId;
 use lb_core::wire::MacAddress;
 use lb_core::wire::build::{Link, MemoryFrame, Tcp, Udp};
-use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
+use lb_core::worker::{BURST_MAX, Unwatched, Verdict, Worker};
 
 const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 const NOW: Tick = Tick(1000);
@@ -31,20 +29,6 @@ const NOW: Tick = Tick(1000);
 const FLOWS: u16 = 1024;
 /// Bursts that are measured.
 const BURSTS: usize = 64;
-
-struct Ignore;
-
-impl Surroundings for Ignore {
-    fn neighbour_seen(&mut self, _: NeighbourSeen) {}
-
-    fn neighbour_wanted(&mut self, _: Hop) {}
-
-    fn path_mtu_seen(&mut self, _: DestinationId, _: u16) {}
-
-    fn send(&mut self, _: InterfaceId, _: &[&[u8]]) -> bool {
-        true
-    }
-}
 
 /// The packet that a flow sends: `SA` towards its client (`<`) for example.
 type Packet = &'static str;
@@ -181,7 +165,13 @@ impl Bed {
     #[inline(never)]
     fn measured(&mut self) {
         self.worker.boundary();
-        self.worker.process(InterfaceId(0), NOW, &mut self.frames, &mut self.verdicts, &mut Ignore);
+        self.worker.process(
+            InterfaceId(0),
+            NOW,
+            &mut self.frames,
+            &mut self.verdicts,
+            &mut Unwatched,
+        );
     }
 
     /// The burst left, and a reply in another name than it came in.
@@ -209,7 +199,7 @@ fn run(case: &Case) {
             bed.receive(burst);
             let Bed { worker, frames, verdicts } = &mut bed;
             worker.boundary();
-            worker.process(InterfaceId(0), NOW, frames, verdicts, &mut Ignore);
+            worker.process(InterfaceId(0), NOW, frames, verdicts, &mut Unwatched);
             bed.expect_sent(burst, packet);
         }
     }

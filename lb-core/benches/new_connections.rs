@@ -17,12 +17,10 @@ use lb_core::flow::{FlowTable, Storage};
 use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceId};
 use lb_core::ipvsadm::{Numeric, execute, restore_words};
-use lb_core::neighbour::NeighbourSeen;
 use lb_core::route::Hop;
-use lb_core::slots::DestinationId;
 use lb_core::wire::MacAddress;
 use lb_core::wire::build::{Link, MemoryFrame, Tcp, Udp};
-use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
+use lb_core::worker::{BURST_MAX, Unwatched, Verdict, Worker};
 
 const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 
@@ -30,20 +28,6 @@ const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 /// round in 64 seconds, and a connection of one SYN lives for 60.
 const ENDS: u32 = 1 << 18;
 const BURSTS_PER_TICK: u32 = 8;
-
-struct Ignore;
-
-impl Surroundings for Ignore {
-    fn neighbour_seen(&mut self, _: NeighbourSeen) {}
-
-    fn neighbour_wanted(&mut self, _: Hop) {}
-
-    fn path_mtu_seen(&mut self, _: DestinationId, _: u16) {}
-
-    fn send(&mut self, _: InterfaceId, _: &[&[u8]]) -> bool {
-        true
-    }
-}
 
 /// A director with one service of so many real servers.
 fn control(service: &str, key: &str, servers: u32) -> Control {
@@ -118,7 +102,7 @@ impl Bed {
     fn process(&mut self) {
         let Self { frames, worker, verdicts, .. } = self;
         worker.boundary();
-        worker.process(InterfaceId(0), self.now, frames, verdicts, &mut Ignore);
+        worker.process(InterfaceId(0), self.now, frames, verdicts, &mut Unwatched);
     }
 
     /// What happens between two bursts.

@@ -15,7 +15,6 @@ use lb_core::director::Limits;
 use lb_core::flow::{FlowTable, Storage};
 use lb_core::hash::FlowHasher;
 use lb_core::interface::{Interface, InterfaceId};
-use lb_core::neighbour::NeighbourSeen;
 use lb_core::operations::Operations;
 use lb_core::protocol::Protocol;
 use lb_core::route::Hop;
@@ -27,24 +26,10 @@ use lb_core::slots::{DestinationId, DestinationSlots};
 use lb_core::virtual_service::RealServer;
 use lb_core::wire::MacAddress;
 use lb_core::wire::build::{Link, MemoryFrame, Tcp};
-use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
+use lb_core::worker::{BURST_MAX, Unwatched, Verdict, Worker};
 
 const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 const NOW: Tick = Tick(1000);
-
-struct Ignore;
-
-impl Surroundings for Ignore {
-    fn neighbour_seen(&mut self, _: NeighbourSeen) {}
-
-    fn neighbour_wanted(&mut self, _: Hop) {}
-
-    fn path_mtu_seen(&mut self, _: DestinationId, _: u16) {}
-
-    fn send(&mut self, _: InterfaceId, _: &[&[u8]]) -> bool {
-        true
-    }
-}
 
 /// The forwarding methods by the names of the groups.
 fn methods() -> [(&'static str, ForwardingMethod, Tunnel); 5] {
@@ -164,7 +149,7 @@ impl Bed {
     fn process(&mut self) {
         let Self { frames, worker, verdicts, .. } = self;
         worker.boundary();
-        worker.process(InterfaceId(0), NOW, frames, verdicts, &mut Ignore);
+        worker.process(InterfaceId(0), NOW, frames, verdicts, &mut Unwatched);
     }
 }
 

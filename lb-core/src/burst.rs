@@ -75,3 +75,21 @@ pub trait Surroundings {
     /// there is no buffer for it.
     fn send(&mut self, interface: InterfaceId, parts: &[&[u8]]) -> bool;
 }
+
+/// Surroundings that nobody watches: what is told is forgotten, what is sent has left.
+#[cfg(any(test, feature = "test-support"))]
+#[derive(Debug)]
+pub struct Unwatched;
+
+#[cfg(any(test, feature = "test-support"))]
+impl Surroundings for Unwatched {
+    fn neighbour_seen(&mut self, _: NeighbourSeen) {}
+
+    fn neighbour_wanted(&mut self, _: Hop) {}
+
+    fn path_mtu_seen(&mut self, _: DestinationId, _: u16) {}
+
+    fn send(&mut self, _: InterfaceId, _: &[&[u8]]) -> bool {
+        true
+    }
+}

@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
 
+#[cfg(any(test, feature = "test-support"))]
+pub use crate::burst::Unwatched;
 pub use crate::burst::{BURST_MAX, Surroundings};
 pub use crate::outcome::Pending;
 
@@ -497,31 +499,14 @@ mod tests {
     use crate::flow::{FlowId, FlowTable, Storage};
     use crate::hash::FlowHasher;
     use crate::interface::Interface;
-    use crate::neighbour::NeighbourSeen;
     use crate::operations::Operations;
     use crate::protocol::Protocol;
-    use crate::route::Hop;
     use crate::service::{Service, ServiceKey};
-    use crate::slots::DestinationId;
     use crate::wire::MacAddress;
     use crate::wire::build::{Link, MemoryFrame, Tcp};
 
     const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
     const LAN: InterfaceId = InterfaceId(0);
-
-    struct Ignore;
-
-    impl Surroundings for Ignore {
-        fn neighbour_seen(&mut self, _: NeighbourSeen) {}
-
-        fn neighbour_wanted(&mut self, _: Hop) {}
-
-        fn path_mtu_seen(&mut self, _: DestinationId, _: u16) {}
-
-        fn send(&mut self, _: InterfaceId, _: &[&[u8]]) -> bool {
-            true
-        }
-    }
 
     /// A director with a service and one real server.
     fn director() -> Control {
@@ -558,7 +543,7 @@ mod tests {
         let control = director();
         let mut worker = Worker::new(Arc::clone(control.director()), 0);
         let mut verdicts = [Verdict::Consumed; BURST_MAX];
-        worker.process(LAN, Tick(0), &mut segments("S"), &mut verdicts, &mut Ignore);
+        worker.process(LAN, Tick(0), &mut segments("S"), &mut verdicts, &mut Unwatched);
         let frames = segments("A");
         let Worker { director, snapshot, ways, glances, packets, .. } = &mut worker;
         let burst = Burst::begin(director, 0, (snapshot.load(), ways.load()), LAN, Tick(0));

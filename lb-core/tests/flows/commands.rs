@@ -16,10 +16,10 @@ use lb_core::operations::Operations;
 use lb_core::route::Hop;
 use lb_core::wire::MacAddress;
 use lb_core::wire::build::{Link, MemoryFrame, Tcp, Udp};
-use lb_core::worker::{BURST_MAX, Verdict, Worker};
+use lb_core::worker::{BURST_MAX, Unwatched, Verdict, Worker};
 
 use super::hasher;
-use super::workers::{self, Ignore, MAC};
+use super::workers::{self, MAC};
 
 const NOW: Tick = Tick(1000);
 
@@ -62,7 +62,7 @@ impl Bench {
         let mut frames = [MemoryFrame::new(frame)];
         let mut verdicts = [Verdict::Consumed; BURST_MAX];
         self.worker.boundary();
-        self.worker.process(InterfaceId(0), NOW, &mut frames, &mut verdicts, &mut Ignore);
+        self.worker.process(InterfaceId(0), NOW, &mut frames, &mut verdicts, &mut Unwatched);
         verdicts[0]
     }
 
@@ -287,7 +287,7 @@ fn counts_stay_right_when_everybody_ends_connections() {
                     })
                     .collect();
                 worker.boundary();
-                worker.process(InterfaceId(0), NOW, &mut burst, &mut verdicts, &mut Ignore);
+                worker.process(InterfaceId(0), NOW, &mut burst, &mut verdicts, &mut Unwatched);
             }
             worker.boundary();
             stop.store(true, Ordering::Release);

@@ -14,7 +14,6 @@ use lb_core::drops::DropReason;
 use lb_core::expiry::Sweeper;
 use lb_core::flow::{FlowTable, Storage};
 use lb_core::interface::{Interface, InterfaceId};
-use lb_core::neighbour::NeighbourSeen;
 use lb_core::operations::Operations;
 use lb_core::protocol::Protocol;
 use lb_core::route::Hop;
@@ -22,7 +21,7 @@ use lb_core::service::{Service, ServiceKey};
 use lb_core::slots::DestinationId;
 use lb_core::wire::MacAddress;
 use lb_core::wire::build::{Link, MemoryFrame, Tcp};
-use lb_core::worker::{BURST_MAX, Surroundings, Verdict, Worker};
+use lb_core::worker::{BURST_MAX, Unwatched, Verdict, Worker};
 
 use super::{Random, hasher};
 
@@ -35,20 +34,6 @@ const SERVICE: ServiceKey = ServiceKey::Address {
 const CLIENTS: usize = 400;
 const KINDS: [&str; 7] = ["S", "A", "FA", "R", "S", "SA", ""];
 const SLOTS: u32 = 16;
-
-pub(super) struct Ignore;
-
-impl Surroundings for Ignore {
-    fn neighbour_seen(&mut self, _: NeighbourSeen) {}
-
-    fn neighbour_wanted(&mut self, _: Hop) {}
-
-    fn path_mtu_seen(&mut self, _: DestinationId, _: u16) {}
-
-    fn send(&mut self, _: InterfaceId, _: &[&[u8]]) -> bool {
-        true
-    }
-}
 
 fn server(last: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 2, last)
@@ -111,7 +96,7 @@ pub(super) fn work(
             })
             .collect();
         worker.boundary();
-        worker.process(InterfaceId(0), now, &mut burst, &mut verdicts, &mut Ignore);
+        worker.process(InterfaceId(0), now, &mut burst, &mut verdicts, &mut Unwatched);
     }
 }
 
