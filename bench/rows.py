@@ -85,7 +85,7 @@ def all_rows():
         known("gue", "gue without checksum, 1,000,000 flows", flows=million, method="gue"),
         known("gre", "gre without checksum, 1,000,000 flows", flows=million, method="gre"),
         known("mix", "direct routing, 10 % of the packets of new connections", flows=million,
-              kind="mix", how="new", room=3_000_000, scheduler="wlc", servers=8),
+              kind="mix", how="new", room=9_000_000, scheduler="wlc", servers=8),
         known("big", "10,000 services, 100,000 real servers, 1,000 mark rules", flows=million,
               services=10_000, servers=10, marks=1000),
         Row("new", "new", "direct routing, wlc, 8 servers, 1,000,000 flows known", how="new",
